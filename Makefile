@@ -1,0 +1,100 @@
+# What a person types. `make` alone prints the list.
+
+EPOCHS ?= 5
+SIZE ?= 48
+RECIPE ?= course
+DATA ?= auto
+SEED ?= 0
+# Further arguments for the command that a target runs: make train ARGS='--batch-size 128'
+ARGS ?=
+# Test processes. Two suit two cores; each has one OpenMP thread, so that they do not fight over the cores.
+WORKERS ?= 2
+# A notebook cell that takes longer, in seconds, has failed (nbval alone would wait 2000 s for a dead kernel).
+CELL_TIMEOUT ?= 300
+UV ?= uv
+
+# Another environment may be active, or this may run inside a notebook: what would leak from there is taken away,
+# kernels of this environment come before the user's, and IPython's start-up files stay out of the notebooks.
+CLEAN := env -u PYTHONPATH -u PYTHONHOME -u PYTHONSTARTUP -u VIRTUAL_ENV -u JUPYTER_PATH -u JUPYTER_CONFIG_PATH \
+	PYTHONNOUSERSITE=1 JUPYTER_PREFER_ENV_PATH=1 IPYTHONDIR='$(CURDIR)/.venv/ipython'
+RUN := $(CLEAN) .venv/bin/python
+
+# The project's own machines keep the official data set beside the checkout; elsewhere there is no such directory.
+ifneq ($(wildcard ../shared/fashion-mnist/train-images-idx3-ubyte*),)
+D2L_DENSENET_DATA ?= $(CURDIR)/../shared/fashion-mnist
+export D2L_DENSENET_DATA
+endif
+
+TEST := -m pytest -n $(WORKERS) --dist loadfile
+NOTEBOOKS := --nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg notebooks
+
+.DEFAULT_GOAL := help
+.PHONY: help env train test test-full lab notebooks records lint lock doctor clean
+
+help:
+	@echo 'make train     train the article'"'"'s network ($(EPOCHS) epochs, $(SIZE)x$(SIZE)); results under runs/'
+	@echo '               EPOCHS=$(EPOCHS) SIZE=$(SIZE) RECIPE=$(RECIPE) DATA=$(DATA) SEED=$(SEED) ARGS=...   (make train EPOCHS=1: a taste)'
+	@echo 'make test      every test, and every notebook made small   (ARGS="-k concat": some of them)'
+	@echo 'make test-full the same with the notebooks in full, on the real data: hours on a CPU'
+	@echo 'make lab       JupyterLab on the notebooks   (ARGS=--allow-root: as root, in a container)'
+	@echo 'make notebooks run every notebook top to bottom, in place'
+	@echo 'make records   the recorded runs: both recipes, three seeds, into records/'
+	@echo 'make doctor    what is installed, what is missing, what to do'
+	@echo 'make lint      ruff, on the notebooks too'
+	@echo 'make env       the environment alone, in .venv   (PYTHON=...: with that Python 3.11 or 3.10)'
+	@echo 'make lock      requirements.lock from pyproject.toml, with uv   (ARGS=--upgrade: newest versions)'
+	@echo 'make clean     remove .venv and the caches; runs/ stays'
+	@echo 'Each makes the environment first if it is not there.'
+
+# PYTHON counts only when typed after `make`: many people have it in their environment for other ends.
+env:
+	@PYTHON='$(if $(filter command line,$(origin PYTHON)),$(PYTHON))' sh tools/make-env
+
+train: env
+	@$(RUN) -m d2l_densenet train --epochs $(EPOCHS) --size $(SIZE) --recipe $(RECIPE) --data $(DATA) --seed $(SEED) $(ARGS)
+
+test: env
+	@OMP_NUM_THREADS=1 D2L_DENSENET_QUICK=1 TQDM_DISABLE=1 \
+		$(RUN) $(TEST) tests d2l_densenet $(NOTEBOOKS) --nbval-cell-timeout $(CELL_TIMEOUT) $(ARGS)
+
+# One process, all threads: at full budget the notebooks train for minutes, and one at a time is fastest.
+test-full: WORKERS = 0
+test-full: CELL_TIMEOUT = 7200
+test-full: env
+	@TQDM_DISABLE=1 env -u D2L_DENSENET_QUICK $(RUN) \
+		$(TEST) tests d2l_densenet $(NOTEBOOKS) --nbval-cell-timeout $(CELL_TIMEOUT) $(ARGS)
+
+lab: env
+	@$(RUN) -m jupyterlab notebooks $(ARGS)
+
+# Times of execution and the like stay out of the files, so that a diff shows what changed; tags stay in.
+CONVERT := -m nbconvert --to notebook --execute --inplace --log-level WARN --ExecutePreprocessor.timeout=7200 \
+	--ExecutePreprocessor.record_timing=False --ClearMetadataPreprocessor.enabled=True \
+	--ClearMetadataPreprocessor.clear_notebook_metadata=False \
+	--ClearMetadataPreprocessor.preserve_cell_metadata_mask=tags
+
+notebooks: env
+	@for notebook in notebooks/*.ipynb; do \
+		start=$$(date +%s); \
+		TQDM_DISABLE=1 env -u D2L_DENSENET_QUICK $(RUN) $(CONVERT) $(ARGS) "$$notebook" || exit 1; \
+		echo "$$notebook  $$(($$(date +%s) - start)) s"; \
+	done
+
+records: env
+	@$(RUN) benchmarks/accuracy.py $(ARGS)
+
+doctor: env
+	@$(RUN) -m d2l_densenet doctor
+
+lint: env
+	@$(RUN) -m ruff check $(ARGS) .
+
+# Registry addresses and this machine's paths stay out: --no-emit-*, and a relative name for the input.
+lock:
+	@command -v $(UV) >/dev/null || { echo 'make lock needs uv: https://docs.astral.sh/uv/ (or UV=/path/to/uv)' >&2; exit 1; }
+	@$(UV) pip compile pyproject.toml --all-extras --universal --python-version 3.10 --generate-hashes \
+		--no-header --no-emit-index-url --no-emit-find-links --no-config --quiet -o requirements.lock $(ARGS)
+
+clean:
+	@rm -rf .venv .pytest_cache .ruff_cache .hypothesis build *.egg-info
+	@find d2l_densenet tests benchmarks notebooks -name __pycache__ -o -name .ipynb_checkpoints 2>/dev/null | xargs rm -rf

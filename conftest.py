@@ -1,0 +1,72 @@
+"""What every test and doctest gets: a seed, classic array mode, matplotlib without a screen, the data set's place.
+
+It stands beside the package and not in tests/, because pytest gives a conftest.py to what lies below it, and the
+doctests lie in the package.
+"""
+
+import os
+import pathlib
+import random
+import sys
+import zlib
+
+import hypothesis
+import mxnet as mx
+import numpy
+import pytest
+from mxnet import npx
+
+# Programs, not tests: collecting them for doctests would import, and so run, them.
+collect_ignore_glob = ['tests/listings/*', 'benchmarks/*', 'notebooks/**/*.py']
+
+# The project's own machines keep the official data set beside the checkout.
+_DATA = pathlib.Path(__file__).resolve().parent.parent / 'shared' / 'fashion-mnist'
+if not os.environ.get('D2L_DENSENET_DATA') and _DATA.is_dir():
+    os.environ['D2L_DENSENET_DATA'] = str(_DATA)
+
+# A seed of its own for each test, the same at each run, so that a green test stays green. To look further:
+# D2L_DENSENET_TEST_SEED=random draws new ones, and =N repeats the one that a failure has printed.
+_SEED = os.environ.get('D2L_DENSENET_TEST_SEED', '')
+if _SEED not in ('', 'random') and not _SEED.isdecimal():
+    raise pytest.UsageError(f"D2L_DENSENET_TEST_SEED must be an integer of at least 0 or 'random', got {_SEED!r}")
+
+# MXNet's first call of an operator takes long: no deadline. No database of examples is left behind.
+hypothesis.settings.register_profile('d2l', deadline=None, database=None, derandomize=_SEED != 'random')
+hypothesis.settings.load_profile('d2l')
+
+
+def _seed(item):
+    if _SEED == 'random':
+        return random.SystemRandom().randrange(2**31)
+    return int(_SEED) % 2**32 if _SEED else zlib.crc32(item.nodeid.encode()) % 2**31
+
+
+@pytest.fixture(autouse=True)
+def _reproducible(request, monkeypatch):
+    seed = request.node.seed = _seed(request.node)
+    random.seed(seed)
+    numpy.random.seed(seed)
+    # Collecting may have imported d2l, which switches np mode on.
+    npx.reset_np()
+    mx.random.seed(seed)
+    # In this process only; the notebooks' kernels choose their own.
+    monkeypatch.setenv('MPLBACKEND', 'Agg')
+    if 'matplotlib.pyplot' in sys.modules:
+        sys.modules['matplotlib.pyplot'].switch_backend('Agg')
+    yield
+    npx.reset_np()
+    if 'matplotlib.pyplot' in sys.modules:
+        sys.modules['matplotlib.pyplot'].close('all')
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    if report.failed and hasattr(item, 'seed'):
+        report.sections.append(('Seed', f'repeat with D2L_DENSENET_TEST_SEED={item.seed}'))
+    return report
+
+
+@pytest.fixture(autouse=True, scope='session')
+def _doctest_names(doctest_namespace):
+    doctest_namespace.update(mx=mx, nd=mx.nd)
