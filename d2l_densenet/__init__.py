@@ -1,0 +1,36 @@
+"""DenseNet in Apache MXNet Gluon: the helper package of the course in ``notebooks/``.
+
+The names load on first use. So ``python -m d2l_densenet doctor`` runs where MXNet itself cannot be imported,
+and nothing that only draws (matplotlib) is loaded by who only trains.
+"""
+
+import importlib
+
+__version__ = '0.1.0'
+
+_MODULES = {
+    'blocks': ['conv_block', 'DenseBlock', 'transition_block'],
+    'densenet': ['DenseNet'],
+    'data': ['load_data_fashion_mnist', 'ImageLoader', 'DataSource', 'DataError', 'FASHION_MNIST_LABELS'],
+    'training': ['fit', 'train_ch5', 'evaluate_accuracy', 'predict', 'History', 'DivergenceError'],
+    'recipes': ['RECIPES', 'Recipe'],
+    'device': ['try_gpu'],
+    'counting': ['summary', 'count_parameters'],
+    'plots': ['plot_history', 'plot_confusion_matrix', 'plot_mistakes', 'plot_images', 'plot_channels',
+              'draw_dense_block', 'draw_add_vs_concat'],
+}
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
+
+__all__ = [*_HOME]
+
+
+def __getattr__(name):
+    if name not in _HOME:
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    value = getattr(importlib.import_module(f'.{_HOME[name]}', __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})

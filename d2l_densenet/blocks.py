@@ -1,0 +1,204 @@
+"""The dense block and its two neighbours: composite function, dense block, transition layer.
+
+Every block here is a ``HybridBlock`` that runs in both of MXNet's array modes (classic ``mx.nd`` and
+``mx.npx.set_np()``), imperatively or hybridized. The paper is Huang, Liu, van der Maaten and
+Weinberger, "Densely Connected Convolutional Networks", CVPR 2017 (arXiv:1608.06993).
+"""
+
+from mxnet.base import MXNetError
+from mxnet.gluon import HybridBlock, nn
+from mxnet.ndarray import NDArray
+from mxnet.util import is_np_array, np_shape
+
+from ._checks import image_batch, positive_int
+
+__all__ = ['conv_block', 'DenseBlock', 'transition_block']
+
+
+# How features are concatenated, decided here and nowhere else.
+#
+# oneDNN's concat keeps its blocked memory layout, so that the next convolution need not reorder its input:
+# a training step of the article's network is about a sixth shorter with it. But the version inside MXNet
+# 1.9.1 fails ("could not construct a sub-memory") when the joined width is a multiple of the SIMD block
+# (16 channels with AVX-512, 8 with AVX2) and the place where the parts meet is not. The failure is
+# asynchronous and can end the process. So oneDNN's concat is used only where every part is known to be a
+# multiple of 16 wide, and NumPy's `concatenate`, which never reaches oneDNN, everywhere else.
+# Both copy the same numbers: the choice changes the speed and not one bit of the result.
+_SIMD_BLOCK = 16
+
+
+def _aligned(*widths):
+    """Whether oneDNN's concat is safe for parts of these widths (0 stands for an unknown width)."""
+    return all(width > 0 and width % _SIMD_BLOCK == 0 for width in widths)
+
+
+def _concat_channels(F, parts, aligned):
+    """Join `parts` along the channel axis; `F`, as in ``hybrid_forward``, is ``mx.nd`` or ``mx.sym``."""
+    if aligned:
+        if is_np_array():
+            return F.concat(*[part.as_nd_ndarray() for part in parts], dim=1).as_np_ndarray()
+        return F.concat(*parts, dim=1)
+    if is_np_array():
+        return F.np.concatenate(parts, axis=1)
+    return F.np.concatenate([part.as_np_ndarray() for part in parts], axis=1).as_nd_ndarray()
+
+
+class ModePortable:
+    """Mix-in for a Gluon block: `load_parameters` also reads, in classic nd mode, a file written in np mode.
+
+    (The other direction Gluon has itself.)
+    """
+
+    def load_parameters(self, filename, *args, **kwargs):
+        try:
+            super().load_parameters(filename, *args, **kwargs)
+        except MXNetError as error:
+            if 'is_np_shape' not in str(error):
+                raise
+            with np_shape(True):
+                super().load_parameters(filename, *args, **kwargs)
+
+
+class HybridSequential(ModePortable, nn.HybridSequential):
+    """Gluon's ``HybridSequential``, its files readable in both array modes."""
+
+
+def conv_block(num_channels, **kwargs):
+    """Composite function H_l: batch normalisation, ReLU, 3x3 convolution (section 3, "Composite function").
+
+    The convolution pads by 1, so height and width stay as they are, and it has a bias, as in the articles
+    this course follows.
+
+    Parameters
+    ----------
+    num_channels : int, >= 1
+        Channels that the block produces. Inside a dense block this is the growth rate k.
+    **kwargs
+        ``prefix`` and ``params`` of the Gluon block.
+
+    Returns
+    -------
+    mxnet.gluon.nn.HybridSequential
+        **Inputs:** (N, C, H, W) with any C. **Outputs:** (N, num_channels, H, W).
+
+    Raises
+    ------
+    ValueError
+        If `num_channels` is not a positive integer.
+
+    Examples
+    --------
+    >>> block = conv_block(10)
+    >>> block.initialize()
+    >>> block(mx.nd.ones((4, 3, 8, 8))).shape
+    (4, 10, 8, 8)
+    """
+    positive_int('num_channels', num_channels)
+    block = HybridSequential(**kwargs)
+    with block.name_scope():
+        block.add(nn.BatchNorm(), nn.Activation('relu'),
+                  nn.Conv2D(num_channels, kernel_size=3, padding=1))
+    return block
+
+
+class DenseBlock(ModePortable, HybridBlock):
+    """Dense block: each convolution reads everything before it (section 3, "Dense connectivity").
+
+    Layer l computes x_l = H_l([x_0, x_1, ..., x_{l-1}]): the input and all earlier outputs, joined along the
+    channel axis. The output is [x_0, ..., x_L], so its first channels are the input itself.
+
+    Parameters
+    ----------
+    num_convs : int, >= 1
+        Number L of convolution blocks.
+    num_channels : int, >= 1
+        Channels that each convolution block produces: the growth rate k.
+    in_channels : int, >= 0, default 0
+        Channels of the input; 0 leaves them to the first call. Given, it lets a hybridized parent use the
+        faster concatenation where that is safe.
+    **kwargs
+        ``prefix`` and ``params`` of the Gluon block.
+
+    **Inputs:** (N, C, H, W). **Outputs:** (N, C + num_convs * num_channels, H, W).
+
+    Raises
+    ------
+    ValueError
+        If an argument is not an integer in its range.
+
+    Examples
+    --------
+    >>> block = DenseBlock(4, 10)
+    >>> block.initialize()
+    >>> block(mx.nd.ones((4, 5, 22, 22))).shape
+    (4, 45, 22, 22)
+    """
+
+    def __init__(self, num_convs, num_channels, in_channels=0, **kwargs):
+        super().__init__(**kwargs)
+        positive_int('num_convs', num_convs)
+        positive_int('num_channels', num_channels)
+        positive_int('in_channels', in_channels, least=0)
+        self._num_channels = num_channels
+        self._in_channels = in_channels
+        self._built_in_np = is_np_array()
+        with self.name_scope():
+            self.net = nn.HybridSequential()
+            for _ in range(num_convs):
+                self.net.add(conv_block(num_channels))
+
+    def forward(self, X, *args):
+        # Only a real array can be checked and shows its width. Inside a hybridized parent X is a symbol.
+        if isinstance(X, NDArray):
+            image_batch('DenseBlock', X, self._built_in_np, channels=self._in_channels)
+            self._in_channels = X.shape[1]
+        return super().forward(X, *args)
+
+    def hybrid_forward(self, F, X):
+        aligned = _aligned(self._in_channels, self._num_channels)
+        for block in self.net:
+            X = _concat_channels(F, [X, block(X)], aligned)
+        return X
+
+    def __repr__(self):
+        width = self._in_channels or '?'
+        return f'{type(self).__name__}({len(self.net)} x conv_block({self._num_channels}), in_channels={width})'
+
+
+def transition_block(num_channels, **kwargs):
+    """Transition layer: batch normalisation, ReLU, 1x1 convolution, 2x2 average pooling (section 3, "Pooling layers").
+
+    It sits between two dense blocks, sets the number of channels and halves height and width. An odd
+    height or width is rounded down, as in the articles.
+
+    Parameters
+    ----------
+    num_channels : int, >= 1
+        Channels that the layer produces.
+    **kwargs
+        ``prefix`` and ``params`` of the Gluon block.
+
+    Returns
+    -------
+    mxnet.gluon.nn.HybridSequential
+        **Inputs:** (N, C, H, W), H and W at least 2. **Outputs:** (N, num_channels, H // 2, W // 2).
+
+    Raises
+    ------
+    ValueError
+        If `num_channels` is not a positive integer.
+
+    Examples
+    --------
+    >>> block = transition_block(10)
+    >>> block.initialize()
+    >>> block(mx.nd.ones((4, 45, 22, 22))).shape
+    (4, 10, 11, 11)
+    """
+    positive_int('num_channels', num_channels)
+    block = HybridSequential(**kwargs)
+    with block.name_scope():
+        block.add(nn.BatchNorm(), nn.Activation('relu'),
+                  nn.Conv2D(num_channels, kernel_size=1),
+                  nn.AvgPool2D(pool_size=2, strides=2))
+    return block
