@@ -1,0 +1,217 @@
+"""The command line: ``d2l-densenet`` or ``python -m d2l_densenet``."""
+
+import argparse
+import datetime
+import io
+import pathlib
+import sys
+
+EPILOG = """\
+examples:
+  d2l-densenet train                          the article's network, 5 epochs at 48x48, on Fashion-MNIST
+  d2l-densenet train --epochs 1               a taste of it
+  d2l-densenet train --recipe article         as the article trained it
+  d2l-densenet evaluate runs/NAME             the test accuracy of a saved run
+  d2l-densenet summary --size 28              the network, stage by stage
+  d2l-densenet doctor                         what is installed, what is missing, what to do
+
+The data are looked for in --data-dir, then in the directory that the environment variable D2L_DENSENET_DATA
+names, then in the user's cache; else they are downloaded."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        self.exit(2, f'{self.prog}: error: {message} (see {self.prog} --help)\n')
+
+
+class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    pass
+
+
+def _at_least(least):
+    def integer(text):
+        try:
+            value = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f'{text!r} is not an integer') from None
+        if value < least:
+            raise argparse.ArgumentTypeError(f'must be at least {least}, got {value}')
+        return value
+    return integer
+
+
+def _device(text):
+    """'auto', 'cpu', 'gpu' or 'gpu:1'."""
+    kind, _, number = text.partition(':')
+    if text in ('auto', 'cpu', 'gpu') or (kind == 'gpu' and number.isdigit()):
+        return text
+    raise argparse.ArgumentTypeError(f'{text!r} is none of auto, cpu, gpu, gpu:1')
+
+
+def _parser():
+    from .recipes import RECIPES
+    parser = _Parser(prog='d2l-densenet', description='Train, evaluate and describe the DenseNet of the course.',
+                     epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest='command', metavar='COMMAND', required=True)
+
+    def add(name, text, run):
+        child = commands.add_parser(name, help=text, description=text, formatter_class=_Formatter)
+        child.set_defaults(run=run)
+        return child
+
+    def add_data(child):
+        child.add_argument('--data', choices=('auto', 'fashion-mnist', 'synthetic'), default='auto',
+                           help='auto: Fashion-MNIST, or the drawn stand-in if it cannot be had; fashion-mnist: '
+                                'that or an error; synthetic: the stand-in')
+        child.add_argument('--data-dir', metavar='DIR', help='directory with the four Fashion-MNIST files')
+        child.add_argument('--device', type=_device, default='auto',
+                           help='auto, cpu, gpu or gpu:NUMBER; auto takes the first GPU that works')
+
+    train = add('train', 'Train a network and write parameters, history, curve and configuration.', _train)
+    _add_network(train)
+    train.add_argument('--epochs', type=_at_least(1), default=5, help='passes over the training images')
+    train.add_argument('--batch-size', type=_at_least(1), help="images a step (default: the recipe's)")
+    train.add_argument('--recipe', choices=RECIPES, default='course',
+                       help='article: SGD at a constant 0.1; course: momentum, weight decay, warm-up and cosine, flips')
+    add_data(train)
+    train.add_argument('--seed', type=_at_least(0), default=0, help='for initial values, shuffling and augmentation')
+    train.add_argument('--limit', type=_at_least(1), metavar='N', help='use the first N training images only')
+    train.add_argument('--output', metavar='DIR', help='where to write (default: a new directory under runs/)')
+
+    evaluate = add('evaluate', 'Evaluate a saved run on the test images.', _evaluate)
+    evaluate.add_argument('directory', metavar='RUN', help='directory that train wrote')
+    add_data(evaluate)
+
+    summary = add('summary', 'Print the network as a table, one stage a row.', _summary)
+    _add_network(summary)
+
+    add('doctor', 'Check Python, MXNet, system libraries, Jupyter, GPU and data.', None)
+    return parser
+
+
+def _add_network(child):
+    child.add_argument('--network', choices=('article',), default='article', help='which network')
+    child.add_argument('--size', type=_at_least(1), default=48, help='height and width of the images in pixels')
+
+
+def _train(options):
+    import mxnet as mx
+
+    from . import DenseNet, fit, load_data_fashion_mnist, plot_history
+    from .recipes import RECIPES
+    from .runs import command, machine, save_run, versions, write_atomically
+    recipe = RECIPES[options.recipe]
+    batch_size = options.batch_size or recipe.batch_size
+    net = DenseNet()
+    net.stage_sizes(options.size, options.size)
+    ctx = _context(options.device)
+    train_iter, test_iter = load_data_fashion_mnist(
+        batch_size, resize=options.size, root=options.data_dir, data=options.data, seed=options.seed,
+        limit=options.limit, **recipe.loader_options())
+    output = _new_directory(options)
+    mx.random.seed(options.seed)
+    net.initialize(mx.init.Xavier(), ctx=ctx)
+    net.hybridize(static_alloc=True, static_shape=True)
+    config = {
+        'command': command(), 'started': datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds'),
+        'network': net.config, 'recipe': options.recipe, 'size': options.size, 'batch_size': batch_size,
+        'epochs': options.epochs, 'seed': options.seed, 'limit': options.limit, 'device': str(ctx),
+        'data': {'name': train_iter.source.name, 'checksum': train_iter.source.checksum},
+        'versions': versions(), 'machine': machine()}
+    print(f'network {options.network}, {options.size} x {options.size} pixels, recipe {options.recipe}, '
+          f'batch {batch_size}, seed {options.seed}, on {ctx}')
+    print(f'data: {train_iter.source}: {train_iter.num_examples} training and {test_iter.num_examples} test images')
+    print(f'writing to {output}, after each epoch; Ctrl-C ends the run and keeps what is there', flush=True)
+
+    def keep(history):
+        save_run(output, net, history, config)
+
+    history = fit(net, train_iter, test_iter, options.epochs, ctx=ctx, seed=options.seed, on_epoch=keep,
+                  **recipe.fit_options(options.epochs * len(train_iter)))
+    if history.rows:
+        keep(history)
+        picture = io.BytesIO()
+        plot_history(history).savefig(picture, format='png', dpi=120)
+        write_atomically(output / 'curve.png', picture.getvalue())
+        share = 1 - sum(history['data_seconds']) / sum(history['seconds'])
+        print(f'{100 * share:.1f} % of the time was spent in the network, the rest waiting for data')
+        print('wrote ' + ', '.join(str(output / name)
+                                   for name in ('model.params', 'history.json', 'curve.png', 'config.json')))
+    else:
+        output.rmdir()
+        print('no epoch was finished: nothing is written')
+    return 130 if history.stopped else 0
+
+
+def _evaluate(options):
+    from . import evaluate_accuracy, load_data_fashion_mnist
+    from .runs import load_run
+    net, history, config = load_run(options.directory, _context(options.device))
+    net.hybridize(static_alloc=True, static_shape=True)
+    _, test_iter = load_data_fashion_mnist(config['batch_size'], resize=config['size'], root=options.data_dir,
+                                           data=options.data)
+    trained_on = config['data']['name']
+    if test_iter.source.name != trained_on:
+        print(f'note: the run was trained on {trained_on} and is evaluated on {test_iter.source.name}')
+    accuracy = evaluate_accuracy(net, test_iter)
+    print(f'test accuracy {accuracy:.4f} on {test_iter.num_examples} images, data: {test_iter.source}')
+    return 0
+
+
+def _summary(options):
+    from . import DenseNet, summary
+    print(summary(DenseNet(), (1, options.size, options.size)))
+    return 0
+
+
+def _new_directory(options):
+    if options.output:
+        path = pathlib.Path(options.output)
+    else:
+        now = datetime.datetime.now().strftime('%Y%m%d-%H%M%S')
+        path = pathlib.Path('runs') / f'{options.network}-{options.recipe}-seed{options.seed}-{now}'
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        if any(path.iterdir()):
+            raise ValueError(f'{path} is not empty: give a new --output, or remove it first')
+    except OSError as error:
+        raise ValueError(f'cannot make the output directory {path}: {error.strerror}; give another --output') from error
+    return path
+
+
+def _context(device):
+    import mxnet as mx
+
+    from . import try_gpu
+    if device == 'cpu':
+        return mx.cpu()
+    ctx = try_gpu(int(device.partition(':')[2] or 0))
+    if device != 'auto' and ctx.device_type != 'gpu':
+        raise ValueError(f'--device {device} cannot be used (the line above says why); use --device cpu')
+    return ctx
+
+
+def main(arguments=None):
+    """Run the command line; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    if options.command == 'doctor':
+        from . import doctor
+        return doctor.main()
+    try:
+        from .data import DataError
+        from .training import DivergenceError
+    except (ImportError, OSError, AttributeError) as error:  # the three ways in which `import mxnet` fails
+        print(f'd2l-densenet {options.command}: error: MXNet cannot be imported ({error}): d2l-densenet doctor '
+              'says what to do', file=sys.stderr)
+        return 1
+    try:
+        return options.run(options)
+    except KeyboardInterrupt:
+        print('interrupted', file=sys.stderr)
+        return 130
+    except DivergenceError as error:
+        print(f'd2l-densenet {options.command}: {error}', file=sys.stderr)
+        return 1
+    except (ValueError, DataError) as error:
+        print(f'd2l-densenet {options.command}: error: {error}', file=sys.stderr)
+        return 2

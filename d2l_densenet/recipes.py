@@ -1,0 +1,63 @@
+"""Recipes: named settings for training, as data."""
+
+import dataclasses
+
+__all__ = ['RECIPES', 'Recipe']
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """How to train: optimizer, schedule, augmentation.
+
+    Attributes
+    ----------
+    optimizer : str
+        Name for ``gluon.Trainer``.
+    learning_rate : float
+        The constant rate, or the peak of the schedule.
+    momentum, weight_decay : float
+    warmup : float or None
+        Share of all steps during which the rate rises linearly from 0; it then falls to 0 along half a cosine.
+        None: the rate stays constant.
+    flip : bool
+        Mirror half of the training images, drawn anew in each epoch.
+    crop : int
+        Shift each training image by up to so many pixels in each direction.
+    batch_size : int
+    """
+
+    optimizer: str
+    learning_rate: float
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    warmup: float | None = None
+    flip: bool = False
+    crop: int = 0
+    batch_size: int = 256
+
+    def loader_options(self):
+        """Keyword arguments for `load_data_fashion_mnist`."""
+        return {'flip': self.flip, 'crop': self.crop}
+
+    def fit_options(self, num_steps):
+        """Keyword arguments for `fit`, for a run of `num_steps` steps in all."""
+        params = {'learning_rate': self.learning_rate, 'wd': self.weight_decay}
+        if self.momentum:
+            params['momentum'] = self.momentum
+        schedule = None
+        if self.warmup is not None:
+            import mxnet as mx  # here, so that the command line can list the recipes without it
+
+            # CosineScheduler wants at least one step after the warm-up.
+            warmup = min(round(self.warmup * num_steps), num_steps - 1)
+            schedule = mx.lr_scheduler.CosineScheduler(
+                max(num_steps, 1), base_lr=self.learning_rate, final_lr=0.0, warmup_steps=warmup, warmup_begin_lr=0.0)
+        return {'optimizer': self.optimizer, 'optimizer_params': params, 'lr_scheduler': schedule}
+
+
+RECIPES = {
+    # Article 001: SGD at a constant 0.1, nothing else.
+    'article': Recipe('sgd', 0.1),
+    # The course's default.
+    'course': Recipe('nag', 0.1, momentum=0.9, weight_decay=1e-3, warmup=0.2, flip=True, batch_size=128),
+}

@@ -1,0 +1,350 @@
+"""Training and evaluation of any Gluon classifier: `fit`, the article's `train_ch5`, `predict`."""
+
+import dataclasses
+import json
+import math
+import os
+import sys
+import time
+
+import mxnet as mx
+import numpy
+from mxnet import autograd, gluon
+
+from ._checks import positive_int
+
+__all__ = ['fit', 'train_ch5', 'evaluate_accuracy', 'predict', 'History', 'DivergenceError']
+
+
+@dataclasses.dataclass
+class History:
+    """What a training run did, epoch by epoch.
+
+    Attributes
+    ----------
+    rows : list of dict
+        One a finished epoch: ``epoch`` (from 1), ``loss`` (mean over the training images), ``train_acc`` and
+        ``test_acc`` (0 to 1; the second None without test data), ``seconds`` (whole epoch, evaluation included),
+        ``images_per_second`` (training part), ``data_seconds`` (waiting for the loader), ``learning_rate``
+        (of the last step).
+    data : str
+        Name of the data set.
+    stopped : str or None
+        Why the run ended early, if it did.
+
+    ``history['loss']`` is a column as a list.
+    """
+
+    rows: list = dataclasses.field(default_factory=list)
+    data: str = 'unnamed data'
+    stopped: str | None = None
+
+    def __getitem__(self, column):
+        return [row[column] for row in self.rows]
+
+    def __len__(self):
+        return len(self.rows)
+
+    def to_json(self):
+        """The history as JSON text."""
+        return json.dumps(dataclasses.asdict(self), indent=1)
+
+    @classmethod
+    def from_json(cls, text):
+        """The history that `to_json` wrote; ValueError if `text` is something else."""
+        values = json.loads(text)
+        try:
+            return cls(**values)
+        except TypeError:
+            raise ValueError('this JSON is not a training history: rows, data and stopped are expected') from None
+
+
+class DivergenceError(RuntimeError):
+    """The loss became NaN or infinite. `history` holds the epochs before."""
+
+    def __init__(self, message, history):
+        super().__init__(message)
+        self.history = history
+
+
+def fit(net, train_iter, test_iter=None, num_epochs=5, *, optimizer='sgd', optimizer_params=None,
+        lr_scheduler=None, loss=None, ctx=None, seed=None, progress=True, on_epoch=None):
+    """Train a classifier and return its history.
+
+    Each step takes the gradient of the mean loss over the images of the batch, also of a short last one. The
+    shuffling has the loader's own seed; `seed` covers what MXNet and NumPy draw: initial values that Gluon
+    defers to the first batch, dropout.
+
+    Ctrl-C (a KeyboardInterrupt) ends the run and returns the history so far, with ``stopped`` set.
+
+    Parameters
+    ----------
+    net : mxnet.gluon.Block
+        Initialised; maps (N, C, H, W) to scores (N, classes).
+    train_iter, test_iter : iterable
+        Each pass yields (X, y): images (N, C, H, W) and integer labels (N,), in the array mode that is on.
+    num_epochs : int, >= 1
+    optimizer : str or mxnet.optimizer.Optimizer
+        As for ``gluon.Trainer``.
+    optimizer_params : dict, optional
+        As for ``gluon.Trainer``; by default a learning rate of 0.1 for ``'sgd'``, MXNet's own otherwise.
+    lr_scheduler : mxnet.lr_scheduler.LRScheduler, optional
+        Called with the number of the update.
+    loss : mxnet.gluon.loss.Loss, optional
+        Default: softmax cross-entropy.
+    ctx : mxnet.Context, optional
+        Device; by default the one that the network is on.
+    seed : int, optional
+    progress : bool
+        Print a line for each epoch, and show a bar where the output is a terminal or a notebook.
+    on_epoch : callable, optional
+        Called with the history after each epoch.
+
+    Returns
+    -------
+    History
+
+    Raises
+    ------
+    DivergenceError
+        If the loss turns NaN or infinite; the network then has its values from the start of that epoch.
+    ValueError, TypeError
+        If an argument is unusable.
+    """
+    positive_int('num_epochs', num_epochs)
+    ctx = _place(net, ctx)
+    if seed is not None:
+        positive_int('seed', seed, least=0)
+        mx.random.seed(seed)
+        numpy.random.seed(seed)
+    if optimizer_params is None:
+        optimizer_params = {'learning_rate': 0.1} if optimizer == 'sgd' else {}
+    optimizer_params = dict(optimizer_params)
+    if lr_scheduler is not None:
+        optimizer_params['lr_scheduler'] = lr_scheduler
+        # Gluon's optimizer would overwrite the scheduler's base rate with its own default.
+        optimizer_params.setdefault('learning_rate', lr_scheduler.base_lr)
+    if not isinstance(optimizer, str):
+        if optimizer_params:
+            raise ValueError('optimizer_params and lr_scheduler go with the name of an optimizer; '
+                             f'{optimizer!r} already has its own')
+        optimizer_params = None
+    trainer = gluon.Trainer(net.collect_params(), optimizer, optimizer_params)
+    report = _report_line if progress else None
+    return _run(net, train_iter, test_iter, trainer, ctx, num_epochs, loss, None, report, on_epoch)
+
+
+def train_ch5(net, train_iter, test_iter, batch_size, trainer, ctx, num_epochs):
+    """Train as the function of this name in d2lzh does, printing the article's line for each epoch.
+
+    A step divides the summed gradient by `batch_size`, also for a short last batch.
+
+    Parameters
+    ----------
+    net : mxnet.gluon.Block
+        Initialised on `ctx`.
+    train_iter, test_iter : iterable
+        Each pass yields (X, y), as for `fit`.
+    batch_size : int, >= 1
+    trainer : mxnet.gluon.Trainer
+    ctx : mxnet.Context
+    num_epochs : int, >= 1
+
+    Returns
+    -------
+    History
+
+    Raises
+    ------
+    DivergenceError
+        As `fit`.
+    """
+    positive_int('batch_size', batch_size)
+    positive_int('num_epochs', num_epochs)
+    if not isinstance(trainer, gluon.Trainer):
+        raise TypeError(f'trainer must be a gluon.Trainer, got {trainer!r}')
+    ctx = _place(net, ctx)
+    print('training on', ctx)
+    return _run(net, train_iter, test_iter, trainer, ctx, num_epochs, None, batch_size, _article_line, None)
+
+
+def evaluate_accuracy(net, data_iter, ctx=None):
+    """Share of the images that `net` classifies correctly, 0 to 1.
+
+    Parameters
+    ----------
+    net : mxnet.gluon.Block
+    data_iter : iterable
+        Yields (X, y), as for `fit`.
+    ctx : mxnet.Context, optional
+        Device; by default the one that the network is on.
+    """
+    ctx = _place(net, ctx)
+    right = count = 0
+    for X, y in data_iter:
+        right += _correct(net(_to(X, ctx)), y)
+        count += len(y)
+    if not count:
+        raise ValueError('data_iter gave no images: there is nothing to evaluate')
+    return right / count
+
+
+def predict(net, data_iter, ctx=None):
+    """Probabilities that `net` gives to the classes of each image, with the true labels.
+
+    Parameters
+    ----------
+    net : mxnet.gluon.Block
+    data_iter : iterable
+        Yields (X, y), as for `fit`.
+    ctx : mxnet.Context, optional
+
+    Returns
+    -------
+    probabilities : numpy.ndarray, (images, classes), float32
+    labels : numpy.ndarray, (images,)
+    """
+    ctx = _place(net, ctx)
+    scores, labels = [], []
+    for X, y in data_iter:
+        scores.append(net(_to(X, ctx)).asnumpy())
+        labels.append(y.asnumpy())
+    if not scores:
+        raise ValueError('data_iter gave no images: there is nothing to predict')
+    scores = numpy.concatenate(scores)
+    powers = numpy.exp(scores - scores.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True), numpy.concatenate(labels)
+
+
+def _run(net, train_iter, test_iter, trainer, ctx, num_epochs, loss, step_size, report, on_epoch):
+    """The loop that `fit` and `train_ch5` share; `step_size` None stands for the size of each batch."""
+    loss = loss or gluon.loss.SoftmaxCrossEntropyLoss()
+    source = getattr(train_iter, 'source', None)
+    history = History(data=getattr(source, 'name', 'unnamed data'))
+    epoch = batch = 0
+    try:
+        for epoch in range(1, num_epochs + 1):
+            start, waited = time.perf_counter(), 0.0
+            good = _snapshot(net)
+            loss_sum, right, count, batch = 0.0, 0, 0, 0
+            with _bar(train_iter, f'epoch {epoch}/{num_epochs}', report) as bar:
+                batches = iter(train_iter)
+                while True:
+                    tick = time.perf_counter()
+                    X, y = next(batches, (None, None))
+                    waited += time.perf_counter() - tick
+                    if X is None:
+                        break
+                    batch += 1
+                    X, y = _to(X, ctx), _to(y, ctx)
+                    with autograd.record():
+                        scores = net(X)
+                        losses = loss(scores, y)
+                    losses.backward()
+                    batch_loss = float(losses.asnumpy().sum())
+                    if not math.isfinite(batch_loss):
+                        _restore(net, good)
+                        raise DivergenceError(_divergence(batch_loss, epoch, batch, trainer.learning_rate), history)
+                    trainer.step(step_size or len(y))
+                    loss_sum += batch_loss
+                    right += _correct(scores, y)
+                    count += len(y)
+                    bar.set_postfix_str(f'loss {loss_sum / count:.4f}', refresh=False)
+                    bar.update()
+                    # Errors of this step surface here, and the time of the next batch is the loader's alone.
+                    mx.nd.waitall()
+            if not count:
+                raise ValueError('train_iter gave no batches' + (' in a second pass: give a loader that can be '
+                                 'iterated again, not a generator' if epoch > 1 else ''))
+            trained = time.perf_counter() - start
+            test_acc = None if test_iter is None else evaluate_accuracy(net, test_iter, ctx)
+            history.rows.append({
+                'epoch': epoch, 'loss': loss_sum / count, 'train_acc': right / count, 'test_acc': test_acc,
+                'seconds': time.perf_counter() - start, 'images_per_second': count / trained,
+                'data_seconds': waited, 'learning_rate': trainer.learning_rate})
+            if report:
+                report(history)
+            if on_epoch:
+                on_epoch(history)
+    except KeyboardInterrupt:
+        mx.nd.waitall()
+        history.stopped = f'interrupted in epoch {epoch}, after batch {batch}'
+        print(f'{history.stopped}; the network keeps what it has learnt', flush=True)
+    return history
+
+
+def _place(net, ctx):
+    """The device to compute on, the network's parameters being there; ValueError if they have no values."""
+    params = net.collect_params()
+    for name, param in params.items():
+        if param._data is None and not param._deferred_init:
+            raise ValueError(f'the network is not initialised (parameter {name} has no values): '
+                             'call net.initialize() or net.load_parameters(file) first')
+    first = next(iter(params.values()), None)
+    if first is None:
+        return ctx or mx.cpu()
+    here = first.list_ctx()
+    if ctx is None:
+        return here[0]
+    if not isinstance(ctx, mx.Context):
+        raise TypeError(f'ctx must be one mxnet device such as mx.cpu() or mx.gpu(0), got {ctx!r}')
+    if ctx not in here:
+        params.reset_ctx(ctx)
+    return ctx
+
+
+def _to(array, ctx):
+    # np mode renamed the method, and warns where the old name is used.
+    return array.as_in_ctx(ctx) if isinstance(array, mx.np.ndarray) else array.as_in_context(ctx)
+
+
+def _correct(scores, y):
+    return int((scores.asnumpy().argmax(axis=1) == y.asnumpy()).sum())
+
+
+def _snapshot(net):
+    return {name: param.data().asnumpy() for name, param in net.collect_params().items() if param._data is not None}
+
+
+def _restore(net, values):
+    for name, param in net.collect_params().items():
+        if name in values:
+            make = mx.np.array if mx.util.is_np_array() else mx.nd.array
+            param.set_data(make(values[name], dtype=param.dtype))
+
+
+def _divergence(value, epoch, batch, learning_rate):
+    return (f'the loss became {value} in epoch {epoch}, batch {batch}, at learning rate {learning_rate:g}. Try a '
+            f'learning rate of {learning_rate / 10:g}, a warm-up, or clip_gradient among the optimizer_params; '
+            'check that the images are finite. The network has its values from the start of this epoch')
+
+
+def _article_line(history):
+    row = history.rows[-1]
+    test = '' if row['test_acc'] is None else f'test acc {row["test_acc"]:.3f}, '
+    # The article's line has no place for the data set: only what is not Fashion-MNIST is named.
+    data = f', data {history.data}' if history.data == 'synthetic' else ''
+    print(f'epoch {row["epoch"]}, loss {row["loss"]:.4f}, train acc {row["train_acc"]:.3f}, {test}'
+          f'time {row["seconds"]:.1f} sec{data}', flush=True)
+
+
+def _report_line(history):
+    row = history.rows[-1]
+    test = '' if row['test_acc'] is None else f'test acc {row["test_acc"]:.3f}, '
+    print(f'epoch {row["epoch"]}, loss {row["loss"]:.4f}, train acc {row["train_acc"]:.3f}, {test}'
+          f'time {row["seconds"]:.1f} sec, {row["images_per_second"]:.0f} images/s, '
+          f'lr {row["learning_rate"]:.4g}, data {history.data}', flush=True)
+
+
+def _bar(train_iter, title, report):
+    """A progress bar over the batches: widgets in a notebook, nothing where the output is a file."""
+    from tqdm.auto import tqdm
+    shell = sys.modules['IPython'].get_ipython() if 'IPython' in sys.modules else None
+    if not report or os.environ.get('TQDM_DISABLE'):
+        off = True
+    elif 'IPKernelApp' in getattr(shell, 'config', {}):
+        off = False
+    else:
+        off = None  # tqdm's own rule: shown on a terminal only
+    total = len(train_iter) if hasattr(train_iter, '__len__') else None
+    return tqdm(total=total, desc=title, unit='batch', leave=False, disable=off)

@@ -1,0 +1,141 @@
+"""The command line: each command run as a user runs it, on the drawn data."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy
+import pytest
+
+from d2l_densenet import DenseNet, History, cli, evaluate_accuracy
+from d2l_densenet.runs import RunError, load_run
+
+FILES = {'model.params', 'history.json', 'config.json', 'curve.png'}
+
+
+def run(*arguments, cwd, **environment):
+    root = str(pathlib.Path(__file__).resolve().parent.parent)
+    return subprocess.run([sys.executable, '-m', 'd2l_densenet', *arguments], cwd=cwd, text=True, capture_output=True,
+                          env={**os.environ, 'PYTHONPATH': root, **environment}, timeout=600)
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
+    """A run on 300 drawn images; the finished process and its directory."""
+    cwd = tmp_path_factory.mktemp('cli')
+    result = run('train', '--data', 'synthetic', '--limit', '300', '--size', '28', '--epochs', '2', '--device', 'cpu',
+                 '--seed', '4', '--output', 'out', cwd=cwd)
+    return result, cwd / 'out'
+
+
+def test_train_writes_a_run(trained):
+    result, directory = trained
+    assert result.returncode == 0, result.stderr
+    assert {path.name for path in directory.iterdir()} == FILES
+    assert (directory / 'curve.png').read_bytes().startswith(b'\x89PNG')
+    config = json.loads((directory / 'config.json').read_text())
+    assert config['data']['name'] == 'synthetic' and config['data']['checksum'].startswith('md5:')
+    assert config['network'] == DenseNet().config and config['seed'] == 4
+    assert {'python', 'numpy', 'mxnet'} <= config['versions'].keys() and config['machine']['cpu']
+    history = History.from_json((directory / 'history.json').read_text())
+    assert history['epoch'] == [1, 2] and history.data == 'synthetic'
+    lines = [line for line in result.stdout.splitlines() if line.startswith('epoch ')]
+    assert len(lines) == 2 and all(line.endswith('data synthetic') for line in lines)
+    assert 'SYNTHETIC STAND-IN' in result.stdout and 'of the time was spent in the network' in result.stdout
+    assert not result.stderr
+
+
+def test_the_same_seed_gives_the_same_run(trained):
+    _, directory = trained
+    again = run('train', '--data', 'synthetic', '--limit', '300', '--size', '28', '--epochs', '2', '--device', 'cpu',
+                '--seed', '4', cwd=directory.parent)
+    assert again.returncode == 0, again.stderr
+    (other,) = (directory.parent / 'runs').iterdir()
+    assert other.name.startswith('article-course-seed4-')
+    first, second = (load_run(path)[0].collect_params().values() for path in (directory, other))
+    for a, b in zip(first, second):
+        numpy.testing.assert_array_equal(a.data().asnumpy(), b.data().asnumpy())
+
+
+def test_evaluate_gives_the_recorded_accuracy(trained, monkeypatch):
+    """With the same test images: `evaluate` takes all, so the oracle is `evaluate_accuracy` on the loaded run."""
+    from d2l_densenet import load_data_fashion_mnist
+    _, directory = trained
+    result = run('evaluate', 'out', '--data', 'synthetic', '--device', 'cpu', cwd=directory.parent)
+    assert result.returncode == 0, result.stderr
+    net, history, config = load_run(directory)
+    _, test_iter = load_data_fashion_mnist(256, resize=28, data='synthetic')
+    assert f'test accuracy {evaluate_accuracy(net, test_iter):.4f} on {test_iter.num_examples} images' in result.stdout
+    _, few = load_data_fashion_mnist(256, resize=28, data='synthetic', limit=300)
+    assert evaluate_accuracy(net, few) == history['test_acc'][-1]
+
+
+def test_summary_prints_the_articles_count(capsys):
+    assert cli.main(['summary', '--size', '48']) == 0
+    assert '758,226' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('arguments, words', [
+    (['train', '--epochs', '0'], ['--epochs', 'at least 1', 'got 0']),
+    (['train', '--recipe', 'best'], ['--recipe', "'best'", 'article', 'course']),
+    (['train', '--device', 'tpu'], ['--device', "'tpu'", 'gpu:1']),
+    (['train', '--seed', 'x'], ['--seed', "'x'", 'integer']),
+    (['train', '--size', '16', '--data', 'synthetic'], ['16 x 16', '17']),
+    (['evaluate', 'nowhere'], ['nowhere', 'not a directory']),
+    (['frobnicate'], ['frobnicate', 'train', 'doctor']),
+    ([], ['COMMAND'])])
+def test_wrong_arguments_exit_with_2_and_one_line(arguments, words, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    try:
+        status = cli.main(arguments)
+    except SystemExit as end:
+        status = end.code
+    error = capsys.readouterr().err
+    assert status == 2 and error.count('\n') == 1
+    assert all(word in error for word in words), error
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_used_output_directory_is_refused(trained, capsys):
+    _, directory = trained
+    before = {path: path.read_bytes() for path in directory.iterdir()}
+    assert cli.main(['train', '--data', 'synthetic', '--output', str(directory)]) == 2
+    assert 'not empty' in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in directory.iterdir()} == before
+
+
+def test_no_device_no_data(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(['train', '--data-dir', str(tmp_path / 'gone'), '--device', 'cpu']) == 2
+    assert 'gone' in capsys.readouterr().err
+    assert not (tmp_path / 'runs').exists(), 'a run that never began leaves no directory'
+
+
+@pytest.mark.parametrize('name, content, words', [
+    ('config.json', '{', 'cannot be read'), ('config.json', '{"network": {"growth_rate": 0}}', 'growth_rate'),
+    ('history.json', '[]', 'cannot be read'), ('model.params', 'junk', 'does not fit'),
+    ('model.params', None, 'missing'), ('config.json', None, 'missing')])
+def test_a_damaged_run_is_named(trained, tmp_path, name, content, words):
+    _, directory = trained
+    for path in directory.iterdir():
+        if path.name != name or content is not None:
+            (tmp_path / path.name).write_bytes(path.read_bytes() if path.name != name else content.encode())
+    with pytest.raises(RunError, match=words):
+        load_run(tmp_path)
+
+
+@pytest.mark.parametrize('command', [[], ['train'], ['evaluate'], ['summary'], ['doctor']])
+def test_help(command, capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.main([*command, '--help'])
+    assert end.value.code == 0 and len(capsys.readouterr().out) > 80
+
+
+def test_importing_the_package_loads_nothing_heavy(tmp_path):
+    program = ('import sys, d2l_densenet as d; d.fit, d.DenseNet, d.load_data_fashion_mnist;'
+               'print([m for m in ("matplotlib", "pandas", "d2l", "onnx", "IPython") if m in sys.modules])')
+    result = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, cwd=tmp_path,
+                            env={**os.environ, 'PYTHONPATH': str(pathlib.Path(__file__).resolve().parent.parent)})
+    assert result.stdout.strip() == '[]', result.stderr

@@ -1,0 +1,181 @@
+"""The doctor: right about a machine that is well, and of use on one that is not."""
+
+import importlib
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+from importlib import metadata
+
+import pytest
+
+from d2l_densenet import doctor
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+def check(name):
+    return {check.name: check for check in doctor.run_checks()}[name]
+
+
+def run_in_a_process(tmp_path, **modules):
+    """Run the doctor with `modules` (name: source) in the place of the real ones; return its status and output."""
+    for name, source in modules.items():
+        (tmp_path / f'{name}.py').write_text(source)
+    environment = {**os.environ, 'PYTHONPATH': os.pathsep.join([str(tmp_path), str(ROOT)])}
+    environment.pop('D2L_DENSENET_DATA', None)
+    environment['XDG_CACHE_HOME'] = str(tmp_path / 'cache')
+    done = subprocess.run([sys.executable, '-m', 'd2l_densenet', 'doctor'], cwd=tmp_path, env=environment,
+                          capture_output=True, text=True, timeout=120)
+    assert 'Traceback' not in done.stdout + done.stderr
+    return done.returncode, done.stdout
+
+
+def test_here_everything_required_is_ok(capsys):
+    """These tests run in the environment that the doctor is to approve of."""
+    assert doctor.main() == 0
+    text = capsys.readouterr().out
+    assert f'ok  mxnet             {metadata.version("mxnet")} with ' in text
+    assert text.endswith('All that the course needs is here.\n')
+    for line in text.splitlines()[:-1]:
+        assert line.startswith(('ok  ', '--  ', '    ')), line
+
+
+def test_every_failure_says_what_to_do(monkeypatch, capsys):
+    monkeypatch.setattr(doctor, '_loads', lambda library: False)
+    monkeypatch.setattr(doctor, '_version', lambda package: None)
+    assert doctor.main() == 1
+    lines = capsys.readouterr().out.splitlines()
+    for line, following in zip(lines, lines[1:]):
+        if line.startswith('--'):
+            assert following.strip().startswith(('do: ', 'optional: ')) and len(following.split()) > 2
+    assert lines[-1].startswith('Missing: ') and 'jupyterlab' in lines[-1] and 'GPU' not in lines[-1]
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='the libraries have these names on Linux')
+def test_missing_system_library(monkeypatch):
+    monkeypatch.setattr(doctor, '_loads', lambda library: library != 'libgomp.so.1')
+    found = check('system libraries')
+    assert not found.ok and found.required and 'libgomp.so.1' in found.detail
+    assert 'apt install libgomp1 ' in found.remedy and 'quadmath' not in found.remedy
+
+
+def test_loading_a_library_that_is_not_there():
+    assert not doctor._loads('libthere-is-no-such-library.so.7')
+
+
+def test_mxnet_that_is_not_installed(tmp_path):
+    status, text = run_in_a_process(tmp_path, mxnet="raise ModuleNotFoundError(\"No module named 'mxnet'\")")
+    assert status == 1
+    assert "--  mxnet             cannot be imported: No module named 'mxnet'\n" in text
+    assert 'do: make env' in text and 'Missing: mxnet.' in text
+
+
+def test_mxnet_without_its_library(tmp_path):
+    source = "raise OSError('libquadmath.so.0: cannot open shared object file: No such file or directory')"
+    status, text = run_in_a_process(tmp_path, mxnet=source)
+    assert status == 1
+    assert 'cannot be imported: libquadmath.so.0' in text and 'do: install the system libraries' in text
+
+
+def test_mxnet_for_gpus_without_cuda(tmp_path):
+    status, text = run_in_a_process(tmp_path, mxnet="raise OSError('libcuda.so.1: cannot open shared object file')")
+    assert status == 1 and 'a wheel for GPUs' in text
+
+
+def test_numpy_that_mxnet_cannot_use(tmp_path):
+    broken = "raise AttributeError(\"module 'numpy' has no attribute 'bool'\")"
+    status, text = run_in_a_process(tmp_path, numpy="__version__ = '1.26.4'", mxnet=broken)
+    assert status == 1
+    assert '--  numpy             1.26.4\n' in text and text.count('pip install numpy==1.23.5') == 2
+
+
+def test_other_numpy_versions(monkeypatch):
+    import numpy
+    for version, ok in (('1.23.5', True), ('1.24.0', False), ('2.0.0rc1', False)):
+        monkeypatch.setattr(numpy, '__version__', version)
+        assert check('numpy').ok is ok
+
+
+def test_another_release_of_mxnet(monkeypatch):
+    import mxnet
+    monkeypatch.setattr(mxnet, '__version__', '2.0.0')
+    assert not check('mxnet').ok
+
+
+def test_wrong_python(monkeypatch):
+    for version, ok in (((3, 9, 1), False), ((3, 10, 0), True), ((3, 11, 9), True), ((3, 12, 0), False)):
+        monkeypatch.setattr(sys, 'version_info', version)
+        found = doctor._python()
+        assert found.ok is ok and found.required and '3.11 or 3.10' in found.remedy
+
+
+@pytest.mark.parametrize('version, ok', [('8.39.0', True), ('9.16.0', False), ('10.0.0', False), (None, False)])
+def test_ipython(monkeypatch, version, ok):
+    monkeypatch.setattr(doctor, '_version', lambda package: version)
+    found = doctor._ipython()
+    assert found.ok is ok and found.required
+
+
+def test_gpu_is_optional_and_has_its_reason(monkeypatch):
+    from d2l_densenet import device
+    monkeypatch.setattr(device, 'why_not_gpu', lambda i: 'the fan is broken')
+    found = check('GPU')
+    assert (found.ok, found.required, found.detail) == (False, False, 'the fan is broken')
+    monkeypatch.setattr(device, 'why_not_gpu', lambda i: None)
+    assert check('GPU').ok
+
+
+def test_data_nowhere(monkeypatch, tmp_path):
+    monkeypatch.delenv('D2L_DENSENET_DATA', raising=False)
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+    found = check('data')
+    assert not found.ok and not found.required and str(tmp_path) in found.detail and 'downloads it' in found.remedy
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_data_named_and_bad(monkeypatch, tmp_path):
+    monkeypatch.setenv('D2L_DENSENET_DATA', str(tmp_path))
+    found = check('data')
+    assert not found.ok and not found.required and 'D2L_DENSENET_DATA' in found.detail and str(tmp_path) in found.detail
+    assert 'unset D2L_DENSENET_DATA' in found.remedy
+
+
+@pytest.mark.skipif('D2L_DENSENET_DATA' not in os.environ, reason='needs the official files (D2L_DENSENET_DATA)')
+def test_data_where_they_are(monkeypatch, tmp_path):
+    found = check('data')
+    assert found.ok and os.environ['D2L_DENSENET_DATA'] in found.detail
+    for path in pathlib.Path(os.environ['D2L_DENSENET_DATA']).iterdir():
+        shutil.copyfile(path, tmp_path / path.name)
+    labels = tmp_path / 't10k-labels-idx1-ubyte.gz'
+    labels.write_bytes(labels.read_bytes()[:-100])
+    monkeypatch.setenv('D2L_DENSENET_DATA', str(tmp_path))
+    assert not check('data').ok
+
+
+def test_directory_that_cannot_be_written(monkeypatch):
+    def refuse(**kwargs):
+        raise PermissionError(13, 'Permission denied')
+    monkeypatch.setattr(doctor.tempfile, 'TemporaryFile', refuse)
+    found = doctor._disk()
+    assert not found.ok and not found.required and 'Permission denied' in found.detail
+
+
+def test_full_disk(monkeypatch):
+    monkeypatch.setattr(doctor.shutil, 'disk_usage', lambda place: shutil._ntuple_diskusage(10**9, 10**9 - 5, 5))
+    assert not doctor._disk().ok
+
+
+def test_runs_as_a_file_where_nothing_is_installed(tmp_path):
+    """`make env` runs it so when something went wrong. -I -S: the standard library alone."""
+    done = subprocess.run([sys.executable, '-I', '-S', str(ROOT / 'd2l_densenet' / 'doctor.py')], cwd=tmp_path,
+                          capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1 and done.stderr == ''
+    assert '--  numpy' in done.stdout and '--  mxnet' in done.stdout and 'ok  disk' in done.stdout
+
+
+def test_importing_it_imports_no_mxnet():
+    code = 'import sys, d2l_densenet.doctor; sys.exit("mxnet" in sys.modules)'
+    assert subprocess.run([sys.executable, '-c', code], cwd=ROOT, timeout=60).returncode == 0
+    assert importlib.import_module('d2l_densenet.doctor') is doctor

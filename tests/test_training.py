@@ -1,0 +1,210 @@
+"""fit and train_ch5: against a hand-written loop, and what happens when things go wrong."""
+
+import pathlib
+import re
+import runpy
+
+import mxnet as mx
+import numpy
+import pytest
+from mxnet import autograd, gluon
+from test_blocks import MODES, switch
+
+import d2l_densenet
+from d2l_densenet import DivergenceError, History, evaluate_accuracy, fit, predict, train_ch5
+
+LINE = re.compile(r'^epoch (\d+), loss \d+\.\d{4}, train acc [01]\.\d{3}, test acc [01]\.\d{3}, time \d+\.\d sec', re.M)
+
+
+class Batches:
+    """Two batches of 8 and one of 4, in the array mode that is on; two classes that a line can separate."""
+
+    def __init__(self, spoil=None, stop=None):
+        rng = numpy.random.default_rng(0)
+        self.y = rng.integers(0, 2, 20).astype('int32')
+        self.X = (rng.normal(size=(20, 1, 4, 4)) + 2 * self.y[:, None, None, None]).astype('float32')
+        self.spoil, self.stop, self.passes = spoil, stop, 0
+
+    def __len__(self):
+        return 3
+
+    def __iter__(self):
+        self.passes += 1
+        module = mx.np if mx.util.is_np_array() else mx.nd
+        for i in range(3):
+            X = self.X[8 * i:8 * i + 8].copy()
+            if self.spoil == (self.passes, i + 1):
+                X[0, 0, 0, 0] = numpy.nan
+            if self.stop == (self.passes, i + 1):
+                raise KeyboardInterrupt
+            yield module.array(X), module.array(self.y[8 * i:8 * i + 8], dtype='int32')
+
+
+def classifier():
+    net = gluon.nn.HybridSequential()
+    net.add(gluon.nn.BatchNorm(), gluon.nn.Dense(2))
+    net.initialize(mx.init.Normal(0.1))
+    return net
+
+
+def values(net):
+    return [p.data().asnumpy() for p in net.collect_params().values()]
+
+
+@pytest.mark.parametrize('mode', MODES)
+def test_fit_is_the_loop_one_would_write(mode):
+    switch(mode)
+    mx.random.seed(5)
+    net = classifier()
+    trainer = gluon.Trainer(net.collect_params(), 'sgd', {'learning_rate': 0.1, 'momentum': 0.9})
+    loss, losses = gluon.loss.SoftmaxCrossEntropyLoss(), []
+    mx.random.seed(5)
+    for _ in range(3):
+        total = 0
+        for X, y in Batches():
+            with autograd.record():
+                value = loss(net(X), y)
+            value.backward()
+            trainer.step(len(y))
+            total += float(value.asnumpy().sum())
+        losses.append(total / 20)
+    mx.random.seed(5)
+    again = classifier()
+    history = fit(again, Batches(), Batches(), 3, seed=5, optimizer_params={'learning_rate': 0.1, 'momentum': 0.9})
+    numpy.testing.assert_allclose(history['loss'], losses, rtol=1e-6)
+    for a, b in zip(values(net), values(again)):
+        numpy.testing.assert_array_equal(a, b)
+    assert history['test_acc'][-1] == evaluate_accuracy(again, Batches())
+    assert history['epoch'] == [1, 2, 3] and history['learning_rate'] == [0.1] * 3
+
+
+def test_the_last_short_batch_counts_by_its_own_size_in_fit_and_by_batch_size_in_train_ch5():
+    """With all rates scaled, only the last batch of 4 tells the two apart: there the step is half as long."""
+    after = {}
+    for name in ('fit', 'train_ch5'):
+        mx.random.seed(5)
+        net = gluon.nn.Dense(2, in_units=16)
+        net.initialize(mx.init.Normal(0.1))
+        batches = list(Batches())[2:]
+        before = net.weight.data().asnumpy()
+        if name == 'fit':
+            fit(net, batches, None, 1, progress=False)
+        else:
+            trainer = gluon.Trainer(net.collect_params(), 'sgd', {'learning_rate': 0.1})
+            train_ch5(net, batches, None, 8, trainer, mx.cpu(), 1)
+        after[name] = net.weight.data().asnumpy() - before
+    numpy.testing.assert_allclose(after['fit'], 2 * after['train_ch5'], rtol=1e-4)
+
+
+def test_train_ch5_prints_the_articles_lines(capsys):
+    net = classifier()
+    trainer = gluon.Trainer(net.collect_params(), 'sgd', {'learning_rate': 0.1})
+    history = train_ch5(net, Batches(), Batches(), 8, trainer, mx.cpu(), 2)
+    printed = capsys.readouterr()
+    assert printed.out.splitlines()[0] == 'training on cpu(0)'
+    assert [int(n) for n in LINE.findall(printed.out)] == [1, 2] == history['epoch']
+    assert all(line.endswith('sec') for line in printed.out.splitlines()[1:])
+    assert not printed.err
+
+
+@pytest.mark.parametrize('blocks', ['article', 'package'])
+def test_the_articles_program_runs(blocks, monkeypatch, capsys, tmp_path):
+    """The whole listing; only the loader is given fewer images (drawn ones), to be quick."""
+    load = d2l_densenet.load_data_fashion_mnist
+    monkeypatch.setattr(d2l_densenet, 'load_data_fashion_mnist',
+                        lambda batch_size, resize: load(batch_size, resize, data='synthetic', limit=300))
+    path = pathlib.Path(__file__).parent / 'listings' / 'article_001.py'
+    if blocks == 'package':
+        text = path.read_text()
+        for start, end in [('def conv_block', 'blk=DenseBlock'), ('def transition_block', 'blk=transition_block')]:
+            begin = text.index(start)
+            text = text[:begin] + text[text.index(end, begin):]
+        path = tmp_path / 'listing.py'
+        path.write_text('from d2l_densenet import conv_block, DenseBlock, transition_block\n' + text)
+    names = runpy.run_path(str(path))
+    out = capsys.readouterr().out
+    assert '(4, 45, 22, 22)\n(4, 10, 11, 11)\n' in out
+    assert [int(n) for n in LINE.findall(out)] == [1, 2, 3, 4, 5]
+    assert (names['DenseBlock'] is d2l_densenet.DenseBlock) == (blocks == 'package')
+
+
+def test_a_nan_loss_stops_with_a_useful_error_and_a_usable_network():
+    net = classifier()
+    fit(net, Batches(), None, 1, progress=False)
+    with pytest.raises(DivergenceError, match=r'nan in epoch 2, batch 3, at learning rate 0\.5.*0\.05') as caught:
+        fit(net, Batches(spoil=(2, 3)), None, 5, optimizer_params={'learning_rate': 0.5}, progress=False)
+    assert caught.value.history['epoch'] == [1]
+    assert all(numpy.isfinite(v).all() for v in values(net))
+    assert fit(net, Batches(), None, 1, progress=False)['loss'][0] < 1
+
+
+def test_the_network_goes_back_to_the_start_of_the_epoch_that_diverged():
+    seen = []
+    net = classifier()
+    with pytest.raises(DivergenceError):
+        fit(net, Batches(spoil=(2, 2)), None, 5, progress=False, on_epoch=lambda history: seen.append(values(net)))
+    for a, b in zip(seen[0], values(net)):
+        numpy.testing.assert_array_equal(a, b)
+
+
+def test_ctrl_c_returns_the_history_so_far(capsys):
+    net = classifier()
+    history = fit(net, Batches(stop=(3, 2)), Batches(), 5)
+    assert history['epoch'] == [1, 2] and 'epoch 3' in history.stopped
+    assert 'interrupted in epoch 3' in capsys.readouterr().out
+    assert fit(net, Batches(), None, 1, progress=False).stopped is None
+
+
+def test_the_schedule_is_followed():
+    net = classifier()
+    scheduler = mx.lr_scheduler.FactorScheduler(step=3, factor=0.5, base_lr=0.2)
+    history = fit(net, Batches(), None, 3, optimizer='nag', optimizer_params={'momentum': 0.9},
+                  lr_scheduler=scheduler, progress=False)
+    assert history['learning_rate'] == pytest.approx([0.2, 0.1, 0.05])
+
+
+@pytest.mark.parametrize('steps', [1, 2, 3, 100])
+def test_the_course_schedule_rises_and_falls(steps):
+    scheduler = d2l_densenet.RECIPES['course'].fit_options(steps)['lr_scheduler']
+    rates = [scheduler(i) for i in range(1, steps + 1)]
+    peak = d2l_densenet.RECIPES['course'].learning_rate
+    assert all(0 <= rate <= peak * (1 + 1e-9) for rate in rates) and rates[-1] == pytest.approx(0, abs=1e-9)
+    if steps == 100:
+        top = rates.index(max(rates))
+        assert max(rates) == pytest.approx(peak, rel=0.01)
+        assert rates[:top] == sorted(rates[:top]) and rates[top:] == sorted(rates[top:], reverse=True)
+
+
+def test_predict_gives_probabilities():
+    net = classifier()
+    probabilities, labels = predict(net, Batches())
+    assert probabilities.shape == (20, 2)
+    numpy.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-6)
+    numpy.testing.assert_array_equal(labels, Batches().y)
+    assert (probabilities.argmax(axis=1) == labels).mean() == evaluate_accuracy(net, Batches())
+
+
+def test_history_survives_json():
+    history = History([{'epoch': 1, 'loss': 0.5}], 'fashion-mnist', 'why')
+    assert History.from_json(history.to_json()) == history
+    with pytest.raises(ValueError, match='not a training history'):
+        History.from_json('{"epochs": 3}')
+
+
+def test_wrong_use_is_named():
+    with pytest.raises(ValueError, match='not initialised'):
+        fit(gluon.nn.Dense(2), Batches())
+    with pytest.raises(ValueError, match='num_epochs.*0'):
+        fit(classifier(), Batches(), num_epochs=0)
+    with pytest.raises(ValueError, match='no batches'):
+        fit(classifier(), [])
+    with pytest.raises(ValueError, match='second pass'):
+        fit(classifier(), iter(Batches()), num_epochs=2, progress=False)
+    with pytest.raises(TypeError, match="ctx.*'cpu'"):
+        fit(classifier(), Batches(), ctx='cpu')
+    with pytest.raises(ValueError, match='already has its own'):
+        fit(classifier(), Batches(), optimizer=mx.optimizer.SGD(), optimizer_params={'learning_rate': 1})
+    with pytest.raises(TypeError, match='gluon.Trainer'):
+        train_ch5(classifier(), Batches(), Batches(), 8, 'sgd', mx.cpu(), 1)
+    with pytest.raises(ValueError, match='nothing to evaluate'):
+        evaluate_accuracy(classifier(), [])
