@@ -1,0 +1,576 @@
+"""Figures of the course: training curves, mistakes, and diagrams of the network.
+
+Every function returns a matplotlib ``Figure`` and shows nothing. In a notebook the figure is shown once, as the
+last expression of a cell; elsewhere use ``figure.savefig('name.png')``. matplotlib is imported on the first call.
+"""
+
+import mxnet as mx
+import numpy
+
+from ._checks import positive_int
+from .blocks import DenseBlock
+from .densenet import DenseNet
+
+__all__ = ['DENSENET', 'RESNET', 'draw_add_vs_concat', 'draw_chain', 'draw_dense_block', 'plot_channels',
+           'plot_confusion_matrix', 'plot_history', 'plot_images', 'plot_mistakes', 'style']
+
+# One colour for each network in every figure, from the palette of Okabe and Ito, which can be told apart by
+# readers with any of the common colour blindnesses, in print and on a projector.
+RESNET = '#D55E00'
+DENSENET = '#0072B2'
+_FURTHER = ('#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#000000')
+_GREY = '#555555'
+
+_MOST_LAYERS = 12
+
+
+def style():
+    """Context in which every figure of the course is made: ``with style(): ...``.
+
+    Returns
+    -------
+    context manager
+        Sets matplotlib's ``rcParams`` and puts the former ones back at the end.
+    """
+    from matplotlib import rc_context
+
+    return rc_context({
+        'figure.dpi': 100, 'savefig.dpi': 100, 'figure.facecolor': 'white', 'figure.constrained_layout.use': True,
+        'figure.constrained_layout.h_pad': 0.09, 'figure.constrained_layout.w_pad': 0.07,
+        'font.family': 'sans-serif', 'font.sans-serif': ['DejaVu Sans'], 'font.size': 13,
+        'axes.titlesize': 14, 'axes.labelsize': 13, 'axes.spines.top': False, 'axes.spines.right': False,
+        'axes.grid': False, 'grid.color': '#dddddd', 'axes.axisbelow': True,
+        'lines.linewidth': 2.2, 'lines.markersize': 7, 'legend.frameon': False})
+
+
+def plot_history(history):
+    """Loss and accuracy against epochs, in two panels.
+
+    Parameters
+    ----------
+    history : History or dict of str to History
+        What ``fit`` returned, or several with a label for each. The title states the best final test accuracy,
+        or training accuracy where no history has a test accuracy.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    TypeError
+        If `history` is neither.
+    ValueError
+        If there is no history, or one without a finished epoch.
+
+    Examples
+    --------
+    >>> figure = plot_history(history)                                  # doctest: +SKIP
+    >>> figure = plot_history({'article': first, 'course': second})     # doctest: +SKIP
+    """
+    histories = history if isinstance(history, dict) else {'': history}
+    if not histories:
+        raise ValueError('history must hold at least one History, got an empty dict')
+    for label, one in histories.items():
+        if not hasattr(one, 'rows') or not hasattr(one, 'data'):
+            raise TypeError(f'history must be a History as fit returns it, or a dict of label to History, '
+                            f'got {type(one).__name__}{f" under {label!r}" if label else ""}')
+        if not one.rows:
+            raise ValueError(f'history{f" {label!r}" if label else ""} has no finished epoch: nothing to plot')
+
+    from matplotlib.ticker import MaxNLocator
+
+    with style():
+        figure, (loss_axes, accuracy_axes) = _new_figure(11, 4.4, columns=2)
+        for colour, (label, one) in zip(_colours(histories), histories.items(), strict=False):
+            epochs = [row['epoch'] for row in one.rows]
+            prefix = f'{label}, ' if label else ''
+            loss_axes.plot(epochs, [row['loss'] for row in one.rows], 'o-', color=colour, label=f'{prefix}training')
+            accuracy_axes.plot(epochs, [row['train_acc'] for row in one.rows], 'o--', color=colour, mfc='white',
+                               label=f'{prefix}training')
+            tested = [(row['epoch'], row['test_acc']) for row in one.rows if row['test_acc'] is not None]
+            if tested:
+                accuracy_axes.plot(*zip(*tested, strict=True), 'o-', color=colour, label=f'{prefix}test')
+        longest = max(row['epoch'] for one in histories.values() for row in one.rows)
+        for axes, title, unit in ((loss_axes, 'loss', 'cross-entropy (nats per image)'),
+                                  (accuracy_axes, 'accuracy', 'accuracy (share of images)')):
+            axes.set(title=title, xlabel='epoch', ylabel=unit, xlim=(0.7, longest + 0.3))
+            # At least one tick, and only whole epochs, also when there is just one.
+            axes.xaxis.set_major_locator(MaxNLocator(nbins=10, integer=True, min_n_ticks=1))
+            axes.grid(True)
+            axes.legend()
+        figure.suptitle(_history_finding(histories))
+        _caption(figure, ', '.join(dict.fromkeys(str(one.data) for one in histories.values())))
+    return figure
+
+
+def _history_finding(histories):
+    tested = any(one.rows[-1]['test_acc'] is not None for one in histories.values())
+    key, name = ('test_acc', 'test') if tested else ('train_acc', 'training')
+    finals = {label: one.rows[-1] for label, one in histories.items() if one.rows[-1][key] is not None}
+    label = max(finals, key=lambda label: finals[label][key])
+    row = finals[label]
+    epochs = f'{row["epoch"]} epoch{"s" if row["epoch"] > 1 else ""}'
+    if len(histories) == 1:
+        return f'{label + ": " if label else ""}{name} accuracy {row[key]:.3f} after {epochs}'
+    return f'best {name} accuracy at the end: {row[key]:.3f} ({label}, {epochs})'
+
+
+def _colours(histories):
+    """One colour for each label: a network named in the label keeps its own."""
+    free = [DENSENET, *_FURTHER]
+    chosen = []
+    for number, label in enumerate(histories):
+        if 'resnet' in str(label).lower() and RESNET not in chosen:
+            chosen.append(RESNET)
+        elif 'densenet' in str(label).lower() and DENSENET in free:
+            chosen.append(free.pop(0))
+        else:
+            # Keep DENSENET for a label further on that names it.
+            waiting = DENSENET in free and any('densenet' in str(name).lower() for name in list(histories)[number:])
+            chosen.append(free.pop(1 if waiting else 0) if len(free) > waiting else _GREY)
+    return chosen
+
+
+def plot_confusion_matrix(net, data_iter, ctx=None):
+    """How often images of each class were taken for each class.
+
+    Parameters
+    ----------
+    net : mxnet.gluon.Block
+        A trained classifier.
+    data_iter : iterable of (X, y)
+        Usually the test loader of ``load_data_fashion_mnist``.
+    ctx : mxnet.Context, optional
+        Device; by default the one the network is on.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Counts in the cells; colour is the share of the true class. The title names the most frequent confusion.
+    """
+    from .training import predict
+
+    probabilities, labels = predict(net, data_iter, ctx)
+    classes = probabilities.shape[1]
+    names = _class_names(classes)
+    counts = numpy.zeros((classes, classes), dtype='int64')
+    numpy.add.at(counts, (labels.astype('int64'), probabilities.argmax(axis=1)), 1)
+    wrong = counts - numpy.diag(counts.diagonal())
+    if wrong.any():
+        true, taken = numpy.unravel_index(wrong.argmax(), wrong.shape)
+        finding = f'most frequent mistake: {names[true]} taken for {names[taken]}, ' \
+                  f'{wrong[true, taken]:,} of {counts[true].sum():,}'
+    else:
+        finding = f'no mistakes in {len(labels):,} images'
+
+    from matplotlib.colors import PowerNorm
+
+    with style():
+        figure, axes = _new_figure(9.5, 8.4)
+        shares = counts / numpy.maximum(counts.sum(axis=1, keepdims=True), 1)
+        # The square root lets the few mistakes show beside the many right answers.
+        picture = axes.imshow(shares, cmap='Blues', norm=PowerNorm(0.5, vmin=0, vmax=1))
+        for row in range(classes):
+            for column in range(classes):
+                if counts[row, column]:
+                    axes.text(column, row, f'{counts[row, column]}', ha='center', va='center', fontsize=11,
+                              color='white' if shares[row, column] > 0.35 else 'black')
+        axes.set_xticks(range(classes), names, rotation=45, ha='right', rotation_mode='anchor')
+        axes.set_yticks(range(classes), names)
+        axes.set(xlabel='predicted class', ylabel='true class')
+        bar = figure.colorbar(picture, ax=axes, shrink=0.8, ticks=[0, 0.05, 0.2, 0.5, 1])
+        bar.set_label('share of the images of the true class')
+        figure.suptitle(finding)
+        _caption(figure, _source(data_iter))
+    return figure
+
+
+def plot_mistakes(net, data_iter, num=12, ctx=None):
+    """The mistakes of which the network was most confident, as images with both labels.
+
+    Parameters
+    ----------
+    net : mxnet.gluon.Block
+        A trained classifier.
+    data_iter : ImageLoader
+        A loader that does not shuffle, such as the test loader: its ``images`` must be in the order of its batches.
+    num : int, >= 1, default 12
+        Mistakes to show, at most.
+    ctx : mxnet.Context, optional
+        Device; by default the one the network is on.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        If `num` is not a positive integer, or the loader shuffles or has no images of its own.
+    """
+    from .training import predict
+
+    positive_int('num', num)
+    images = getattr(data_iter, 'images', None)
+    if images is None or getattr(data_iter, 'shuffle', False):
+        raise ValueError(f'data_iter must be a loader with an attribute images in the order of its batches, such as '
+                         f'the test loader of load_data_fashion_mnist; this {type(data_iter).__name__} '
+                         f'{"has no images" if images is None else "shuffles"}')
+    probabilities, labels = predict(net, data_iter, ctx)
+    if len(images) != len(labels):
+        raise ValueError(f'data_iter.images holds {len(images)} images but its batches {len(labels)}')
+    names = _class_names(probabilities.shape[1])
+    predicted = probabilities.argmax(axis=1)
+    confidence = probabilities.max(axis=1)
+    wrong = numpy.flatnonzero(predicted != labels)
+    chosen = wrong[numpy.argsort(-confidence[wrong], kind='stable')][:num]
+
+    with style():
+        if not len(chosen):
+            figure, axes = _new_figure(6, 2)
+            axes.set_axis_off()
+            axes.text(0.5, 0.5, f'no mistakes in {len(labels):,} images', ha='center', va='center', fontsize=16)
+        else:
+            captions = [f'{names[predicted[i]]} {confidence[i]:.2f}\ntrue: {names[labels[i]]}' for i in chosen]
+            figure = _image_grid([images[i] for i in chosen], captions, rows=-(-len(chosen) // 6))
+            figure.suptitle(f'{len(wrong):,} mistakes in {len(labels):,} images; the {len(chosen)} most confident,\n'
+                            'with the probability given to the wrong class',
+                            fontsize='large' if len(chosen) > 3 else 10.5)
+        _caption(figure, _source(data_iter))
+    return figure
+
+
+def plot_images(images, labels, rows=2, title=None, data=None):
+    """A grid of images with their class names.
+
+    Parameters
+    ----------
+    images : array (n, H, W) or (n, 1, H, W)
+        NumPy or MXNet, n at least 1.
+    labels : sequence of n integers or strings
+        Integers 0 to 9 are shown as the class names of Fashion-MNIST.
+    rows : int, >= 1, default 2
+    title : str, optional
+        By default the number of images and classes.
+    data : optional
+        The data set's name, such as ``loader.source``, to be written below.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit, or a label is not a class.
+
+    Examples
+    --------
+    >>> figure = plot_images(numpy.zeros((4, 28, 28)), [0, 1, 2, 9])
+    >>> figure.axes[3].get_title()
+    'ankle boot'
+    """
+    positive_int('rows', rows)
+    images, labels = _host(images), _host(labels)
+    if images.ndim == 4 and images.shape[1] == 1:
+        images = images[:, 0]
+    if images.ndim != 3 or not len(images):
+        raise ValueError(f'images must have the shape (n, H, W) or (n, 1, H, W) with n at least 1, got {images.shape}')
+    if labels.shape != (len(images),):
+        raise ValueError(f'labels must hold one label for each of the {len(images)} images, got shape {labels.shape}')
+    if labels.dtype.kind in 'iuf':
+        names = _class_names(10)
+        for label in labels:
+            if label not in range(10):
+                raise ValueError(f'labels must be integers from 0 to 9 or strings, got {label}')
+        labels = [names[int(label)] for label in labels]
+    count = f'{len(images)} image{"s" if len(images) > 1 else ""} of {len(set(labels))} ' \
+            f'class{"es" if len(set(labels)) > 1 else ""}'
+    with style():
+        figure = _image_grid(images, labels, min(rows, len(images)))
+        figure.suptitle(title or count)
+        _caption(figure, data)
+    return figure
+
+
+def draw_dense_block(num_layers):
+    """Every connection of a dense block with L layers: L (L + 1) / 2 arcs (section 1, figure 1 of the paper).
+
+    The features x_0 are the input, x_l the output of layer H_l. An arc goes from each x_i to each later layer
+    H_j, i < j, and has the colour of the features it carries.
+
+    Parameters
+    ----------
+    num_layers : int, 1 to 12
+        Number L of layers.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The artist of each connection has the gid ``'connection i j'``.
+
+    Raises
+    ------
+    ValueError
+        If `num_layers` is out of its range.
+
+    Examples
+    --------
+    >>> draw_dense_block(4).axes[0].get_title()
+    'dense block: 4 layers, 4 · 5 / 2 = 10 connections'
+    """
+    count = _check_layers(num_layers) * (num_layers + 1) // 2
+    pairs = [(i, j) for j in range(1, num_layers + 1) for i in range(j)]
+    return _draw_layers(num_layers, pairs, _SOURCE_COLOURS, f'dense block: {num_layers} layer{"s"[:num_layers - 1]}, '
+                        f'{num_layers} · {num_layers + 1} / 2 = {count} connection{"s"[:count - 1]}')
+
+
+def draw_chain(num_layers):
+    """The same layers one after the other, as in a plain network: L connections, to stand beside `draw_dense_block`.
+
+    Parameters
+    ----------
+    num_layers : int, 1 to 12
+        Number L of layers.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The artist of each connection has the gid ``'connection i j'``.
+
+    Raises
+    ------
+    ValueError
+        If `num_layers` is out of its range.
+
+    Examples
+    --------
+    >>> draw_chain(4).axes[0].get_title()
+    'plain chain: 4 layers, 4 connections'
+    """
+    plural = 's'[:_check_layers(num_layers) - 1]
+    pairs = [(j - 1, j) for j in range(1, num_layers + 1)]
+    return _draw_layers(num_layers, pairs, [_GREY], f'plain chain: {num_layers} layer{plural}, '
+                        f'{num_layers} connection{plural}')
+
+
+# For the features x_0, x_1, ...: neighbours differ in hue and in brightness.
+_SOURCE_COLOURS = ('#0072B2', '#E69F00', '#009E73', '#CC79A7', '#000000', '#56B4E9', '#999999',
+                   '#7F3B08')
+
+
+def _check_layers(num_layers):
+    if positive_int('num_layers', num_layers) > _MOST_LAYERS:
+        raise ValueError(f'num_layers must be at most {_MOST_LAYERS} for the arcs to be told apart, got {num_layers}')
+    return num_layers
+
+
+def _draw_layers(num_layers, pairs, colours, title):
+    from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch
+    from matplotlib.path import Path
+
+    step, gap, radius = 2.0, 0.62, 0.26        # between layers; from box to circle; of a circle
+    top = max(j - i for i, j in pairs) - 1
+
+    def lift(span):
+        return 0.75 * (span - 1) + 0.35 * (span > 1)
+
+    with style():
+        figure, axes = _new_figure(min(max(2.4 + 1.6 * num_layers, 5), 16), 2.1 + 0.62 * top)
+        for j in range(num_layers + 1):
+            colour = colours[j % len(colours)]
+            if j:
+                axes.add_patch(FancyBboxPatch((j * step - gap - 0.2, -0.24), 0.4, 0.48, facecolor='white', zorder=3,
+                                              boxstyle='round,pad=0.05', edgecolor='black', linewidth=1.5))
+                axes.text(j * step - gap, 0, f'$H_{{{j}}}$', ha='center', va='center', zorder=4)
+                axes.plot([j * step - gap + 0.25, j * step - radius], [0, 0], color='black', lw=1.5, zorder=1)
+            axes.add_patch(Circle((j * step, 0), radius, facecolor=colour, edgecolor='black', zorder=3, gid=f'x_{j}'))
+            axes.text(j * step, -0.42, f'$x_{{{j}}}$', ha='center', va='top', zorder=4)
+        for i, j in pairs:
+            colour, span = colours[i % len(colours)], j - i
+            gid = f'connection {i} {j}'
+            if span == 1:
+                axes.add_patch(FancyArrowPatch((i * step + radius, 0), (j * step - gap - 0.25, 0), shrinkA=0, shrinkB=0,
+                                               arrowstyle='-|>', mutation_scale=14, color=colour, lw=2.2, gid=gid))
+                continue
+            # Arcs that end at one layer come down side by side, the longest on the left; so the arrowheads
+            # do not cover one another. Those that leave one circle fan out in the same way.
+            landing = j * step - gap + 0.2 - 0.4 * (span - 2) / max(top, 1) - (0.2 if top < 2 else 0)
+            start = i * step - 0.12 + 0.24 * (span - 2) / max(top, 1)
+            height = lift(span) + 0.3
+            path = Path([(start, radius - 0.03), (start + 0.1, 4 / 3 * height), (landing - 0.1, 4 / 3 * height),
+                         (landing, 0.30)], [Path.MOVETO, Path.CURVE4, Path.CURVE4, Path.CURVE4])
+            axes.add_patch(FancyArrowPatch(path=path, arrowstyle='-|>', mutation_scale=12, color=colour, lw=2.0,
+                                           gid=gid, zorder=2))
+        axes.set(xlim=(-0.6, num_layers * step + 0.6), ylim=(-0.95, lift(top + 1) + 0.75), title=title)
+        axes.set_axis_off()
+    return figure
+
+
+def draw_add_vs_concat():
+    """What a ResNet and a DenseNet do with the input and the output of a layer, drawn as channels.
+
+    A ResNet adds the two, which must be of one width, and the sum has that width. A DenseNet puts them side by
+    side, and the widths add up.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> [axes.get_title() for axes in draw_add_vs_concat().axes]
+    ['ResNet adds: 64 + 64 channels give 64', 'DenseNet concatenates: 64 and 32 channels give 96']
+    """
+    with style():
+        figure, (left, right) = _new_figure(11, 4.8, columns=2, sharey=True)
+        bar = {'edgecolor': 'black', 'linewidth': 1.5, 'width': 0.55}
+        left.bar([0, 1], [64, 64], color=[RESNET, _tint(RESNET)], **bar)
+        # Each channel of the sum holds both: stripes of the two colours, under an outline like the others'.
+        left.bar([2], [64], color=_tint(RESNET), hatch='//', **{**bar, 'edgecolor': RESNET})
+        left.bar([2], [64], color='none', **bar)
+        right.bar([0, 1], [64, 32], color=[DENSENET, _tint(DENSENET)], **bar)
+        right.bar([2, 2], [64, 32], bottom=[0, 64], color=[DENSENET, _tint(DENSENET)], **bar)
+        for axes, sign, widths, names, title in (
+                (left, '+', (64, 64, 64), ('$x$', '$F(x)$', '$x + F(x)$'), 'ResNet adds: 64 + 64 channels give 64'),
+                (right, 'and', (64, 32, 96), ('$x$', '$H(x)$', '$[x, H(x)]$'),
+                 'DenseNet concatenates: 64 and 32 channels give 96')):
+            for x, width in enumerate(widths):
+                axes.text(x, width + 2, f'{width}', ha='center', va='bottom')
+            axes.text(0.5, 20, sign, ha='center', va='center', fontsize=24 if len(sign) == 1 else 15)
+            axes.text(1.5, 20, '=', ha='center', va='center', fontsize=24)
+            axes.set_xticks(range(3), names)
+            axes.tick_params(axis='x', length=0, labelsize=15)
+            axes.set(ylim=(0, 112), yticks=range(0, 97, 32))
+            axes.set_title(title, fontsize=13)
+        left.set_ylabel('channels')
+        right.tick_params(labelleft=True)
+    return figure
+
+
+def plot_channels(net, input_size=(48, 48)):
+    """The staircase of channels through a DenseNet: k up at each convolution, halved at each transition.
+
+    Parameters
+    ----------
+    net : DenseNet or dict
+        The network, or its ``config``.
+    input_size : (int, int), default (48, 48)
+        Height and width of the images, in pixels, for the resolution written at each dense block.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The steps are the patch with the gid ``'channels'``.
+
+    Raises
+    ------
+    TypeError
+        If `net` is neither a DenseNet nor a dict.
+    ValueError
+        If the images are too small for the network.
+
+    Examples
+    --------
+    >>> figure = plot_channels(DenseNet(growth_rate=12, block_config=(2, 2)))
+    >>> figure.axes[0].patches[-1].get_data().values
+    array([64, 76, 88, 44, 56, 68])
+    """
+    if isinstance(net, dict):
+        net = DenseNet(**net)
+    if not isinstance(net, DenseNet):
+        raise TypeError(f'net must be a DenseNet or its config (a dict), got {type(net).__name__}')
+    try:
+        height, width = input_size
+    except (TypeError, ValueError):
+        raise ValueError(f'input_size must be (height, width) in pixels, got {input_size!r}') from None
+    sizes = net.stage_sizes(positive_int('height', height), positive_int('width', width))
+    growth_rate = net.config['growth_rate']
+
+    widths = [net.config['num_init_features']]
+    blocks = []                                 # first and last index of each dense block in `widths`
+    for _, (layer, *_) in net.stages()[1:-1]:
+        if isinstance(layer, DenseBlock):
+            blocks.append((len(widths), len(widths) + len(layer.net)))
+            widths += [widths[-1] + growth_rate * (n + 1) for n in range(len(layer.net))]
+        else:
+            widths.append(layer[2]._channels)
+
+    with style():
+        figure, axes = _new_figure(max(9.0, min(0.42 * len(widths), 16)), 5)
+        top = max(widths) * 1.32
+        for number, ((first, last), (rows, columns)) in enumerate(zip(blocks, sizes, strict=True), start=1):
+            axes.axvspan(first, last, color=DENSENET, alpha=0.10, lw=0)
+            axes.text((first + last) / 2, top * 0.985, f'dense block {number}\n{rows} x {columns}', ha='center',
+                      va='top', fontsize=12)
+            axes.text(last - 0.05, widths[last - 1] + 0.012 * top, f'{widths[last - 1]}', ha='right', va='bottom',
+                      fontsize=12)
+            axes.text(first - 0.5, widths[first - 1] - 0.015 * top, f'{widths[first - 1]}', ha='center', va='top',
+                      fontsize=12)
+        axes.stairs(widths, color=DENSENET, baseline=None, linewidth=2.6, gid='channels')
+        kinds = ['stem'] + [''] * (len(widths) - 1)
+        for number, (first, last) in enumerate(blocks, start=1):
+            # Where the numbers would run into one another, only the last of a block stands.
+            for index in range(first if len(widths) <= 32 else last - 1, last):
+                kinds[index] = f'{index - first + 1}'
+            if last < len(widths):
+                kinds[last] = f'T{number}'
+        axes.set_xticks(numpy.arange(len(widths)) + 0.5, kinds, fontsize=11)
+        axes.set(xlabel='layer: stem, convolutions of each dense block, transitions T',
+                 ylabel='channels after the layer', xlim=(0, len(widths)), ylim=(0, top))
+        axes.grid(True, axis='y')
+        halved = ', each transition halves them' if len(blocks) > 1 else ''
+        figure.suptitle(f'each convolution adds {growth_rate} channels{halved}')
+        _caption(figure, f'resolution in pixels, for images of {height} x {width}')
+    return figure
+
+
+def _new_figure(width, height, rows=1, columns=1, **options):
+    """A figure of `width` x `height` inches and its axes; matplotlib.pyplot forgets it at once."""
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(rows, columns, figsize=(width, height), **options)
+    # Closed figures can still be saved and shown. An open one would be shown a second time at the end of a
+    # notebook's cell, and would stay in memory.
+    pyplot.close(figure)
+    return figure, axes
+
+
+def _image_grid(images, captions, rows):
+    columns = -(-len(images) // rows)
+    figure, axes = _new_figure(max(1.75 * columns, 4.5), 2.15 * rows + 0.7, rows, columns, squeeze=False)
+    for axis in axes.flat:
+        axis.set_axis_off()
+    for axis, image, caption in zip(axes.flat, images, captions, strict=False):
+        axis.imshow(image, cmap='gray_r', interpolation='nearest')
+        axis.set_title(caption, fontsize=12)
+    return figure
+
+
+def _tint(colour):
+    """The colour mixed with white, two parts in three."""
+    from matplotlib.colors import to_rgb
+
+    return tuple(1 - (1 - part) / 3 for part in to_rgb(colour))
+
+
+def _caption(figure, data):
+    """Write below the figure which data set, or what else, it is about."""
+    if data is not None:
+        figure.supxlabel(str(data), fontsize=10.5, color=_GREY)
+
+
+def _source(data_iter):
+    source = getattr(data_iter, 'source', None)
+    return 'data set not named by the iterator' if source is None else str(source)
+
+
+def _class_names(classes):
+    from .data import FASHION_MNIST_LABELS
+
+    return list(FASHION_MNIST_LABELS) if classes == len(FASHION_MNIST_LABELS) else [str(i) for i in range(classes)]
+
+
+def _host(values):
+    return values.asnumpy() if isinstance(values, mx.nd.NDArray) else numpy.asarray(values)

@@ -1,0 +1,112 @@
+"""summary and count_parameters: against plain arithmetic, against Gluon's own model zoo, against published figures."""
+
+import mxnet as mx
+import numpy
+import pytest
+from mxnet import gluon
+from test_blocks import MODES, images, switch
+
+from d2l_densenet import DenseNet, count_parameters, summary
+
+
+def by_hand(height, width):
+    """(parameters, multiply-adds) of the article's network, layer after layer, as article 001 lists them."""
+    parameters = multiply_adds = 0
+
+    def conv(kernel, c_in, c_out, h, w):
+        nonlocal parameters, multiply_adds
+        parameters += kernel * kernel * c_in * c_out + c_out
+        multiply_adds += kernel * kernel * c_in * c_out * h * w
+
+    h, w = -(-height // 2), -(-width // 2)
+    conv(7, 1, 64, h, w)
+    parameters += 2 * 64
+    h, w, c = -(-h // 2), -(-w // 2), 64
+    for block in range(4):
+        for _ in range(4):
+            parameters += 2 * c
+            conv(3, c, 32, h, w)
+            c += 32
+        if block < 3:
+            parameters += 2 * c
+            conv(1, c, c // 2, h, w)
+            h, w, c = h // 2, w // 2, c // 2
+    parameters += 2 * c + c * 10 + 10
+    multiply_adds += c * 10
+    return parameters, multiply_adds
+
+
+@pytest.mark.parametrize('mode', MODES)
+@pytest.mark.parametrize('size', [(48, 48), (224, 224), (97, 64)])
+def test_the_articles_network_by_hand(mode, size):
+    switch(mode)
+    table = summary(DenseNet(), (1, *size))
+    assert (table.parameters, table.multiply_adds) == by_hand(*size)
+    assert table.parameters == 758_226
+    assert table.output_shape == (10,)
+    text = str(table)
+    assert '758,226' in text and all(row['stage'] in text for row in table.rows)
+    assert '758,226' in table._repr_html_()
+
+
+def test_a_row_for_each_stage():
+    rows = summary(DenseNet(), (1, 48, 48)).rows
+    assert [(row['stage'], row['output_shape']) for row in rows] == [
+        ('stem', (64, 12, 12)), ('dense block 1', (192, 12, 12)), ('transition 1', (96, 6, 6)),
+        ('dense block 2', (224, 6, 6)), ('transition 2', (112, 3, 3)), ('dense block 3', (240, 3, 3)),
+        ('transition 3', (120, 1, 1)), ('dense block 4', (248, 1, 1)), ('classifier', (10,))]
+    assert all(row['channels'] == row['output_shape'][0] for row in rows)
+
+
+# Published: parameters as in FACTS (Gluon's zoo and torchvision agree); multiply-adds in units of 1e9 as torchvision
+# documents them for the same networks.
+@pytest.mark.parametrize('name, parameters, giga', [('densenet121', 7_978_856, 2.83), ('resnet18_v1', None, 1.81),
+                                                    ('resnet50_v1b', 25_557_032, 4.09)])
+def test_the_zoo(name, parameters, giga):
+    zoo = {**vars(gluon.model_zoo.vision)}
+    if name not in zoo:
+        pytest.skip(f'this MXNet has no {name}')
+    net = zoo[name]()
+    table = summary(net, (3, 224, 224))
+    net.initialize()
+    net(mx.nd.zeros((1, 3, 224, 224)))
+    counted = sum(int(numpy.prod(p.shape)) for p in net.collect_params().values() if p.grad_req != 'null')
+    assert table.parameters == counted == count_parameters(net) == (parameters or counted)
+    assert table.multiply_adds == pytest.approx(giga * 1e9, rel=0.02)
+
+
+@pytest.mark.parametrize('mode', MODES)
+@pytest.mark.parametrize('hybrid', [False, True])
+def test_the_network_stays_as_it_was(mode, hybrid):
+    array = switch(mode)
+    net = DenseNet(growth_rate=8, block_config=(1, 1, 1))
+    net.initialize()
+    if hybrid:
+        net.hybridize()
+    X = array(images(2, 1, 9, 9))
+    expected = net(X).asnumpy()
+    summary(net, (1, 48, 48))
+    assert (net(X).asnumpy() == expected).all()
+    fresh = DenseNet(growth_rate=8, block_config=(1, 1, 1))
+    summary(fresh, (1, 48, 48))
+    with pytest.raises(RuntimeError, match='not been initialized'):
+        fresh.output.weight.data()
+
+
+def test_count_parameters_leaves_out_running_statistics():
+    norm = gluon.nn.BatchNorm(in_channels=5)
+    assert count_parameters(norm) == 10
+    with pytest.raises(ValueError, match='not known yet'):
+        count_parameters(gluon.nn.Dense(3))
+
+
+def test_wrong_use_is_named():
+    for shape in [(3, 48, 48), (48, 48), (1, 0, 48), (1, 16, 16), 48, '48', ()]:
+        with pytest.raises(ValueError, match='input_shape|too small'):
+            summary(DenseNet(), shape)
+    with pytest.raises(TypeError, match='Gluon block'):
+        summary('article')
+    with pytest.raises(TypeError, match='cannot be traced'):
+        block = gluon.nn.Sequential()
+        block.add(gluon.nn.Lambda(lambda x: x.asnumpy()))
+        summary(block, (4,))
