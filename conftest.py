@@ -46,7 +46,6 @@ def _reproducible(request, monkeypatch):
     seed = request.node.seed = _seed(request.node)
     random.seed(seed)
     numpy.random.seed(seed)
-    # Collecting may have imported d2l, which switches np mode on.
     npx.reset_np()
     mx.random.seed(seed)
     # In this process only; the notebooks' kernels choose their own.

@@ -17,7 +17,7 @@ _MODULES = {
     'device': ['try_gpu'],
     'counting': ['summary', 'count_parameters'],
     'plots': ['plot_history', 'plot_confusion_matrix', 'plot_mistakes', 'plot_images', 'plot_channels',
-              'draw_dense_block', 'draw_add_vs_concat'],
+              'draw_dense_block', 'draw_chain', 'draw_add_vs_concat'],
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -184,7 +184,8 @@ def _progress_bar(name):
         return None
     from tqdm import tqdm
     # pooch asks whether the bar is true, which one without a total cannot answer; it sets the right one itself.
-    return tqdm(desc=name, total=1, unit='B', unit_scale=True, ncols=79, file=sys.stdout)
+    # tqdm itself reads TQDM_DISABLE once, when it is imported; it has been decided above.
+    return tqdm(desc=name, total=1, unit='B', unit_scale=True, ncols=79, file=sys.stdout, disable=False)
 
 
 def _fetch(url, output_file, _pooch, name):

@@ -81,7 +81,7 @@ def plot_history(history):
     from matplotlib.ticker import MaxNLocator
 
     with style():
-        figure, (loss_axes, accuracy_axes) = _new_figure(11, 4.4, columns=2)
+        figure, (loss_axes, accuracy_axes) = _new_figure(11 if len(histories) == 1 else 13, 4.4, columns=2)
         for colour, (label, one) in zip(_colours(histories), histories.items(), strict=False):
             epochs = [row['epoch'] for row in one.rows]
             prefix = f'{label}, ' if label else ''
@@ -98,7 +98,9 @@ def plot_history(history):
             # At least one tick, and only whole epochs, also when there is just one.
             axes.xaxis.set_major_locator(MaxNLocator(nbins=10, integer=True, min_n_ticks=1))
             axes.grid(True)
-            axes.legend()
+        loss_axes.legend()
+        # Accuracies of several runs leave no free corner.
+        accuracy_axes.legend(**{'loc': 'center left', 'bbox_to_anchor': (1, 0.5)} if len(histories) > 1 else {})
         figure.suptitle(_history_finding(histories))
         _caption(figure, ', '.join(dict.fromkeys(str(one.data) for one in histories.values())))
     return figure
@@ -234,7 +236,8 @@ def plot_mistakes(net, data_iter, num=12, ctx=None):
         else:
             captions = [f'{names[predicted[i]]} {confidence[i]:.2f}\ntrue: {names[labels[i]]}' for i in chosen]
             figure = _image_grid([images[i] for i in chosen], captions, rows=-(-len(chosen) // 6))
-            figure.suptitle(f'{len(wrong):,} mistakes in {len(labels):,} images; the {len(chosen)} most confident,\n'
+            mistakes = 'mistake' if len(wrong) == 1 else 'mistakes'
+            figure.suptitle(f'{len(wrong):,} {mistakes} in {len(labels):,} images; the {len(chosen)} most confident,\n'
                             'with the probability given to the wrong class',
                             fontsize='large' if len(chosen) > 3 else 10.5)
         _caption(figure, _source(data_iter))

@@ -225,7 +225,6 @@ def _run(net, train_iter, test_iter, trainer, ctx, num_epochs, loss, step_size, 
     try:
         for epoch in range(1, num_epochs + 1):
             start, waited = time.perf_counter(), 0.0
-            good = _snapshot(net)
             loss_sum, right, count, batch = 0.0, 0, 0, 0
             with _bar(train_iter, f'epoch {epoch}/{num_epochs}', report) as bar:
                 batches = iter(train_iter)
@@ -240,8 +239,11 @@ def _run(net, train_iter, test_iter, trainer, ctx, num_epochs, loss, step_size, 
                     with autograd.record():
                         scores = net(X)
                         losses = loss(scores, y)
+                    if batch == 1:
+                        # Only now has a new network all its values. (BN's statistics move in the backward pass.)
+                        good = _snapshot(net)
                     losses.backward()
-                    batch_loss = float(losses.asnumpy().sum())
+                    batch_loss = float(losses.asnumpy().sum(dtype='float64'))
                     if not math.isfinite(batch_loss):
                         _restore(net, good)
                         raise DivergenceError(_divergence(batch_loss, epoch, batch, trainer.learning_rate), history)
@@ -303,14 +305,13 @@ def _correct(scores, y):
 
 
 def _snapshot(net):
-    return {name: param.data().asnumpy() for name, param in net.collect_params().items() if param._data is not None}
+    return {name: param.data().asnumpy() for name, param in net.collect_params().items()}
 
 
 def _restore(net, values):
+    make = mx.np.array if mx.util.is_np_array() else mx.nd.array
     for name, param in net.collect_params().items():
-        if name in values:
-            make = mx.np.array if mx.util.is_np_array() else mx.nd.array
-            param.set_data(make(values[name], dtype=param.dtype))
+        param.set_data(make(values[name], dtype=param.dtype))
 
 
 def _divergence(value, epoch, batch, learning_rate):

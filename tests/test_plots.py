@@ -87,7 +87,7 @@ def test_confusions_and_mistakes(mode):
     shares = figure.axes[0].images[0].get_array()
     assert shares[6, 0] == 1 and shares[6, 6] == 0 and shares[5, 5] == 1
     figure = plots.plot_mistakes(net, Loader())
-    assert '1 mistakes in 10 images' in texts(figure) and 'true: shirt' in texts(figure)
+    assert '1 mistake in 10 images' in texts(figure) and 'true: shirt' in texts(figure)
     assert (figure.axes[0].images[0].get_array() == Loader().images[6]).all()
 
 

@@ -147,6 +147,24 @@ def test_the_network_goes_back_to_the_start_of_the_epoch_that_diverged():
         numpy.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize('rate', [1e20, 1e30])
+def test_a_new_network_that_diverges_at_once_keeps_its_first_values(rate, recwarn):
+    mx.random.seed(5)
+    net = gluon.nn.HybridSequential()
+    net.add(gluon.nn.Dense(8), gluon.nn.Dense(2))  # no BatchNorm: it would keep the loss finite
+    net.initialize(mx.init.Normal(0.1))
+    with pytest.raises(DivergenceError, match='in epoch 1, batch'):
+        fit(net, Batches(), None, 3, seed=5, optimizer_params={'learning_rate': rate}, progress=False)
+    mx.random.seed(5)
+    other = gluon.nn.HybridSequential()
+    other.add(gluon.nn.Dense(8), gluon.nn.Dense(2))
+    other.initialize(mx.init.Normal(0.1))
+    other(next(iter(Batches()))[0])
+    for a, b in zip(values(net), values(other)):
+        numpy.testing.assert_array_equal(a, b)
+    assert not [w for w in recwarn if issubclass(w.category, RuntimeWarning)]
+
+
 def test_ctrl_c_returns_the_history_so_far(capsys):
     net = classifier()
     history = fit(net, Batches(stop=(3, 2)), Batches(), 5)
