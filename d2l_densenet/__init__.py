@@ -10,7 +10,8 @@ __version__ = '0.1.0'
 
 _MODULES = {
     'blocks': ['conv_block', 'DenseBlock', 'transition_block'],
-    'densenet': ['DenseNet'],
+    'builder': ['DenseNet'],
+    'networks': ['densenet', 'NETWORKS'],
     'data': ['load_data_fashion_mnist', 'ImageLoader', 'DataSource', 'DataError', 'FASHION_MNIST_LABELS'],
     'training': ['fit', 'train_ch5', 'evaluate_accuracy', 'predict', 'History', 'DivergenceError'],
     'recipes': ['RECIPES', 'Recipe'],

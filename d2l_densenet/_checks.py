@@ -14,6 +14,13 @@ def positive_int(name, value, least=1):
     return int(value)
 
 
+def share(name, value):
+    """Return `value` if it is a number from 0 up to but not including 1, else raise ValueError."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value < 1:
+        raise ValueError(f'{name} must be a number with 0 <= {name} < 1, got {value!r}')
+    return float(value)
+
+
 def one_of(name, value, choices):
     """Return `value` if it is one of `choices`, else raise ValueError with the list."""
     if value not in choices:

@@ -10,7 +10,7 @@ from mxnet.gluon import HybridBlock, nn
 from mxnet.ndarray import NDArray
 from mxnet.util import is_np_array, np_shape
 
-from ._checks import image_batch, positive_int
+from ._checks import image_batch, positive_int, share
 
 __all__ = ['conv_block', 'DenseBlock', 'transition_block']
 
@@ -63,16 +63,24 @@ class HybridSequential(ModePortable, nn.HybridSequential):
     """Gluon's ``HybridSequential``, its files readable in both array modes."""
 
 
-def conv_block(num_channels, **kwargs):
+def conv_block(num_channels, in_channels=0, bottleneck=None, dropout=0.0, bias=True, **kwargs):
     """Composite function H_l: batch normalisation, ReLU, 3x3 convolution (section 3, "Composite function").
 
-    The convolution pads by 1, so height and width stay as they are, and it has a bias, as in the articles
-    this course follows.
+    The convolution pads by 1, so height and width stay as they are. With a `bottleneck` B the same three steps with
+    a 1x1 convolution to B times `num_channels` channels come first (section 3, "Bottleneck layers").
 
     Parameters
     ----------
     num_channels : int, >= 1
         Channels that the block produces. Inside a dense block this is the growth rate k.
+    in_channels : int, >= 0, default 0
+        Channels of the input; 0 leaves them to the first call.
+    bottleneck : int, >= 1, or None, default None
+        Width of the 1x1 convolution as a multiple of `num_channels` (4 in the paper); None: no 1x1 convolution.
+    dropout : float, 0 <= dropout < 1, default 0
+        Share of the values set to 0 in training after each convolution (section 4.2).
+    bias : bool, default True
+        Whether convolutions have a bias: they do in the articles, they do not in the paper's code.
     **kwargs
         ``prefix`` and ``params`` of the Gluon block.
 
@@ -84,7 +92,7 @@ def conv_block(num_channels, **kwargs):
     Raises
     ------
     ValueError
-        If `num_channels` is not a positive integer.
+        If an argument is out of its range.
 
     Examples
     --------
@@ -94,10 +102,19 @@ def conv_block(num_channels, **kwargs):
     (4, 10, 8, 8)
     """
     positive_int('num_channels', num_channels)
+    positive_int('in_channels', in_channels, least=0)
+    share('dropout', dropout)
+    steps = [(num_channels, 3)]
+    if bottleneck is not None:
+        steps.insert(0, (positive_int('bottleneck', bottleneck) * num_channels, 1))
     block = HybridSequential(**kwargs)
     with block.name_scope():
-        block.add(nn.BatchNorm(), nn.Activation('relu'),
-                  nn.Conv2D(num_channels, kernel_size=3, padding=1))
+        for width, size in steps:
+            block.add(nn.BatchNorm(in_channels=in_channels), nn.Activation('relu'),
+                      nn.Conv2D(width, kernel_size=size, padding=size // 2, use_bias=bias, in_channels=in_channels))
+            if dropout:
+                block.add(nn.Dropout(dropout))
+            in_channels = width
     return block
 
 
@@ -116,6 +133,8 @@ class DenseBlock(ModePortable, HybridBlock):
     in_channels : int, >= 0, default 0
         Channels of the input; 0 leaves them to the first call. Given, it lets a hybridized parent use the
         faster concatenation where that is safe.
+    bottleneck, dropout, bias
+        As for `conv_block`.
     **kwargs
         ``prefix`` and ``params`` of the Gluon block.
 
@@ -124,7 +143,7 @@ class DenseBlock(ModePortable, HybridBlock):
     Raises
     ------
     ValueError
-        If an argument is not an integer in its range.
+        If an argument is out of its range.
 
     Examples
     --------
@@ -134,7 +153,7 @@ class DenseBlock(ModePortable, HybridBlock):
     (4, 45, 22, 22)
     """
 
-    def __init__(self, num_convs, num_channels, in_channels=0, **kwargs):
+    def __init__(self, num_convs, num_channels, in_channels=0, bottleneck=None, dropout=0.0, bias=True, **kwargs):
         super().__init__(**kwargs)
         positive_int('num_convs', num_convs)
         positive_int('num_channels', num_channels)
@@ -144,8 +163,9 @@ class DenseBlock(ModePortable, HybridBlock):
         self._built_in_np = is_np_array()
         with self.name_scope():
             self.net = nn.HybridSequential()
-            for _ in range(num_convs):
-                self.net.add(conv_block(num_channels))
+            for i in range(num_convs):
+                self.net.add(conv_block(num_channels, in_channels and in_channels + i * num_channels,
+                                        bottleneck, dropout, bias))
 
     def forward(self, X, *args):
         # Only a real array can be checked and shows its width. Inside a hybridized parent X is a symbol.
@@ -165,7 +185,7 @@ class DenseBlock(ModePortable, HybridBlock):
         return f'{type(self).__name__}({len(self.net)} x conv_block({self._num_channels}), in_channels={width})'
 
 
-def transition_block(num_channels, **kwargs):
+def transition_block(num_channels, in_channels=0, dropout=0.0, bias=True, **kwargs):
     """Transition layer: batch normalisation, ReLU, 1x1 convolution, 2x2 average pooling (section 3, "Pooling layers").
 
     It sits between two dense blocks, sets the number of channels and halves height and width. An odd
@@ -175,6 +195,8 @@ def transition_block(num_channels, **kwargs):
     ----------
     num_channels : int, >= 1
         Channels that the layer produces.
+    in_channels, dropout, bias
+        As for `conv_block`.
     **kwargs
         ``prefix`` and ``params`` of the Gluon block.
 
@@ -186,7 +208,7 @@ def transition_block(num_channels, **kwargs):
     Raises
     ------
     ValueError
-        If `num_channels` is not a positive integer.
+        If an argument is out of its range.
 
     Examples
     --------
@@ -196,9 +218,13 @@ def transition_block(num_channels, **kwargs):
     (4, 10, 11, 11)
     """
     positive_int('num_channels', num_channels)
+    positive_int('in_channels', in_channels, least=0)
+    share('dropout', dropout)
     block = HybridSequential(**kwargs)
     with block.name_scope():
-        block.add(nn.BatchNorm(), nn.Activation('relu'),
-                  nn.Conv2D(num_channels, kernel_size=1),
-                  nn.AvgPool2D(pool_size=2, strides=2))
+        block.add(nn.BatchNorm(in_channels=in_channels), nn.Activation('relu'),
+                  nn.Conv2D(num_channels, kernel_size=1, use_bias=bias, in_channels=in_channels))
+        if dropout:
+            block.add(nn.Dropout(dropout))
+        block.add(nn.AvgPool2D(pool_size=2, strides=2))
     return block

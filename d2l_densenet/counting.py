@@ -14,7 +14,7 @@ from mxnet.gluon import Block, HybridBlock, nn
 from mxnet.util import is_np_array
 
 from ._checks import positive_int
-from .densenet import DenseNet
+from .builder import DenseNet
 
 __all__ = ['Summary', 'count_parameters', 'summary']
 

@@ -7,7 +7,7 @@ switch on with ``npx.set_np()``; what is here, and ``d2l.Trainer`` with it, work
 import mxnet as mx
 
 from .data import FASHION_MNIST_LABELS, load_data_fashion_mnist
-from .densenet import DenseNet
+from .builder import DenseNet
 
 try:
     from d2l import mxnet as d2l

@@ -9,7 +9,7 @@ import numpy
 
 from ._checks import positive_int
 from .blocks import DenseBlock
-from .densenet import DenseNet
+from .builder import DenseNet
 
 __all__ = ['DENSENET', 'RESNET', 'draw_add_vs_concat', 'draw_chain', 'draw_dense_block', 'plot_channels',
            'plot_confusion_matrix', 'plot_history', 'plot_images', 'plot_mistakes', 'style']

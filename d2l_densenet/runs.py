@@ -9,7 +9,7 @@ import sys
 import mxnet as mx
 import numpy
 
-from .densenet import DenseNet
+from .builder import DenseNet
 from .training import History
 
 __all__ = ['RunError', 'load_run', 'machine', 'save_run', 'versions', 'write_atomically']
