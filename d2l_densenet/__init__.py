@@ -11,13 +11,16 @@ __version__ = '0.1.0'
 _MODULES = {
     'blocks': ['conv_block', 'DenseBlock', 'transition_block'],
     'builder': ['DenseNet'],
-    'networks': ['densenet', 'NETWORKS'],
+    'networks': ['densenet', 'NETWORKS', 'he_initialize'],
+    'resnets': ['resnet', 'RESNETS'],
+    'formulas': ['network_formula', 'densenet_formula', 'resnet_formula'],
     'data': ['load_data_fashion_mnist', 'ImageLoader', 'DataSource', 'DataError', 'FASHION_MNIST_LABELS'],
     'training': ['fit', 'train_ch5', 'evaluate_accuracy', 'predict', 'History', 'DivergenceError'],
+    'optimizers': ['Muon'],
     'recipes': ['RECIPES', 'Recipe'],
     'device': ['try_gpu'],
     'counting': ['summary', 'count_parameters'],
-    'plots': ['plot_history', 'plot_confusion_matrix', 'plot_mistakes', 'plot_images', 'plot_channels',
+    'plots': ['plot_history', 'plot_confusion_matrix', 'plot_mistakes', 'plot_images', 'plot_channels', 'plot_stages',
               'draw_dense_block', 'draw_chain', 'draw_add_vs_concat'],
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}

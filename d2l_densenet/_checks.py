@@ -1,5 +1,6 @@
 """Checks of arguments, shared by the modules: each error names the argument, the value and the range."""
 
+import difflib
 import numbers
 
 import mxnet as mx
@@ -27,6 +28,15 @@ def one_of(name, value, choices):
         known = ', '.join(repr(choice) for choice in choices)
         raise ValueError(f'{name} must be one of {known}, got {value!r}')
     return value
+
+
+def known_name(name, table):
+    """``table[name]``, or a ValueError that lists the names and the nearest of them."""
+    if name not in table:
+        near = difflib.get_close_matches(str(name).lower(), table, n=1, cutoff=0.5)
+        hint = f' Did you mean {near[0]!r}?' if near else ''
+        raise ValueError(f'name must be one of {", ".join(table)}; got {name!r}.{hint}')
+    return table[name]
 
 
 def image_batch(owner, X, built_in_np, channels=None):

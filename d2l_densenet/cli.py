@@ -2,7 +2,9 @@
 
 import argparse
 import datetime
+import difflib
 import io
+import os
 import pathlib
 import sys
 
@@ -12,7 +14,11 @@ examples:
   d2l-densenet train --epochs 1               a taste of it
   d2l-densenet train --recipe article         as the article trained it
   d2l-densenet evaluate runs/NAME             the test accuracy of a saved run
+  d2l-densenet train --network densenet_bc_100_12 --size 32
+                                              another network of the table that `networks` prints
   d2l-densenet summary --size 28              the network, stage by stage
+  d2l-densenet summary --network densenet121  another one, at the size it was published for
+  d2l-densenet networks                       all named networks: parameters and multiply-adds
   d2l-densenet doctor                         what is installed, what is missing, what to do
 
 The data are looked for in --data-dir, then in the directory that the environment variable D2L_DENSENET_DATA
@@ -38,6 +44,15 @@ def _at_least(least):
             raise argparse.ArgumentTypeError(f'must be at least {least}, got {value}')
         return value
     return integer
+
+
+def _network(text):
+    from .published import PUBLISHED
+    if text not in PUBLISHED:
+        near = difflib.get_close_matches(text.lower(), PUBLISHED, n=1)
+        hint = f'; did you mean {near[0]}?' if near else ''
+        raise argparse.ArgumentTypeError(f'{text!r} is none of {", ".join(PUBLISHED)}{hint}')
+    return text
 
 
 def _device(text):
@@ -69,6 +84,7 @@ def _parser():
 
     train = add('train', 'Train a network and write parameters, history, curve and configuration.', _train)
     _add_network(train)
+    train.add_argument('--size', type=_at_least(1), default=48, help='height and width of the images in pixels')
     train.add_argument('--epochs', type=_at_least(1), default=5, help='passes over the training images')
     train.add_argument('--batch-size', type=_at_least(1), help="images a step (default: the recipe's)")
     train.add_argument('--recipe', choices=RECIPES, default='course',
@@ -84,26 +100,33 @@ def _parser():
 
     summary = add('summary', 'Print the network as a table, one stage a row.', _summary)
     _add_network(summary)
+    summary.add_argument('--size', type=_at_least(1), metavar='PIXELS',
+                         help='height and width of the images (default: those the network was published for)')
+
+    add('networks', 'Print a Markdown table of the named networks: parameters and multiply-adds by formula, by count '
+        'on the graph, and as published.', _networks)
 
     add('doctor', 'Check Python, MXNet, system libraries, Jupyter, GPU and data.', None)
     return parser
 
 
 def _add_network(child):
-    child.add_argument('--network', choices=('article',), default='article', help='which network')
-    child.add_argument('--size', type=_at_least(1), default=48, help='height and width of the images in pixels')
+    child.add_argument('--network', type=_network, default='article', metavar='NAME',
+                       help='which network: a name from the table that d2l-densenet networks prints')
 
 
 def _train(options):
     import mxnet as mx
 
-    from . import DenseNet, fit, load_data_fashion_mnist, plot_history
+    from . import fit, load_data_fashion_mnist, plot_history
+    from .networks import named_network
     from .recipes import RECIPES
     from .runs import command, machine, save_run, versions, write_atomically
     recipe = RECIPES[options.recipe]
     batch_size = options.batch_size or recipe.batch_size
-    net = DenseNet()
-    net.stage_sizes(options.size, options.size)
+    net = named_network(options.network, classes=10, in_channels=1)
+    if hasattr(net, 'stage_sizes'):
+        net.stage_sizes(options.size, options.size)
     ctx = _context(options.device)
     train_iter, test_iter = load_data_fashion_mnist(
         batch_size, resize=options.size, root=options.data_dir, data=options.data, seed=options.seed,
@@ -159,8 +182,16 @@ def _evaluate(options):
 
 
 def _summary(options):
-    from . import DenseNet, summary
-    print(summary(DenseNet(), (1, options.size, options.size)))
+    from . import summary
+    from .networks import published_shape
+    channels, height, width = published_shape(options.network)
+    print(summary(options.network, (channels, options.size or height, options.size or width)))
+    return 0
+
+
+def _networks(options):
+    from .published import network_table
+    print(network_table())
     return 0
 
 
@@ -206,6 +237,9 @@ def main(arguments=None):
         return 1
     try:
         return options.run(options)
+    except BrokenPipeError:  # the reader of the output, `head` perhaps, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         print('interrupted', file=sys.stderr)
         return 130

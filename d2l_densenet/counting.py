@@ -1,4 +1,4 @@
-"""What a network consists of, counted on its graph: output shapes, parameters, multiply-adds."""
+"""What a network consists of, counted on its graph: output shapes, parameters, multiply-adds, kept activations."""
 
 import io
 import json
@@ -15,6 +15,7 @@ from mxnet.util import is_np_array
 
 from ._checks import positive_int
 from .builder import DenseNet
+from .networks import named_network, published_shape
 
 __all__ = ['Summary', 'count_parameters', 'summary']
 
@@ -22,10 +23,21 @@ __all__ = ['Summary', 'count_parameters', 'summary']
 # graph may hold the same operators under their other names.
 _WEIGHTED = {'Convolution': 'num_filter', '_npx_convolution': 'num_filter',
              'FullyConnected': 'num_hidden', '_npx_fully_connected': 'num_hidden'}
+# What the backward pass reads: for each operator, which of its inputs and outputs. In np mode a graph may hold the
+# same operators under their other names.
+_KEPT = {'Convolution': ([0], []), 'FullyConnected': ([0], []), 'BatchNorm': ([0], []), 'Activation': ([], [0]),
+         'Dropout': ([], [1])}
+_KEPT |= {'_npx_convolution': _KEPT['Convolution'], '_npx_fully_connected': _KEPT['FullyConnected'],
+          '_npx_batch_norm': _KEPT['BatchNorm'], '_npx_activation': _KEPT['Activation'],
+          '_npx_relu': _KEPT['Activation'], 'relu': _KEPT['Activation'], '_npx_dropout': _KEPT['Dropout']}
+_MAX_POOLING = ([0], [])
+_FLOAT32 = 4  # bytes
 _NOTE = ('Trainable parameters; the running statistics of batch normalisation are left out. Multiply-adds for one\n'
          'input: each weight of a convolution or dense layer once at every output position. Biases, batch\n'
-         'normalisation, activations, pooling and concatenation are not counted.')
-_HEADINGS = ('stage', 'output shape', 'channels', 'parameters', 'multiply-adds')
+         'normalisation, activations, pooling and concatenation are not counted. Kept bytes: the float32 values\n'
+         'of one input that the backward pass reads (inputs of convolutions, dense layers, batch normalisations\n'
+         'and max-poolings, outputs of ReLU, masks of dropout), each array once; a framework may keep more.')
+_HEADINGS = ('stage', 'output shape', 'channels', 'parameters', 'multiply-adds', 'kept bytes')
 
 
 def count_parameters(net):
@@ -67,19 +79,21 @@ def count_parameters(net):
     return total
 
 
-def summary(net, input_shape=(1, 48, 48)):
-    """Count a network stage by stage: output shapes, trainable parameters, multiply-adds.
+def summary(net, input_shape=None):
+    """Count a network stage by stage: output shapes, trainable parameters, multiply-adds, activations kept.
 
     The graph of the network is traced with symbols in the array mode that is on, so nothing is computed. The
     network may be initialised or not, hybridized or not, and stays as it was.
 
     Parameters
     ----------
-    net : mxnet.gluon.Block
+    net : mxnet.gluon.Block or str
         A network with a method ``stages()``, such as `DenseNet`, gets a row for each stage; a HybridSequential one
         for each layer; any other block one for each child (for each layer of a child that is a HybridSequential).
-    input_shape : sequence of int, default (1, 48, 48)
-        Shape of one input without the batch axis: (C, H, W) for images.
+        A name that `densenet` or `resnet` knows stands for that network.
+    input_shape : sequence of int, optional
+        Shape of one input without the batch axis: (C, H, W) for images. By default (1, 48, 48), and for a name the
+        shape that the network was published for.
 
     Returns
     -------
@@ -90,7 +104,7 @@ def summary(net, input_shape=(1, 48, 48)):
     TypeError
         If `net` is not a Gluon block, or holds blocks that cannot be traced.
     ValueError
-        If the network takes no input of `input_shape`.
+        If the network takes no input of `input_shape`, or no network has this name.
 
     Examples
     --------
@@ -100,8 +114,13 @@ def summary(net, input_shape=(1, 48, 48)):
     >>> table.rows[1]['stage'], table.rows[1]['output_shape']
     ('dense block 1', (192, 12, 12))
     """
+    name = None
+    if isinstance(net, str):
+        name = net
+        net = named_network(name)
+        input_shape = published_shape(name) if input_shape is None else input_shape
     _check_block(net)
-    input_shape = _check_shape(net, input_shape)
+    input_shape = _check_shape(net, (1, 48, 48) if input_shape is None else input_shape)
     parts = _parts(net)
     with ExitStack() as stack:
         stack.enter_context(_left_as_found(net))
@@ -110,24 +129,20 @@ def summary(net, input_shape=(1, 48, 48)):
         calls = _traced_calls(net, parts)
     graph = _Graph(net, [symbol for _, symbols in calls for symbol in symbols], input_shape)
 
-    rows = [{'stage': name, 'output_shape': None, 'channels': None, 'parameters': 0, 'multiply_adds': 0}
-            for name, _ in parts]
-    rest = {'stage': '(net itself)', 'output_shape': None, 'channels': None, 'parameters': 0, 'multiply_adds': 0}
+    rows = [_Graph.row(stage) for stage, _ in parts]
+    rest = _Graph.row('(net itself)')
     # The calls come in the order in which they were made. What a symbol needs and no earlier symbol needed
     # belongs to the part that produced it, or to the network's own code.
     for part, symbols in calls:
         row = rest if part is None else rows[part]
         for _ in symbols:
-            shape, parameters, multiply_adds = graph.next_head()
-            row['parameters'] += parameters
-            row['multiply_adds'] += multiply_adds
-            row['output_shape'], row['channels'] = shape, (shape[0] if shape else None)
+            graph.add_next_head(row)
     # A child that the forward pass never calls has no row; nor has a network whose own code has no weights.
     rows = [row for row in rows if row['output_shape'] is not None]
     output_shape = rest['output_shape']
     if rest['parameters'] or rest['multiply_adds'] or not rows:
         rows.append(rest)
-    return Summary(type(net).__name__, input_shape, output_shape, rows)
+    return Summary(name or type(net).__name__, input_shape, output_shape, rows)
 
 
 class Summary:
@@ -137,9 +152,10 @@ class Summary:
     ----------
     rows : list of dict
         For each stage ``stage`` (its name), ``output_shape`` (without the batch axis), ``channels`` (its first
-        entry), ``parameters`` (trainable) and ``multiply_adds`` (for one input).
-    parameters, multiply_adds : int
-        The totals. A parameter that several stages share is counted once, in the first of them.
+        entry), ``parameters`` (trainable), ``multiply_adds`` and ``activation_bytes`` (for one input; what the
+        backward pass reads, in float32).
+    parameters, multiply_adds, activation_bytes : int
+        The totals. A parameter or array that several stages share is counted once, in the first of them.
     input_shape, output_shape : tuple of int
         Of the whole network, without the batch axis.
     """
@@ -151,11 +167,13 @@ class Summary:
         self.rows = rows
         self.parameters = sum(row['parameters'] for row in rows)
         self.multiply_adds = sum(row['multiply_adds'] for row in rows)
+        self.activation_bytes = sum(row['activation_bytes'] for row in rows)
 
     def _cells(self):
         lines = [[row['stage'], str(row['output_shape']), str(row['channels']), f'{row["parameters"]:,}',
-                  f'{row["multiply_adds"]:,}'] for row in self.rows]
-        return lines, ['total', '', '', f'{self.parameters:,}', f'{self.multiply_adds:,}']
+                  f'{row["multiply_adds"]:,}', f'{row["activation_bytes"]:,}'] for row in self.rows]
+        return lines, ['total', '', '', f'{self.parameters:,}', f'{self.multiply_adds:,}',
+                       f'{self.activation_bytes:,}']
 
     def __str__(self):
         lines, total = self._cells()
@@ -316,12 +334,17 @@ class _Graph:
                         for (node, output, *_), shape in zip(graph['heads'], shapes, strict=True)}
         self._heads = iter(graph['heads'][-len(heads):])
         self._trainable = {name for name, parameter in net.collect_params().items() if parameter.grad_req != 'null'}
-        self._seen = set()
+        self._seen, self._kept = set(), set()
 
-    def next_head(self):
-        """Output shape of the next head; parameters and multiply-adds it needs that no earlier one needed."""
+    @staticmethod
+    def row(stage):
+        """A row of the table, still empty."""
+        return {'stage': stage, 'output_shape': None, 'channels': None, 'parameters': 0, 'multiply_adds': 0,
+                'activation_bytes': 0}
+
+    def add_next_head(self, row):
+        """Add to `row` what the next head needs and no earlier one needed, and set its output shape."""
         node, output, *_ = next(self._heads)
-        parameters = multiply_adds = 0
         todo = [node]
         while todo:
             current = todo.pop()
@@ -331,12 +354,25 @@ class _Graph:
             entry = self._nodes[current]
             todo += [source for source, *_ in entry['inputs']]
             if entry['op'] == 'null' and entry['name'] in self._trainable:
-                parameters += _product(self._shapes[current, 0])
+                row['parameters'] += _product(self._shapes[current, 0])
             elif entry['op'] in _WEIGHTED:
                 channels = int(entry['attrs'][_WEIGHTED[entry['op']]])
                 positions = _product(self._shapes[current, 0]) // channels
-                multiply_adds += positions * _product(self._shapes[tuple(entry['inputs'][1][:2])])
-        return tuple(self._shapes[node, output][1:]), parameters, multiply_adds
+                row['multiply_adds'] += positions * _product(self._shapes[tuple(entry['inputs'][1][:2])])
+            row['activation_bytes'] += self._newly_kept(current, entry)
+        shape = tuple(self._shapes[node, output][1:])
+        row['output_shape'], row['channels'] = shape, (shape[0] if shape else None)
+
+    def _newly_kept(self, node, entry):
+        """Bytes of the arrays that the backward pass of this operator reads and that are not counted yet."""
+        inputs, outputs = _KEPT.get(entry['op'], ([], []))
+        if entry['op'] in ('Pooling', '_npx_pooling') and entry['attrs'].get('pool_type', 'max') == 'max':
+            inputs, outputs = _MAX_POOLING
+        arrays = {tuple(entry['inputs'][i][:2]) for i in inputs} | {(node, i) for i in outputs}
+        arrays -= self._kept
+        self._kept |= arrays
+        return sum(_FLOAT32 * _product(self._shapes[array if array in self._shapes else (array[0], 0)])
+                   for array in arrays)
 
 
 def _no_fit(net, input_shape, reason):

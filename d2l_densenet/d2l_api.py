@@ -6,8 +6,8 @@ switch on with ``npx.set_np()``; what is here, and ``d2l.Trainer`` with it, work
 
 import mxnet as mx
 
-from .data import FASHION_MNIST_LABELS, load_data_fashion_mnist
 from .builder import DenseNet
+from .data import FASHION_MNIST_LABELS, load_data_fashion_mnist
 
 try:
     from d2l import mxnet as d2l

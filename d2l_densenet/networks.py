@@ -1,10 +1,12 @@
 """Networks by name: the article's, and every DenseNet that the paper names."""
 
-import difflib
+import mxnet as mx
 
+from ._checks import known_name, positive_int
 from .builder import DenseNet
+from .resnets import RESNETS, resnet
 
-__all__ = ['NETWORKS', 'densenet']
+__all__ = ['NETWORKS', 'densenet', 'he_initialize']
 
 
 def _imagenet(growth_rate, num_init_features, *block_config):
@@ -47,10 +49,10 @@ def densenet(name, **overrides):
     Parameters
     ----------
     name : str
-        ``'article'``; for ImageNet (Table 1 of the paper, and -161 of the authors' code) ``'densenet121'``, ``'...169'``,
-        ``'...201'``, ``'...264'``, ``'...161'``; for CIFAR (Table 2, depth and growth rate) ``'densenet_40_12'``,
-        ``'densenet_100_12'``, ``'densenet_100_24'``, ``'densenet_bc_100_12'``, ``'densenet_bc_250_24'``,
-        ``'densenet_bc_190_40'``.
+        ``'article'``; for ImageNet (Table 1 of the paper, and -161 of the authors' code) ``'densenet121'``,
+        ``'densenet169'``, ``'densenet201'``, ``'densenet264'``, ``'densenet161'``; for CIFAR (Table 2, depth and
+        growth rate) ``'densenet_40_12'``, ``'densenet_100_12'``, ``'densenet_100_24'``, ``'densenet_bc_100_12'``,
+        ``'densenet_bc_250_24'``, ``'densenet_bc_190_40'``.
     **overrides
         Arguments of `DenseNet`.
 
@@ -73,10 +75,61 @@ def densenet(name, **overrides):
     return DenseNet(**{**arguments, **overrides})
 
 
-def known_name(name, table):
-    """``table[name]``, or a ValueError that lists the names and the nearest of them."""
-    if name not in table:
-        near = difflib.get_close_matches(str(name).lower(), table, n=1, cutoff=0.5)
-        hint = f' Did you mean {near[0]!r}?' if near else ''
-        raise ValueError(f'name must be one of {", ".join(table)}; got {name!r}.{hint}')
-    return table[name]
+def published_shape(name):
+    """Shape (C, H, W) of the images that a named network was published for."""
+    *_, shape = known_name(name, {**NETWORKS, **RESNETS})
+    return shape
+
+
+def named_network(name, classes=None, in_channels=None):
+    """The named DenseNet or ResNet, with other classes or image channels in the place of its own where given."""
+    known_name(name, {**NETWORKS, **RESNETS})
+    if name in RESNETS:
+        return resnet(name, classes=classes)  # it takes any number of channels
+    given = {'classes': classes, 'in_channels': in_channels}
+    return densenet(name, **{argument: value for argument, value in given.items() if value is not None})
+
+
+def he_initialize(net, seed=0, input_shape=None, ctx=None):
+    """Give a network the paper's initial values (section 4.2, "Training"; He et al., arXiv:1502.01852), from a seed.
+
+    Weights of convolutions and dense layers are drawn from a normal distribution with mean 0 and variance 2 / n, where
+    n is the number of inputs that one output reads; biases and shifts are 0, scales 1.
+
+    Parameters
+    ----------
+    net : mxnet.gluon.Block
+        Values it has already are replaced.
+    seed : int, >= 0, default 0
+        The same seed gives the same values. It seeds MXNet's generator (``mx.random.seed``).
+    input_shape : sequence of int, optional
+        Shape of one input without the batch axis. Needed where a layer's shape is not known before the first call, as
+        in a `resnet`.
+    ctx : mxnet.Context, optional
+        Default ``mx.cpu()``.
+
+    Raises
+    ------
+    ValueError
+        If a shape is unknown and `input_shape` is not given.
+
+    Examples
+    --------
+    >>> net = DenseNet()
+    >>> he_initialize(net, seed=1)
+    >>> weight = net.features[0].weight.data()      # each output reads 7 x 7 x 1 inputs
+    >>> round(float(weight.asnumpy().std() / (2 / 49) ** 0.5), 1)
+    1.0
+    """
+    ctx = ctx or mx.cpu()
+    parameters = net.collect_params()
+    unknown = [p.name for p in parameters.values() if p.shape is None or any(size <= 0 for size in p.shape)]
+    if unknown:
+        if input_shape is None:
+            raise ValueError(f'the shape of {unknown[0]} is not known yet: give input_shape, such as (3, 32, 32)')
+        # Any values will do for the call that settles the shapes.
+        net.initialize(ctx=ctx, force_reinit=True)
+        make = mx.np if mx.util.is_np_array() else mx.nd
+        net(make.zeros((1, *input_shape), ctx=ctx))
+    mx.random.seed(positive_int('seed', seed, least=0))
+    net.initialize(mx.init.MSRAPrelu(factor_type='in', slope=0), ctx=ctx, force_reinit=True)

@@ -12,7 +12,7 @@ from .blocks import DenseBlock
 from .builder import DenseNet
 
 __all__ = ['DENSENET', 'RESNET', 'draw_add_vs_concat', 'draw_chain', 'draw_dense_block', 'plot_channels',
-           'plot_confusion_matrix', 'plot_history', 'plot_images', 'plot_mistakes', 'style']
+           'plot_confusion_matrix', 'plot_history', 'plot_images', 'plot_mistakes', 'plot_stages', 'style']
 
 # One colour for each network in every figure, from the palette of Okabe and Ito, which can be told apart by
 # readers with any of the common colour blindnesses, in print and on a projector.
@@ -523,10 +523,83 @@ def plot_channels(net, input_size=(48, 48)):
         axes.set(xlabel='layer: stem, convolutions of each dense block, transitions T',
                  ylabel='channels after the layer', xlim=(0, len(widths)), ylim=(0, top))
         axes.grid(True, axis='y')
-        halved = ', each transition halves them' if len(blocks) > 1 else ''
+        theta = net.config['compression']
+        shrunk = 'halves them' if theta == 0.5 else f'multiplies them by {theta:g}' if theta < 1 else 'keeps them'
+        halved = f', each transition {shrunk}' if len(blocks) > 1 else ''
         figure.suptitle(f'each convolution adds {growth_rate} channels{halved}')
         _caption(figure, f'resolution in pixels, for images of {height} x {width}')
     return figure
+
+
+def plot_stages(*nets, input_shape=None):
+    """Channels and resolution through networks, stage by stage, side by side.
+
+    Parameters
+    ----------
+    *nets : mxnet.gluon.Block or str
+        Networks with a method ``stages()``, or names that `densenet` or `resnet` knows; by default ResNet-50 and
+        DenseNet-121.
+    input_shape : sequence of int, optional
+        Shape (C, H, W) of the images, as for `summary`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        One column a network: channels after each stage above, height of the feature maps in pixels below.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `summary`.
+
+    Examples
+    --------
+    >>> figure = plot_stages('resnet18', 'densenet121')
+    >>> [bar.get_height() for bar in figure.axes[1].patches]
+    [64, 256, 128, 512, 256, 1024, 512, 1024]
+    """
+    from .counting import summary
+
+    tables = [summary(net, input_shape) for net in nets or ('resnet50', 'densenet121')]
+    with style():
+        figure, axes = _new_figure(max(5.2 * len(tables), 6.5), 6.4, 2, len(tables), sharey='row', squeeze=False)
+        for table, (above, below) in zip(tables, axes.T):
+            rows = [row for row in table.rows if len(row['output_shape']) == 3]
+            if not rows:
+                raise ValueError(f'{table.name} has no stage that produces feature maps')
+            dense = any(row['stage'].startswith('dense') for row in rows)
+            colour = DENSENET if dense else RESNET
+            places = range(len(rows))
+            bars = above.bar(places, [row['channels'] for row in rows],
+                             color=[_tint(colour) if row['stage'].startswith('transition') else colour for row in rows])
+            above.bar_label(bars, fontsize=11, padding=2)
+            above.set_title(table.name)
+            heights = [row['output_shape'][1] for row in rows]
+            below.plot(places, heights, 'o-', color=colour)
+            for place, height in zip(places, heights):
+                below.annotate(f'{height}', (place, height), (0, 7), textcoords='offset points', ha='center',
+                               fontsize=11)
+            below.set_yscale('log', base=2)
+            below.margins(y=0.2)
+            above.set_xticks([])
+            below.set_xticks(places, [_short(row['stage']) for row in rows], fontsize=11)
+            below.set_xlabel('stage')
+        axes[0, 0].set_ylabel('channels after the stage')
+        axes[1, 0].set_ylabel('height in pixels')
+        axes[1, 0].yaxis.set_major_formatter(lambda value, _: f'{value:g}')
+        axes[1, 0].minorticks_off()
+        figure.suptitle('channels grow while the resolution falls')
+        shapes = {table.input_shape for table in tables}
+        _caption(figure, 'images of ' + ' and '.join(' x '.join(map(str, shape)) for shape in sorted(shapes))
+                 + ('; pale: transitions' if any('dense' in row['stage'] for t in tables for row in t.rows) else ''))
+    return figure
+
+
+def _short(stage):
+    """'dense block 2' as 'D2', 'transition 1' as 'T1', 'stage 3' as '3'."""
+    words = stage.split()
+    letters = {'dense': 'D', 'transition': 'T', 'stage': ''}
+    return letters[words[0]] + words[-1] if words[0] in letters and words[-1].isdigit() else stage
 
 
 def _new_figure(width, height, rows=1, columns=1, **options):

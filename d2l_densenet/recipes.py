@@ -24,6 +24,8 @@ class Recipe:
     crop : int
         Shift each training image by up to so many pixels in each direction.
     batch_size : int
+    label_smoothing : float
+        As for `fit`.
     """
 
     optimizer: str
@@ -34,6 +36,7 @@ class Recipe:
     flip: bool = False
     crop: int = 0
     batch_size: int = 256
+    label_smoothing: float = 0.0
 
     def loader_options(self):
         """Keyword arguments for `load_data_fashion_mnist`."""
@@ -52,7 +55,8 @@ class Recipe:
             warmup = min(round(self.warmup * num_steps), num_steps - 1)
             schedule = mx.lr_scheduler.CosineScheduler(
                 max(num_steps, 1), base_lr=self.learning_rate, final_lr=0.0, warmup_steps=warmup, warmup_begin_lr=0.0)
-        return {'optimizer': self.optimizer, 'optimizer_params': params, 'lr_scheduler': schedule}
+        return {'optimizer': self.optimizer, 'optimizer_params': params, 'lr_scheduler': schedule,
+                'label_smoothing': self.label_smoothing}
 
 
 RECIPES = {

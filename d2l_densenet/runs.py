@@ -10,6 +10,7 @@ import mxnet as mx
 import numpy
 
 from .builder import DenseNet
+from .resnets import resnet
 from .training import History
 
 __all__ = ['RunError', 'load_run', 'machine', 'save_run', 'versions', 'write_atomically']
@@ -94,7 +95,8 @@ def load_run(directory, ctx=None):
     try:
         config = json.loads((directory / 'config.json').read_text())
         history = History.from_json((directory / 'history.json').read_text())
-        net = DenseNet(**config['network'])
+        network = config['network']
+        net = resnet(**network) if 'name' in network else DenseNet(**network)
     except FileNotFoundError as error:
         raise RunError(f'{error.filename} is missing: {directory} does not hold a finished epoch') from None
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -10,8 +10,10 @@ import time
 import mxnet as mx
 import numpy
 from mxnet import autograd, gluon
+from mxnet.util import is_np_array
 
-from ._checks import positive_int
+from . import optimizers  # noqa: F401  (so that gluon.Trainer knows 'muon')
+from ._checks import positive_int, share
 
 __all__ = ['fit', 'train_ch5', 'evaluate_accuracy', 'predict', 'History', 'DivergenceError']
 
@@ -68,7 +70,7 @@ class DivergenceError(RuntimeError):
 
 
 def fit(net, train_iter, test_iter=None, num_epochs=5, *, optimizer='sgd', optimizer_params=None,
-        lr_scheduler=None, loss=None, ctx=None, seed=None, progress=True, on_epoch=None):
+        lr_scheduler=None, loss=None, label_smoothing=0.0, ctx=None, seed=None, progress=True, on_epoch=None):
     """Train a classifier and return its history.
 
     Each step takes the gradient of the mean loss over the images of the batch, also of a short last one. The
@@ -85,13 +87,16 @@ def fit(net, train_iter, test_iter=None, num_epochs=5, *, optimizer='sgd', optim
         Each pass yields (X, y): images (N, C, H, W) and integer labels (N,), in the array mode that is on.
     num_epochs : int, >= 1
     optimizer : str or mxnet.optimizer.Optimizer
-        As for ``gluon.Trainer``.
+        As for ``gluon.Trainer``; ``'muon'`` is `Muon`.
     optimizer_params : dict, optional
         As for ``gluon.Trainer``; by default a learning rate of 0.1 for ``'sgd'``, MXNet's own otherwise.
     lr_scheduler : mxnet.lr_scheduler.LRScheduler, optional
         Called with the number of the update.
     loss : mxnet.gluon.loss.Loss, optional
         Default: softmax cross-entropy.
+    label_smoothing : float, 0 <= label_smoothing < 1, default 0
+        Share of each target that is spread evenly over all classes (Szegedy et al., arXiv:1512.00567). The history
+        holds the cross-entropy with the true labels all the same, so that losses can be compared.
     ctx : mxnet.Context, optional
         Device; by default the one that the network is on.
     seed : int, optional
@@ -112,6 +117,10 @@ def fit(net, train_iter, test_iter=None, num_epochs=5, *, optimizer='sgd', optim
         If an argument is unusable.
     """
     positive_int('num_epochs', num_epochs)
+    if share('label_smoothing', label_smoothing):
+        if loss is not None:
+            raise ValueError('label_smoothing goes with the default loss; give one of the two')
+        loss = SmoothedCrossEntropyLoss(label_smoothing)
     ctx = _place(net, ctx)
     if seed is not None:
         positive_int('seed', seed, least=0)
@@ -132,6 +141,24 @@ def fit(net, train_iter, test_iter=None, num_epochs=5, *, optimizer='sgd', optim
     trainer = gluon.Trainer(net.collect_params(), optimizer, optimizer_params)
     report = _report_line if progress else None
     return _run(net, train_iter, test_iter, trainer, ctx, num_epochs, loss, None, report, on_epoch)
+
+
+class SmoothedCrossEntropyLoss(gluon.loss.SoftmaxCrossEntropyLoss):
+    """Softmax cross-entropy with targets of ``1 - smoothing`` on the label and ``smoothing / classes`` on every class.
+
+    **Inputs:** scores (N, classes), integer labels (N,). **Outputs:** losses (N,).
+    """
+
+    def __init__(self, smoothing, **kwargs):
+        super().__init__(sparse_label=True, **kwargs)
+        self._smoothing = smoothing
+
+    def hybrid_forward(self, F, pred, label, sample_weight=None):
+        # The cross-entropy is linear in the target: a part for the label and a part for all classes alike.
+        on_label = super().hybrid_forward(F, pred, label, sample_weight)
+        log_softmax = F.npx.log_softmax if is_np_array() else F.log_softmax
+        on_all = -log_softmax(pred, axis=-1).mean(axis=-1)
+        return (1 - self._smoothing) * on_label + self._smoothing * on_all
 
 
 def train_ch5(net, train_iter, test_iter, batch_size, trainer, ctx, num_epochs):
@@ -218,7 +245,8 @@ def predict(net, data_iter, ctx=None):
 
 def _run(net, train_iter, test_iter, trainer, ctx, num_epochs, loss, step_size, report, on_epoch):
     """The loop that `fit` and `train_ch5` share; `step_size` None stands for the size of each batch."""
-    loss = loss or gluon.loss.SoftmaxCrossEntropyLoss()
+    plain = gluon.loss.SoftmaxCrossEntropyLoss()
+    loss = loss or plain
     source = getattr(train_iter, 'source', None)
     history = History(data=getattr(source, 'name', 'unnamed data'))
     epoch = batch = 0
@@ -248,6 +276,8 @@ def _run(net, train_iter, test_iter, trainer, ctx, num_epochs, loss, step_size, 
                         _restore(net, good)
                         raise DivergenceError(_divergence(batch_loss, epoch, batch, trainer.learning_rate), history)
                     trainer.step(step_size or len(y))
+                    if isinstance(loss, SmoothedCrossEntropyLoss):
+                        batch_loss = float(plain(scores, y).asnumpy().sum(dtype='float64'))
                     loss_sum += batch_loss
                     right += _correct(scores, y)
                     count += len(y)
@@ -309,7 +339,7 @@ def _snapshot(net):
 
 
 def _restore(net, values):
-    make = mx.np.array if mx.util.is_np_array() else mx.nd.array
+    make = mx.np.array if is_np_array() else mx.nd.array
     for name, param in net.collect_params().items():
         param.set_data(make(values[name], dtype=param.dtype))
 

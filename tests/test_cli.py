@@ -6,10 +6,11 @@ import pathlib
 import subprocess
 import sys
 
+import mxnet as mx
 import numpy
 import pytest
 
-from d2l_densenet import DenseNet, History, cli, evaluate_accuracy
+from d2l_densenet import NETWORKS, RESNETS, DenseNet, History, cli, evaluate_accuracy
 from d2l_densenet.runs import RunError, load_run
 
 FILES = {'model.params', 'history.json', 'config.json', 'curve.png'}
@@ -77,7 +78,32 @@ def test_summary_prints_the_articles_count(capsys):
     assert '758,226' in capsys.readouterr().out
 
 
+def test_summary_of_another_network(capsys):
+    assert cli.main(['summary', '--network', 'densenet121']) == 0
+    out = capsys.readouterr().out
+    assert '7,978,856' in out and '(3, 224, 224)' in out
+
+
+def test_networks_prints_the_readmes_table(capsys):
+    assert cli.main(['networks']) == 0
+    table = capsys.readouterr().out.strip()
+    assert table.count('\n| ') == len({**NETWORKS, **RESNETS}) + 1
+    readme = (pathlib.Path(__file__).resolve().parent.parent / 'README.md').read_text()
+    assert table in readme, 'put what `d2l-densenet networks` prints into README.md'
+
+
+@pytest.mark.parametrize('network, kind', [('densenet_bc_100_12', 'DenseNet'), ('resnet110', 'ResNet')])
+def test_other_networks_train_and_come_back(network, kind, tmp_path):
+    result = run('train', '--network', network, '--size', '12', '--epochs', '1', '--limit', '32', '--batch-size', '16',
+                 '--data', 'synthetic', '--device', 'cpu', '--output', 'out', cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    net, history, config = load_run(tmp_path / 'out')
+    assert type(net).__name__ == kind and len(history) == 1
+    assert net(mx.nd.zeros((2, 1, 12, 12))).shape == (2, 10)
+
+
 @pytest.mark.parametrize('arguments, words', [
+    (['train', '--network', 'densenet_121'], ['--network', "'densenet_121'", 'did you mean densenet121']),
     (['train', '--epochs', '0'], ['--epochs', 'at least 1', 'got 0']),
     (['train', '--recipe', 'best'], ['--recipe', "'best'", 'article', 'course']),
     (['train', '--device', 'tpu'], ['--device', "'tpu'", 'gpu:1']),
@@ -126,7 +152,7 @@ def test_a_damaged_run_is_named(trained, tmp_path, name, content, words):
         load_run(tmp_path)
 
 
-@pytest.mark.parametrize('command', [[], ['train'], ['evaluate'], ['summary'], ['doctor']])
+@pytest.mark.parametrize('command', [[], ['train'], ['evaluate'], ['summary'], ['networks'], ['doctor']])
 def test_help(command, capsys):
     with pytest.raises(SystemExit) as end:
         cli.main([*command, '--help'])

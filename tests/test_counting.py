@@ -6,7 +6,7 @@ import pytest
 from mxnet import gluon
 from test_blocks import MODES, images, switch
 
-from d2l_densenet import DenseNet, count_parameters, summary
+from d2l_densenet import DenseBlock, DenseNet, count_parameters, summary
 
 
 def by_hand(height, width):
@@ -92,6 +92,33 @@ def test_the_network_stays_as_it_was(mode, hybrid, tmp_path):
         fresh.output.weight.data()
 
 
+def test_activation_bytes_by_hand():
+    """A dense block of two convolutions on (3, 4, 4), then dropout: which arrays the backward pass reads."""
+    net = gluon.nn.HybridSequential()
+    net.add(DenseBlock(2, 5), gluon.nn.Dropout(0.5), gluon.nn.MaxPool2D(), gluon.nn.Dense(7))
+    table = summary(net, (3, 4, 4))
+    # Each H_l: the input of the normalisation and the output of ReLU, which is the convolution's input.
+    block = 16 * (3 + 3 + 8 + 8)
+    mask, pooled, dense = 16 * 13, 16 * 13, 4 * 13
+    assert [row['activation_bytes'] for row in table.rows] == [4 * block, 4 * mask, 4 * pooled, 4 * dense]
+    assert table.activation_bytes == 4 * (block + mask + pooled + dense)
+
+
+@pytest.mark.parametrize('name', ['article', 'densenet_bc_100_12', 'resnet18', 'resnet110', 'd2l_resnet18'])
+def test_the_same_in_both_modes(name):
+    tables = []
+    for mode in MODES:
+        switch(mode)
+        tables.append(summary(name))
+    assert tables[0].rows == tables[1].rows
+
+
+def test_a_name_stands_for_the_network_at_its_published_size():
+    assert str(summary('article')) == str(summary(DenseNet())).replace('DenseNet, input', 'article, input')
+    assert summary('densenet121').input_shape == (3, 224, 224)
+    assert summary('densenet121', (3, 64, 96)).input_shape == (3, 64, 96)
+
+
 def test_count_parameters_leaves_out_running_statistics():
     norm = gluon.nn.BatchNorm(in_channels=5)
     assert count_parameters(norm) == 10
@@ -104,7 +131,9 @@ def test_wrong_use_is_named():
         with pytest.raises(ValueError, match='input_shape|too small'):
             summary(DenseNet(), shape)
     with pytest.raises(TypeError, match='Gluon block'):
-        summary('article')
+        summary(7)
+    with pytest.raises(ValueError, match="Did you mean 'article'"):
+        summary('artikel')
     with pytest.raises(TypeError, match='cannot be traced'):
         block = gluon.nn.Sequential()
         block.add(gluon.nn.Lambda(lambda x: x.asnumpy()))

@@ -5,6 +5,7 @@ import io
 import mxnet as mx
 import numpy
 import pytest
+from matplotlib.colors import to_hex
 from mxnet import gluon
 from test_blocks import MODES, switch
 
@@ -139,6 +140,22 @@ def test_the_staircase_of_the_article():
     assert '12 x 12' in texts(figure) and '1 x 1' in texts(figure)
 
 
+@pytest.mark.parametrize('theta, words', [(0.5, 'halves them'), (1, 'keeps them'), (0.8, 'multiplies them by 0.8')])
+def test_the_staircase_says_what_its_transitions_do(theta, words):
+    assert words in texts(plots.plot_channels(DenseNet(compression=theta)))
+
+
+def test_stages_side_by_side():
+    figure = plots.plot_stages('resnet34', 'densenet169')
+    left, right, below_left, below_right = figure.axes
+    assert [bar.get_height() for bar in left.patches] == [64, 64, 128, 256, 512]
+    assert [bar.get_height() for bar in right.patches] == [64, 256, 128, 512, 256, 1280, 640, 1664]
+    assert list(below_left.lines[0].get_ydata()) == [56, 56, 28, 14, 7]
+    assert list(below_right.lines[0].get_ydata()) == [56, 56, 28, 28, 14, 14, 7, 7]
+    colours = [to_hex(axes.lines[0].get_color()).upper() for axes in (below_left, below_right)]
+    assert colours == [plots.RESNET, plots.DENSENET]
+
+
 def test_add_vs_concat_names_the_widths():
     assert {'64', '32', '96'} <= set(texts(plots.draw_add_vs_concat()).split(' | '))
 
@@ -150,7 +167,8 @@ def test_add_vs_concat_names_the_widths():
     lambda: plots.plot_mistakes(column_reader('nd', swap=[(i, 9) for i in range(6)]), Loader()),
     lambda: plots.draw_dense_block(1), lambda: plots.draw_chain(1), lambda: plots.draw_dense_block(8),
     lambda: plots.draw_add_vs_concat(), lambda: plots.plot_channels(DenseNet()),
-    lambda: plots.plot_channels({'growth_rate': 12, 'block_config': (6, 12, 24, 16)}, (224, 224))])
+    lambda: plots.plot_channels({'growth_rate': 12, 'block_config': (6, 12, 24, 16)}, (224, 224)),
+    lambda: plots.plot_stages(), lambda: plots.plot_stages('resnet110', 'densenet_bc_100_12', 'article')])
 def test_no_text_is_cut_off(make):
     switch('nd')
     figure = make()

@@ -12,6 +12,7 @@ from test_blocks import MODES, switch
 
 import d2l_densenet
 from d2l_densenet import DivergenceError, History, evaluate_accuracy, fit, predict, train_ch5
+from d2l_densenet.training import SmoothedCrossEntropyLoss
 
 LINE = re.compile(r'^epoch (\d+), loss \d+\.\d{4}, train acc [01]\.\d{3}, test acc [01]\.\d{3}, time \d+\.\d sec', re.M)
 
@@ -226,3 +227,28 @@ def test_wrong_use_is_named():
         train_ch5(classifier(), Batches(), Batches(), 8, 'sgd', mx.cpu(), 1)
     with pytest.raises(ValueError, match='nothing to evaluate'):
         evaluate_accuracy(classifier(), [])
+
+
+@pytest.mark.parametrize('mode', MODES)
+def test_label_smoothing_is_cross_entropy_with_softened_targets(mode):
+    array = switch(mode)
+    scores, labels = numpy.random.normal(size=(6, 4)).astype('float32'), numpy.array([0, 3, 1, 1, 2, 0])
+    targets = numpy.full((6, 4), 0.2 / 4) + 0.8 * numpy.eye(4)[labels]
+    log_p = scores - numpy.log(numpy.exp(scores).sum(axis=1, keepdims=True))
+    losses = SmoothedCrossEntropyLoss(0.2)(array(scores), array(labels))
+    numpy.testing.assert_allclose(losses.asnumpy(), -(targets * log_p).sum(axis=1), rtol=1e-5)
+
+
+def test_the_history_holds_the_plain_cross_entropy():
+    def run(**kwargs):
+        net = gluon.nn.Dense(3, in_units=4)
+        net.initialize(mx.init.One())
+        X = mx.nd.array([[1, 2, 3, 4], [4, 3, 2, 1]])
+        return fit(net, [(X, mx.nd.array([0, 2]))], num_epochs=1, optimizer_params={'learning_rate': 0.0},
+                   progress=False, **kwargs)['loss'][0]
+    # Three equal scores: the plain loss is log 3, whatever the training used.
+    assert run() == run(label_smoothing=0.3) == pytest.approx(numpy.log(3), rel=1e-5)
+    with pytest.raises(ValueError, match='label_smoothing'):
+        run(label_smoothing=1)
+    with pytest.raises(ValueError, match='give one of the two'):
+        run(label_smoothing=0.1, loss=gluon.loss.L2Loss())

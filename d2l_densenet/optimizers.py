@@ -1,0 +1,85 @@
+"""Muon, an optimizer that MXNet lacks: ``gluon.Trainer(params, 'muon', ...)`` knows it once this module is imported."""
+
+import mxnet as mx
+
+__all__ = ['Muon']
+
+
+@mx.optimizer.register
+class Muon(mx.optimizer.Optimizer):
+    """Muon: momentum whose step for each convolution is made orthogonal.
+
+    A convolution's weight, seen as a matrix with one row for each output channel, moves along the nearest
+    (semi-)orthogonal matrix to its Nesterov momentum, so that all directions advance equally. That matrix is found
+    by five Newton-Schulz iterations; no decomposition is computed. All other parameters (scales, shifts, biases, dense
+    layers) take the step of Nesterov's momentum, as in MXNet's ``'nag'``. Jordan et al., "Muon: An optimizer for hidden
+    layers in neural networks" (2024), https://kellerjordan.github.io/posts/muon/.
+
+    Parameters
+    ----------
+    learning_rate : float, default 0.02
+        For convolutions. A step of one orthogonal r x c matrix times the rate times sqrt(max(1, r / c)).
+    momentum : float, 0 <= momentum < 1, default 0.9
+    others : float, default 5
+        Factor by which the rate of all other parameters is higher.
+    wd : float, default 0
+        Weight decay: each step takes ``rate * wd`` of the weight away.
+    **kwargs
+        As for ``mxnet.optimizer.Optimizer``: ``lr_scheduler``, ``rescale_grad``, ``clip_gradient`` ...
+
+    Examples
+    --------
+    >>> net = mx.gluon.nn.Conv2D(8, 3)
+    >>> net.initialize()
+    >>> trainer = mx.gluon.Trainer(net.collect_params(), 'muon', {'learning_rate': 0.02})
+    """
+
+    def __init__(self, learning_rate=0.02, momentum=0.9, others=5.0, **kwargs):
+        super().__init__(learning_rate=learning_rate, **kwargs)
+        if not 0 <= momentum < 1:
+            raise ValueError(f'momentum must be a number with 0 <= momentum < 1, got {momentum!r}')
+        self.momentum = momentum
+        self.others = others
+
+    def create_state(self, index, weight):
+        return mx.nd.zeros(weight.shape, weight.context, dtype=weight.dtype)
+
+    def update(self, index, weight, grad, state):
+        # The same memory as classic arrays, whichever array mode is on.
+        weight, grad = weight.as_nd_ndarray(), grad.as_nd_ndarray()
+        self._update_count(index)
+        rate, wd = self._get_lr(index), self._get_wd(index)
+        clip = {'clip_gradient': self.clip_gradient} if self.clip_gradient else {}
+        if weight.ndim < 3:
+            mx.nd.nag_mom_update(weight, grad, state, out=weight, lr=rate * self.others, wd=wd,
+                                 momentum=self.momentum, rescale_grad=self.rescale_grad, **clip)
+            return
+        grad = grad * self.rescale_grad
+        if clip:
+            grad = mx.nd.clip(grad, -self.clip_gradient, self.clip_gradient)
+        state *= self.momentum
+        state += grad
+        step = _orthogonalize((grad + self.momentum * state).reshape((weight.shape[0], -1)))
+        rows, columns = step.shape
+        weight *= 1 - rate * wd
+        weight -= rate * max(1, rows / columns) ** 0.5 * step.reshape(weight.shape)
+
+
+def _orthogonalize(matrix):
+    """A matrix with the singular vectors of `matrix` and values of about 1 (0.7 to 1.2, less for tiny ones)."""
+    wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
+    # An iteration multiplies X from the left by P = a I + b A + c A A, where A = X X'. As P and A commute, A goes to
+    # P A P, and the small square matrices are all that the iterations need. The first X has Frobenius norm 1.
+    A = mx.nd.linalg.syrk(wide)
+    square = mx.nd.diag(A).sum() + 1e-14
+    A = mx.nd.broadcast_div(A, square)
+    # Coefficients of the quintic in the source named above: steep at 0, so that five rounds suffice.
+    a, b, c = 3.4445, -4.7750, 2.0315
+    scaled_identity = a * mx.nd.eye(A.shape[0], ctx=A.context)
+    product = None
+    for _ in range(5):
+        P = mx.nd.linalg.gemm(A, A, A, alpha=c, beta=b) + scaled_identity
+        product = P if product is None else mx.nd.dot(P, product)
+        A = mx.nd.dot(mx.nd.dot(P, A), P)
+    step = mx.nd.dot(mx.nd.broadcast_div(product, square.sqrt()), wide)
+    return step if wide is matrix else step.T

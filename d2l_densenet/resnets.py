@@ -1,0 +1,143 @@
+"""Residual networks, to hold DenseNet against: Gluon's model zoo where it has them, d2l's ResNet-18 written here.
+
+He, Zhang, Ren and Sun, "Deep Residual Learning for Image Recognition", CVPR 2016 (arXiv:1512.03385); the
+pre-activation networks: "Identity Mappings in Deep Residual Networks", ECCV 2016 (arXiv:1603.05027).
+"""
+
+from mxnet.gluon import HybridBlock, nn
+from mxnet.gluon.model_zoo.vision import resnet as zoo
+from mxnet.ndarray import NDArray
+from mxnet.util import is_np_array
+
+from ._checks import image_batch, known_name, positive_int
+from .blocks import HybridSequential, ModePortable
+
+__all__ = ['RESNETS', 'resnet']
+
+
+class Residual(HybridBlock):
+    """Residual block of the d2l book: two 3x3 convolutions with biases, a shortcut that is added.
+
+    Unlike the zoo's block it has no batch normalisation on the shortcut's 1x1 convolution.
+
+    Parameters
+    ----------
+    channels : int
+        Channels that the block produces.
+    stride : int
+        Of the first convolution and the shortcut.
+    downsample : bool
+        Whether the shortcut is a 1x1 convolution; else it is the input itself.
+    in_channels : int
+        Channels of the input.
+
+    **Inputs:** (N, in_channels, H, W). **Outputs:** (N, channels, ceil(H / stride), ceil(W / stride)).
+    """
+
+    def __init__(self, channels, stride=1, downsample=False, in_channels=0, **kwargs):
+        super().__init__(**kwargs)
+        with self.name_scope():
+            self.body = nn.HybridSequential(prefix='')
+            self.body.add(nn.Conv2D(channels, 3, stride, 1, in_channels=in_channels), nn.BatchNorm(),
+                          nn.Activation('relu'), nn.Conv2D(channels, 3, 1, 1, in_channels=channels), nn.BatchNorm())
+            self.downsample = nn.Conv2D(channels, 1, stride, in_channels=in_channels) if downsample else None
+            self.relu = nn.Activation('relu')
+
+    def hybrid_forward(self, F, x):
+        shortcut = self.downsample(x) if self.downsample else x
+        return self.relu(self.body(x) + shortcut)
+
+
+class ResNet(ModePortable, HybridBlock):
+    """A residual network in the form of Gluon's zoo, ``output(features(x))``; made by `resnet`.
+
+    **Inputs:** images (N, C, H, W), float32. **Outputs:** scores before the softmax, (N, classes).
+    """
+
+    def __init__(self, name, features, output, stem_layers, **kwargs):
+        super().__init__(**kwargs)
+        #: The arguments of `resnet`, enough to build the same network again.
+        self.config = {'name': name, 'classes': output._units}
+        self._stem_layers = stem_layers
+        self._built_in_np = is_np_array()
+        self.features, self.output = features, output
+
+    def stages(self):
+        """The parts of the network in order: a list of (name, list of blocks)."""
+        layers = list(self.features)
+        stages = [layer for layer in layers if isinstance(layer, nn.HybridSequential)]
+        end = self._stem_layers + len(stages)
+        return [('stem', layers[:self._stem_layers]),
+                *((f'stage {i}', [stage]) for i, stage in enumerate(stages, 1)),
+                ('classifier', layers[end:] + [self.output])]
+
+    def forward(self, x, *args):
+        if isinstance(x, NDArray):
+            image_batch('ResNet', x, self._built_in_np)
+        return super().forward(x, *args)
+
+    def hybrid_forward(self, F, x):
+        return self.output(self.features(x))
+
+
+_IMAGENET = (3, 224, 224)
+_CIFAR = (3, 32, 32)
+#: For each name: residual block, blocks in each stage, channels of the stem and of each stage, classes, and the shape
+#: (C, H, W) of the images it was published for.
+RESNETS = {
+    'd2l_resnet18': (Residual, (2, 2, 2, 2), (64, 64, 128, 256, 512), 10, (1, 96, 96)),
+    'resnet18': (zoo.BasicBlockV1, (2, 2, 2, 2), (64, 64, 128, 256, 512), 1000, _IMAGENET),
+    'resnet34': (zoo.BasicBlockV1, (3, 4, 6, 3), (64, 64, 128, 256, 512), 1000, _IMAGENET),
+    'resnet50': (zoo.BottleneckV1, (3, 4, 6, 3), (64, 256, 512, 1024, 2048), 1000, _IMAGENET),
+    'resnet101': (zoo.BottleneckV1, (3, 4, 23, 3), (64, 256, 512, 1024, 2048), 1000, _IMAGENET),
+    'resnet152': (zoo.BottleneckV1, (3, 8, 36, 3), (64, 256, 512, 1024, 2048), 1000, _IMAGENET),
+    'resnet110': (zoo.BasicBlockV2, (18, 18, 18), (16, 16, 32, 64), 10, _CIFAR),
+    'resnet164': (zoo.BottleneckV2, (18, 18, 18), (16, 64, 128, 256), 10, _CIFAR),
+    'resnet1001': (zoo.BottleneckV2, (111, 111, 111), (16, 64, 128, 256), 10, _CIFAR),
+}
+
+
+def resnet(name, classes=None, **kwargs):
+    """Build a ResNet by its name.
+
+    -18 to -152 are Gluon's ``resnet18_v1`` to ``resnet152_v1`` (their files of parameters fit). The 1x1 convolutions
+    of -50, -101 and -152 have biases there, which the paper's have not, and the first of each stage has the stride.
+    -110, -164 and -1001 are the pre-activation networks for CIFAR, from the zoo's parts (``ResNetV2``).
+
+    Parameters
+    ----------
+    name : str
+        ``'d2l_resnet18'`` (the d2l book's, for one-channel images); ``'resnet18'``, ``'resnet34'``, ``'resnet50'``,
+        ``'resnet101'``, ``'resnet152'``; ``'resnet110'``, ``'resnet164'``, ``'resnet1001'``.
+    classes : int, >= 1, optional
+        Outputs of the classifier; by default as published.
+    **kwargs
+        ``prefix`` and ``params`` of the Gluon block.
+
+    Returns
+    -------
+    ResNet
+        It takes images with any number of channels: the first call settles it.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown or `classes` is out of its range.
+
+    Examples
+    --------
+    >>> net = resnet('d2l_resnet18')
+    >>> net.initialize()
+    >>> net(mx.nd.ones((2, 1, 48, 48))).shape
+    (2, 10)
+    """
+    block, layers, channels, published_classes, published = known_name(name, RESNETS)
+    classes = published_classes if classes is None else positive_int('classes', classes)
+    cifar = published[1] == 32
+    parts = (zoo.ResNetV2 if cifar else zoo.ResNetV1)(block, layers, channels, classes=classes, thumbnail=cifar)
+    features, stem_layers = parts.features, 2 if cifar else 4
+    if block is Residual:
+        # d2l's first convolution has a bias, the zoo's has none.
+        features = HybridSequential(prefix='')
+        features.add(nn.Conv2D(channels[0], 7, 2, 3), *list(parts.features)[1:])
+    return ResNet(name, features, parts.output, stem_layers, **kwargs)

@@ -1,0 +1,98 @@
+"""Muon: against singular value decomposition in NumPy and against MXNet's own Nesterov momentum."""
+
+import mxnet as mx
+import numpy
+import pytest
+from mxnet import autograd, gluon
+from test_blocks import MODES, images, switch
+
+from d2l_densenet.optimizers import Muon, _orthogonalize
+
+
+@pytest.mark.parametrize('shape', [(8, 90), (32, 32), (48, 20), (1, 9)])
+def test_the_step_has_the_singular_vectors_and_values_near_one(shape):
+    matrix = numpy.random.normal(size=shape).astype('float32')
+    U, _, Vt = numpy.linalg.svd(matrix, full_matrices=False)
+    step = _orthogonalize(mx.nd.array(matrix)).asnumpy()
+    values = U.T @ step @ Vt.T
+    on_diagonal = numpy.diag(values)
+    assert abs(values - numpy.diag(on_diagonal)).max() < 1e-3
+    # The polynomial's band is 0.68 to 1.21 for singular values that are not tiny: a square matrix may have some.
+    assert on_diagonal.max() < 1.21 and on_diagonal[:len(on_diagonal) // 2 + 1].min() > 0.68
+    scaled = _orthogonalize(mx.nd.array(1000 * matrix)).asnumpy()
+    numpy.testing.assert_allclose(scaled, step, atol=1e-4)
+
+
+def test_a_gradient_of_zero_moves_nothing():
+    assert (_orthogonalize(mx.nd.zeros((4, 9))).asnumpy() == 0).all()
+
+
+def train(net, X, steps, optimizer, **params):
+    """Steps on the mean square of the outputs."""
+    trainer = gluon.Trainer(net.collect_params(), optimizer, params)
+    for _ in range(steps):
+        with autograd.record():
+            loss = (net(X) ** 2).mean()
+        loss.backward()
+        trainer.step(1)
+
+
+@pytest.mark.parametrize('mode', MODES)
+def test_two_steps_on_a_convolution_by_hand(mode):
+    """With a loss that is linear in the weight the gradient is always the same: the steps can be written down."""
+    array = switch(mode)
+    X = images(1, 3, 5, 5)
+    net = gluon.nn.Conv2D(6, 3, in_channels=3, use_bias=False)
+    net.initialize(mx.init.Normal(1))
+    before = net.weight.data().asnumpy()
+    factors = array(numpy.random.normal(size=(1, 6, 3, 3)).astype('float32'))
+    trainer = gluon.Trainer(net.collect_params(), 'muon', {'learning_rate': 0.1, 'momentum': 0.5, 'wd': 0.01})
+    for _ in range(2):
+        with autograd.record():
+            loss = (net(array(X)) * factors).sum()
+        loss.backward()
+        gradient = net.weight.grad().asnumpy()
+        trainer.step(2)
+    # Direction: all multiples of the gradient have the same orthogonal matrix. 6 rows, 27 columns: no factor.
+    direction = _orthogonalize(mx.nd.array(gradient.reshape(6, -1))).asnumpy().reshape(before.shape)
+    expected = before * (1 - 0.1 * 0.01) - 0.1 * direction
+    expected = expected * (1 - 0.1 * 0.01) - 0.1 * direction
+    numpy.testing.assert_allclose(net.weight.data().asnumpy(), expected, atol=2e-4)
+
+
+def test_a_tall_matrix_takes_longer_steps():
+    net = gluon.nn.Conv2D(16, 1, in_channels=4, use_bias=False)
+    net.initialize(mx.init.Normal(1))
+    before = net.weight.data().asnumpy()
+    train(net, mx.nd.array(images(2, 4, 3, 3)), 1, 'muon', learning_rate=0.1)
+    moved = numpy.linalg.svd((net.weight.data().asnumpy() - before).reshape(16, 4), compute_uv=False)
+    assert moved[0] == pytest.approx(0.1 * 2, rel=0.35)
+
+
+@pytest.mark.parametrize('mode', MODES)
+def test_other_parameters_move_as_with_nesterov(mode):
+    array = switch(mode)
+    X, ends = array(images(8, 5)), []
+    for optimizer, params in [('muon', {'learning_rate': 0.02, 'others': 5}), ('nag', {'learning_rate': 0.1})]:
+        net = gluon.nn.HybridSequential()
+        net.add(gluon.nn.Dense(4, in_units=5), gluon.nn.BatchNorm(in_channels=4))
+        mx.random.seed(1)
+        net.initialize(mx.init.Normal(1))
+        train(net, X, 4, optimizer, momentum=0.9, wd=0.01, clip_gradient=0.05, **params)
+        ends.append([p.data().asnumpy() for p in net.collect_params().values()])
+    for a, b in zip(*ends):
+        numpy.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_the_gradient_is_clipped_and_rescaled():
+    weight, grad = mx.nd.zeros((1, 1, 1, 2)), mx.nd.array([[[[8.0, 2.0]]]])
+    optimizer = Muon(learning_rate=1.0, momentum=0.0, rescale_grad=0.5, clip_gradient=1.0)
+    optimizer.update(0, weight, grad, optimizer.create_state(0, weight))
+    # Halved to (4, 1), clipped to (1, 1): along the diagonal.
+    first, second = weight.asnumpy().ravel()
+    assert first == pytest.approx(second, rel=1e-5) and first < 0
+
+
+def test_momentum_out_of_range_is_named():
+    with pytest.raises(ValueError, match='momentum must be .* got 1'):
+        Muon(momentum=1)
