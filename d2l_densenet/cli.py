@@ -88,7 +88,8 @@ def _parser():
     train.add_argument('--epochs', type=_at_least(1), default=5, help='passes over the training images')
     train.add_argument('--batch-size', type=_at_least(1), help="images a step (default: the recipe's)")
     train.add_argument('--recipe', choices=RECIPES, default='course',
-                       help='article: SGD at a constant 0.1; course: momentum, weight decay, warm-up and cosine, flips')
+                       help='article: SGD at a constant 0.1; course: Muon, weight decay, warm-up and cosine, flips, '
+                            'label smoothing')
     add_data(train)
     train.add_argument('--seed', type=_at_least(0), default=0, help='for initial values, shuffling and augmentation')
     train.add_argument('--limit', type=_at_least(1), metavar='N', help='use the first N training images only')

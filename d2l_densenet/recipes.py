@@ -63,5 +63,6 @@ RECIPES = {
     # Article 001: SGD at a constant 0.1, nothing else.
     'article': Recipe('sgd', 0.1),
     # The course's default.
-    'course': Recipe('nag', 0.1, momentum=0.9, weight_decay=1e-3, warmup=0.2, flip=True, batch_size=128),
+    'course': Recipe('muon', 0.02, momentum=0.9, weight_decay=1e-3, warmup=0.2, flip=True, batch_size=128,
+                     label_smoothing=0.1),
 }

@@ -102,7 +102,8 @@ def resnet(name, classes=None, **kwargs):
 
     -18 to -152 are Gluon's ``resnet18_v1`` to ``resnet152_v1`` (their files of parameters fit). The 1x1 convolutions
     of -50, -101 and -152 have biases there, which the paper's have not, and the first of each stage has the stride.
-    -110, -164 and -1001 are the pre-activation networks for CIFAR, from the zoo's parts (``ResNetV2``).
+    -110, -164 and -1001 are the pre-activation networks for CIFAR, from the parts of the zoo's ``ResNetV2``, without
+    its normalisation of the images, which the paper has not.
 
     Parameters
     ----------
@@ -135,9 +136,14 @@ def resnet(name, classes=None, **kwargs):
     classes = published_classes if classes is None else positive_int('classes', classes)
     cifar = published[1] == 32
     parts = (zoo.ResNetV2 if cifar else zoo.ResNetV1)(block, layers, channels, classes=classes, thumbnail=cifar)
-    features, stem_layers = parts.features, 2 if cifar else 4
-    if block is Residual:
-        # d2l's first convolution has a bias, the zoo's has none.
+    features = parts.features
+    if block is Residual or cifar:
+        first, *rest = features
         features = HybridSequential(prefix='')
-        features.add(nn.Conv2D(channels[0], 7, 2, 3), *list(parts.features)[1:])
-    return ResNet(name, features, parts.output, stem_layers, **kwargs)
+        if block is Residual:
+            # d2l's first convolution has a bias, the zoo's has none.
+            features.add(nn.Conv2D(channels[0], 7, 2, 3))
+        # Else `first` normalises the images, and is left out. The paper has no such layer, and its running statistics
+        # would never move: MXNet moves them in the backward pass, which ends behind the last layer with a gradient.
+        features.add(*rest)
+    return ResNet(name, features, parts.output, 1 if cifar else 4, **kwargs)
