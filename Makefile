@@ -29,7 +29,7 @@ TEST := -m pytest -n $(WORKERS) --dist loadfile
 NOTEBOOKS := --nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg notebooks
 
 .DEFAULT_GOAL := help
-.PHONY: help env train test test-full lab notebooks records lint lock doctor clean
+.PHONY: help env train test test-full lab notebooks records lint lock torch doctor clean
 
 help:
 	@echo 'make train     train the article'"'"'s network ($(EPOCHS) epochs, $(SIZE)x$(SIZE)); results under runs/'
@@ -39,6 +39,7 @@ help:
 	@echo 'make lab       JupyterLab on the notebooks   (ARGS=--allow-root: as root, in a container)'
 	@echo 'make notebooks run every notebook top to bottom, in place'
 	@echo 'make records   the recorded runs: both recipes, three seeds, into records/'
+	@echo 'make torch     PyTorch, for the tests that compare with it and for .pth files'
 	@echo 'make doctor    what is installed, what is missing, what to do'
 	@echo 'make lint      ruff, on the notebooks too'
 	@echo 'make env       the environment alone, in .venv   (PYTHON=...: with that Python 3.11 or 3.10)'
@@ -83,6 +84,12 @@ notebooks: env
 records: env
 	@$(RUN) benchmarks/accuracy.py $(ARGS)
 
+TORCH = $(shell sed -n 's/^torch = \["\(.*\)"\]$$/\1/p' pyproject.toml)
+# The CPU build: from PyTorch's own index, or from wherever pip is told to look (PIP_FIND_LINKS, pip.conf).
+torch: env
+	@$(RUN) -c 'import torch' 2>/dev/null || $(RUN) -m pip install --quiet --progress-bar off \
+		--retries 1 --extra-index-url https://download.pytorch.org/whl/cpu $(TORCH)
+
 doctor: env
 	@$(RUN) -m d2l_densenet doctor
 
@@ -92,7 +99,7 @@ lint: env
 # Registry addresses and this machine's paths stay out: --no-emit-*, and a relative name for the input.
 lock:
 	@command -v $(UV) >/dev/null || { echo 'make lock needs uv: https://docs.astral.sh/uv/ (or UV=/path/to/uv)' >&2; exit 1; }
-	@$(UV) pip compile pyproject.toml --all-extras --universal --python-version 3.10 --generate-hashes \
+	@$(UV) pip compile pyproject.toml --extra course --extra interop --extra test --extra build --universal --python-version 3.10 --generate-hashes \
 		--no-header --no-emit-index-url --no-emit-find-links --no-config --quiet -o requirements.lock $(ARGS)
 
 clean:

@@ -18,7 +18,9 @@ except ModuleNotFoundError:  # Python 3.10
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / 'pyproject.toml').read_text())
-REQUIREMENTS = PROJECT['project']['dependencies'] + sum(PROJECT['project']['optional-dependencies'].values(), [])
+EXTRAS = PROJECT['project']['optional-dependencies']
+TORCH, = EXTRAS['torch']  # installed by `make torch`, not locked
+REQUIREMENTS = PROJECT['project']['dependencies'] + [r for extra in EXTRAS.values() for r in extra if r != TORCH]
 LOCK = (ROOT / 'requirements.lock').read_text()
 
 needs_make = pytest.mark.skipif(shutil.which('make') is None, reason='needs make')
@@ -54,8 +56,7 @@ def test_every_requirement_is_locked_as_pinned():
 
 def test_every_pin_has_its_reason_beside_it():
     lines = (ROOT / 'pyproject.toml').read_text().splitlines()
-    for requirement in PROJECT['project']['dependencies'] + PROJECT['project']['optional-dependencies']['course'] + \
-            PROJECT['project']['optional-dependencies']['test']:
+    for requirement in PROJECT['project']['dependencies'] + EXTRAS['course'] + EXTRAS['interop'] + EXTRAS['test']:
         assert any(f'"{requirement}",  # ' in line for line in lines), requirement
 
 
@@ -70,8 +71,15 @@ def test_the_lock_is_exact_and_names_no_place():
 
 def test_what_is_installed_here_is_what_is_locked():
     """These tests say something about the locked versions only if they run with them."""
-    for name in ('mxnet', 'numpy', 'matplotlib', 'pooch', 'tqdm', 'd2l', 'nbval', 'pytest', 'ipykernel'):
+    for name in ('mxnet', 'numpy', 'matplotlib', 'pooch', 'tqdm', 'd2l', 'nbval', 'pytest', 'ipykernel', 'onnx',
+                 'safetensors'):
         assert metadata.version(name) in locked()[name]
+
+
+@needs_make
+def test_make_torch_asks_for_the_version_in_pyproject():
+    result = subprocess.run(['make', '-n', 'torch'], cwd=ROOT, capture_output=True, text=True)
+    assert result.stdout.rstrip().endswith(f' {TORCH}') and TORCH not in LOCK
 
 
 def test_python_versions_that_are_promised():
@@ -80,7 +88,7 @@ def test_python_versions_that_are_promised():
 
 def test_conda_repeats_no_pin():
     text = (ROOT / 'environment.yml').read_text()
-    assert '-e .[course,test]' in text
+    assert '-e .[course,interop,test]' in text
     names = [re.match('[A-Za-z0-9-]+', requirement).group() for requirement in REQUIREMENTS]
     for line in text.splitlines():
         entry = line.strip().removeprefix('- ')
@@ -126,7 +134,8 @@ def test_importing_the_package_is_light():
             'assert "mxnet" not in sys.modules\n'
             'for name in d.__all__:\n'
             '    if not name.startswith(("plot", "draw")): getattr(d, name)\n'
-            'heavy = {"matplotlib", "pandas", "d2l", "onnx", "IPython", "tqdm.notebook"} & set(sys.modules)\n'
+            'heavy = {"matplotlib", "pandas", "d2l", "onnxruntime", "safetensors", "torch", "IPython", "tqdm.notebook"}\n'
+            'heavy &= set(sys.modules)\n'  # onnx is loaded by `import mxnet` itself where it is installed
             'sys.exit(str(heavy) if heavy else 0)')
     done = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
@@ -393,5 +402,7 @@ def test_the_quick_setting_is_for_make_test_alone():
 def test_continuous_integration_calls_make():
     path = ROOT / '.ci' / 'run'
     assert os.access(path, os.X_OK)
-    assert re.findall('^make .*$', path.read_text(), flags=re.M) == ['make lint </dev/null', 'make test </dev/null']
+    assert re.findall('^make .*$', path.read_text(), flags=re.M) == [
+        'make lint </dev/null', 'make torch </dev/null || ' + re.search(r"echo '.*'", path.read_text())[0],
+        'make test </dev/null']
     assert subprocess.run(['bash', '-n', str(path)], timeout=60).returncode == 0

@@ -48,7 +48,7 @@ def test_every_network(drawn, mode, hybrid):
 
     # Shape, and the identity of the first channels of each dense block, bit for bit.
     expected, out, sizes = net(X), X, []
-    for name, blocks in net.stages():
+    for _, blocks in net.stages():
         for block in blocks:
             before, out = out, block(out)
             if isinstance(block, DenseBlock):
