@@ -20,6 +20,8 @@ _MODULES = {
     'recipes': ['RECIPES', 'Recipe'],
     'device': ['try_gpu'],
     'counting': ['summary', 'count_parameters'],
+    'pretrained': ['load_pretrained', 'save_torch', 'LoadReport', 'CheckpointError'],
+    'export': ['export_model', 'ExportError'],
     'plots': ['plot_history', 'plot_confusion_matrix', 'plot_mistakes', 'plot_images', 'plot_channels', 'plot_stages',
               'draw_dense_block', 'draw_chain', 'draw_add_vs_concat'],
 }

@@ -18,6 +18,7 @@ examples:
                                               another network of the table that `networks` prints
   d2l-densenet summary --size 28              the network, stage by stage
   d2l-densenet summary --network densenet121  another one, at the size it was published for
+  d2l-densenet export runs/NAME               files for MXNet's other languages, and for ONNX
   d2l-densenet networks                       all named networks: parameters and multiply-adds
   d2l-densenet doctor                         what is installed, what is missing, what to do
 
@@ -104,6 +105,19 @@ def _parser():
     summary.add_argument('--size', type=_at_least(1), metavar='PIXELS',
                          help='height and width of the images (default: those the network was published for)')
 
+    export = add('export', "Write a network as files for other programs: MXNet's symbol and parameters, and ONNX. They "
+                 'are run, and compared with the network, before they appear.', _export)
+    export.add_argument('directory', metavar='RUN', nargs='?', help='directory that train wrote')
+    export.add_argument('--network', type=_network, metavar='NAME', help='in the place of RUN: a named network')
+    export.add_argument('--weights', metavar='FILE',
+                        help="for --network: a checkpoint of torchvision, timm, Gluon's zoo or this package (default: "
+                             'random initial values)')
+    export.add_argument('--size', type=_at_least(1), metavar='PIXELS',
+                        help='height and width of the images (default: those of the run, or those published)')
+    export.add_argument('--output', metavar='DIR', help='where to write (default: RUN)')
+    export.add_argument('--format', choices=('mxnet', 'onnx'), action='append', help='one of them (default: both)')
+    export.add_argument('--name', help='how the file names begin (default: the name of the network, or densenet)')
+
     add('networks', 'Print a Markdown table of the named networks: parameters and multiply-adds by formula, by count '
         'on the graph, and as published.', _networks)
 
@@ -188,6 +202,45 @@ def _summary(options):
     channels, height, width = published_shape(options.network)
     print(summary(options.network, (channels, options.size or height, options.size or width)))
     return 0
+
+
+def _export(options):
+    from .export import FORMATS, export_model
+    if (options.directory is None) == (options.network is None):
+        raise ValueError('give either RUN or --network NAME')
+    if options.network:
+        if not options.output:
+            raise ValueError('--network needs --output DIR')
+        net, shape = _with_weights(options.network, options.weights)
+    else:
+        if options.weights:
+            raise ValueError('--weights goes with --network; a RUN has its own')
+        from .runs import load_run
+        net, _, config = load_run(options.directory)
+        shape = (config['network'].get('in_channels', 1), config['size'], config['size'])
+    exported = export_model(net, options.output or options.directory,
+                            (shape[0], options.size or shape[1], options.size or shape[2]),
+                            options.format or list(FORMATS), options.name or options.network or 'densenet')
+    for kind, difference in exported.differences.items():
+        print(f'{kind}: checked, largest difference {difference:.1e} of the largest score')
+    print('wrote ' + ', '.join(f'{path} ({path.stat().st_size / 1e6:.1f} MB)' for path in exported.files))
+    return 0
+
+
+def _with_weights(name, weights):
+    """The named network with the values in the file `weights`, or initial ones; and the shape of its images."""
+    from . import he_initialize
+    from .networks import RESNETS, named_network, published_shape
+    net, shape = named_network(name), published_shape(name)
+    if weights and name in RESNETS:
+        raise ValueError(f'--weights reads DenseNet checkpoints, and {name} is a ResNet')
+    if weights:
+        from .pretrained import load_pretrained
+        load_pretrained(net, weights)
+    else:
+        he_initialize(net, input_shape=shape)
+        print('no --weights: the network has random initial values')
+    return net, shape
 
 
 def _networks(options):

@@ -152,7 +152,7 @@ def test_a_damaged_run_is_named(trained, tmp_path, name, content, words):
         load_run(tmp_path)
 
 
-@pytest.mark.parametrize('command', [[], ['train'], ['evaluate'], ['summary'], ['networks'], ['doctor']])
+@pytest.mark.parametrize('command', [[], ['train'], ['evaluate'], ['summary'], ['networks'], ['export'], ['doctor']])
 def test_help(command, capsys):
     with pytest.raises(SystemExit) as end:
         cli.main([*command, '--help'])
@@ -161,7 +161,8 @@ def test_help(command, capsys):
 
 def test_importing_the_package_loads_nothing_heavy(tmp_path):
     program = ('import sys, d2l_densenet as d; d.fit, d.DenseNet, d.load_data_fashion_mnist;'
-               'print([m for m in ("matplotlib", "pandas", "d2l", "torch", "onnxruntime", "IPython") if m in sys.modules])')
+               'heavy = ("matplotlib", "pandas", "d2l", "torch", "onnxruntime", "IPython");'
+               'print([m for m in heavy if m in sys.modules])')
     result = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, cwd=tmp_path,
                             env={**os.environ, 'PYTHONPATH': str(pathlib.Path(__file__).resolve().parent.parent)})
     assert result.stdout.strip() == '[]', result.stderr

@@ -134,7 +134,7 @@ def test_importing_the_package_is_light():
             'assert "mxnet" not in sys.modules\n'
             'for name in d.__all__:\n'
             '    if not name.startswith(("plot", "draw")): getattr(d, name)\n'
-            'heavy = {"matplotlib", "pandas", "d2l", "onnxruntime", "safetensors", "torch", "IPython", "tqdm.notebook"}\n'
+            'heavy = {"matplotlib", "pandas", "d2l", "onnxruntime", "safetensors", "torch", "IPython"}\n'
             'heavy &= set(sys.modules)\n'  # onnx is loaded by `import mxnet` itself where it is installed
             'sys.exit(str(heavy) if heavy else 0)')
     done = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, timeout=120)
