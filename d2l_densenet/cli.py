@@ -133,7 +133,7 @@ def _add_network(child):
 def _train(options):
     import mxnet as mx
 
-    from . import fit, load_data_fashion_mnist, plot_history
+    from . import fit, he_initialize, load_data_fashion_mnist, plot_history
     from .networks import named_network
     from .recipes import RECIPES
     from .runs import command, machine, save_run, versions, write_atomically
@@ -147,8 +147,11 @@ def _train(options):
         batch_size, resize=options.size, root=options.data_dir, data=options.data, seed=options.seed,
         limit=options.limit, **recipe.loader_options())
     output = _new_directory(options)
-    mx.random.seed(options.seed)
-    net.initialize(mx.init.Xavier(), ctx=ctx)
+    if options.network == 'article':  # as the article did
+        mx.random.seed(options.seed)
+        net.initialize(mx.init.Xavier(), ctx=ctx)
+    else:
+        he_initialize(net, options.seed, (1, options.size, options.size), ctx)
     net.hybridize(static_alloc=True, static_shape=True)
     config = {
         'command': command(), 'started': datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds'),
