@@ -18,6 +18,7 @@ _MODULES = {
     'training': ['fit', 'train_ch5', 'evaluate_accuracy', 'predict', 'History', 'DivergenceError'],
     'optimizers': ['Muon'],
     'recipes': ['RECIPES', 'Recipe'],
+    'checkpoints': ['ResumeError'],
     'device': ['try_gpu'],
     'counting': ['summary', 'count_parameters'],
     'pretrained': ['load_pretrained', 'save_torch', 'LoadReport', 'CheckpointError'],

@@ -4,6 +4,7 @@ import argparse
 import datetime
 import difflib
 import io
+import json
 import os
 import pathlib
 import sys
@@ -13,6 +14,7 @@ examples:
   d2l-densenet train                          the article's network, 5 epochs at 48x48, on Fashion-MNIST
   d2l-densenet train --epochs 1               a taste of it
   d2l-densenet train --recipe article         as the article trained it
+  d2l-densenet train --resume runs/NAME       go on with a run that was interrupted or killed
   d2l-densenet evaluate runs/NAME             the test accuracy of a saved run
   d2l-densenet train --network densenet_bc_100_12 --size 32
                                               another network of the table that `networks` prints
@@ -47,6 +49,16 @@ def _at_least(least):
     return integer
 
 
+def _seconds(text):
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float('inf'):
+        raise argparse.ArgumentTypeError(f'{text!r} is not a number of seconds, at least 0')
+    return value
+
+
 def _network(text):
     from .published import PUBLISHED
     if text not in PUBLISHED:
@@ -71,7 +83,7 @@ def _parser():
     commands = parser.add_subparsers(dest='command', metavar='COMMAND', required=True)
 
     def add(name, text, run):
-        child = commands.add_parser(name, help=text, description=text, formatter_class=_Formatter)
+        child = commands.add_parser(name, help=text, description=text, formatter_class=_Formatter, allow_abbrev=False)
         child.set_defaults(run=run)
         return child
 
@@ -95,6 +107,10 @@ def _parser():
     train.add_argument('--seed', type=_at_least(0), default=0, help='for initial values, shuffling and augmentation')
     train.add_argument('--limit', type=_at_least(1), metavar='N', help='use the first N training images only')
     train.add_argument('--output', metavar='DIR', help='where to write (default: a new directory under runs/)')
+    train.add_argument('--resume', metavar='RUN',
+                       help='go on with the run in this directory, with its settings, from its newest checkpoint')
+    train.add_argument('--checkpoint-seconds', type=_seconds, default=60, metavar='S',
+                       help='least time between two checkpoints within an epoch; 0: after each batch')
 
     evaluate = add('evaluate', 'Evaluate a saved run on the test images.', _evaluate)
     evaluate.add_argument('directory', metavar='RUN', help='directory that train wrote')
@@ -136,7 +152,11 @@ def _train(options):
     from . import fit, he_initialize, load_data_fashion_mnist, plot_history
     from .networks import named_network
     from .recipes import RECIPES
-    from .runs import command, machine, save_run, versions, write_atomically
+    from .runs import command, machine, read_config, save_run, versions, write_atomically
+    before = None
+    if options.resume:
+        before = read_config(options.resume)
+        _take_settings(options, before)
     recipe = RECIPES[options.recipe]
     batch_size = options.batch_size or recipe.batch_size
     net = named_network(options.network, classes=10, in_channels=1)
@@ -146,28 +166,33 @@ def _train(options):
     train_iter, test_iter = load_data_fashion_mnist(
         batch_size, resize=options.size, root=options.data_dir, data=options.data, seed=options.seed,
         limit=options.limit, **recipe.loader_options())
-    output = _new_directory(options)
+    output = pathlib.Path(options.resume) if options.resume else _new_directory(options)
     if options.network == 'article':  # as the article did
         mx.random.seed(options.seed)
         net.initialize(mx.init.Xavier(), ctx=ctx)
     else:
         he_initialize(net, options.seed, (1, options.size, options.size), ctx)
     net.hybridize(static_alloc=True, static_shape=True)
-    config = {
+    config = before or {
         'command': command(), 'started': datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds'),
-        'network': net.config, 'recipe': options.recipe, 'size': options.size, 'batch_size': batch_size,
+        'network_name': options.network, 'network': net.config,
+        'recipe': options.recipe, 'size': options.size, 'batch_size': batch_size,
         'epochs': options.epochs, 'seed': options.seed, 'limit': options.limit, 'device': str(ctx),
-        'data': {'name': train_iter.source.name, 'checksum': train_iter.source.checksum},
+        'data_option': options.data, 'data': {'name': train_iter.source.name, 'checksum': train_iter.source.checksum},
         'versions': versions(), 'machine': machine()}
     print(f'network {options.network}, {options.size} x {options.size} pixels, recipe {options.recipe}, '
           f'batch {batch_size}, seed {options.seed}, on {ctx}')
     print(f'data: {train_iter.source}: {train_iter.num_examples} training and {test_iter.num_examples} test images')
     print(f'writing to {output}, after each epoch; Ctrl-C ends the run and keeps what is there', flush=True)
+    # Now, so that a run that is killed before its first epoch ends can be resumed too.
+    write_atomically(output / 'config.json', json.dumps(config, indent=1) + '\n')
 
     def keep(history):
         save_run(output, net, history, config)
 
     history = fit(net, train_iter, test_iter, options.epochs, ctx=ctx, seed=options.seed, on_epoch=keep,
+                  checkpoint_dir=output / 'checkpoints', checkpoint_seconds=options.checkpoint_seconds,
+                  resume=bool(options.resume),
                   **recipe.fit_options(options.epochs * len(train_iter)))
     if history.rows:
         keep(history)
@@ -178,10 +203,29 @@ def _train(options):
         print(f'{100 * share:.1f} % of the time was spent in the network, the rest waiting for data')
         print('wrote ' + ', '.join(str(output / name)
                                    for name in ('model.params', 'history.json', 'curve.png', 'config.json')))
-    else:
-        output.rmdir()
-        print('no epoch was finished: nothing is written')
-    return 130 if history.stopped else 0
+    if history.stopped:
+        print(f'to go on: d2l-densenet train --resume {output}')
+        return 143 if 'SIGTERM' in history.stopped else 130
+    return 0
+
+
+#: Options of train that make a run what it is, with the place of each in config.json.
+_SETTINGS = {'network': 'network_name', 'size': 'size', 'epochs': 'epochs', 'batch_size': 'batch_size',
+             'recipe': 'recipe', 'data': 'data_option', 'seed': 'seed', 'limit': 'limit'}
+
+
+def _take_settings(options, config):
+    """Set the options that `config` records; ValueError if the command line says otherwise."""
+    if options.output:
+        raise ValueError('--output goes with a new run; --resume writes to the directory of the old one')
+    for option, key in _SETTINGS.items():
+        if key not in config:
+            raise ValueError(f'{options.resume} was written by an earlier version, without checkpoints: it cannot be '
+                             'resumed')
+        if option in options.given and getattr(options, option) != config[key]:
+            raise ValueError(f'--{option.replace("_", "-")} {getattr(options, option)} differs from the run in '
+                             f'{options.resume}, which has {config[key]}: leave it out, or start a new run')
+        setattr(options, option, config[key])
 
 
 def _evaluate(options):
@@ -281,7 +325,9 @@ def _context(device):
 
 def main(arguments=None):
     """Run the command line; returns the exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     options = _parser().parse_args(arguments)
+    options.given = {text[2:].partition('=')[0].replace('-', '_') for text in arguments if text.startswith('--')}
     if options.command == 'doctor':
         from . import doctor
         return doctor.main()

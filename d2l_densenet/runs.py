@@ -69,6 +69,21 @@ def save_run(directory, net, history, config):
     write_atomically(directory / 'config.json', json.dumps(config, indent=1) + '\n')
 
 
+def read_config(directory):
+    """The settings in `directory`/config.json; RunError if there are none."""
+    path = pathlib.Path(directory) / 'config.json'
+    try:
+        config = json.loads(path.read_text())
+        if not isinstance(config, dict):
+            raise ValueError('it is no object')
+    except OSError as error:
+        raise RunError(f'{path} cannot be read ({error.strerror}): give the directory that "d2l-densenet train" '
+                       'wrote') from error
+    except ValueError as error:
+        raise RunError(f'{path} is damaged: {error}') from error
+    return config
+
+
 def load_run(directory, ctx=None):
     """Read what `save_run` wrote.
 

@@ -4,7 +4,9 @@ import dataclasses
 import json
 import math
 import os
+import signal
 import sys
+import threading
 import time
 
 import mxnet as mx
@@ -14,6 +16,8 @@ from mxnet.util import is_np_array
 
 from . import optimizers  # noqa: F401  (so that gluon.Trainer knows 'muon')
 from ._checks import positive_int, share
+from .checkpoints import Checkpoints, ResumeError
+from .resume import Keeper, Progress, draws_in_training, settings_of
 
 __all__ = ['fit', 'train_ch5', 'evaluate_accuracy', 'predict', 'History', 'DivergenceError']
 
@@ -70,14 +74,21 @@ class DivergenceError(RuntimeError):
 
 
 def fit(net, train_iter, test_iter=None, num_epochs=5, *, optimizer='sgd', optimizer_params=None,
-        lr_scheduler=None, loss=None, label_smoothing=0.0, ctx=None, seed=None, progress=True, on_epoch=None):
+        lr_scheduler=None, loss=None, label_smoothing=0.0, ctx=None, seed=None, progress=True, on_epoch=None,
+        checkpoint_dir=None, checkpoint_seconds=60, resume=False):
     """Train a classifier and return its history.
 
     Each step takes the gradient of the mean loss over the images of the batch, also of a short last one. The
     shuffling has the loader's own seed; `seed` covers what MXNet and NumPy draw: initial values that Gluon
     defers to the first batch, dropout.
 
-    Ctrl-C (a KeyboardInterrupt) ends the run and returns the history so far, with ``stopped`` set.
+    Ctrl-C (in a notebook: Interrupt) and SIGTERM end the run after the batch that is being computed, and the history so
+    far is returned, with ``stopped`` set. A second Ctrl-C ends it at once.
+
+    With a `checkpoint_dir` a run that was ended, or killed, is resumed by the same call with ``resume=True``. On the
+    same machine with the same versions and number of threads its parameters then come out the same, to the bit, as if
+    nothing had happened. That holds for an `ImageLoader`, and for any loader that gives the same batches in each new
+    process (shuffling included), and for networks whose only random layers are ``nn.Dropout``.
 
     Parameters
     ----------
@@ -104,6 +115,13 @@ def fit(net, train_iter, test_iter=None, num_epochs=5, *, optimizer='sgd', optim
         Print a line for each epoch, and show a bar where the output is a terminal or a notebook.
     on_epoch : callable, optional
         Called with the history after each epoch.
+    checkpoint_dir : str or pathlib.Path, optional
+        Directory of the run's checkpoints, one run in each. The newest two stay.
+    checkpoint_seconds : float, >= 0, default 60
+        Least time between two checkpoints within an epoch; there is one after each epoch in any case. 0: after each
+        batch.
+    resume : bool, default False
+        Go on from the newest good checkpoint in `checkpoint_dir`, or start if there is none.
 
     Returns
     -------
@@ -113,10 +131,15 @@ def fit(net, train_iter, test_iter=None, num_epochs=5, *, optimizer='sgd', optim
     ------
     DivergenceError
         If the loss turns NaN or infinite; the network then has its values from the start of that epoch.
+    ResumeError
+        A ValueError: if the checkpoints belong to a run with other settings (it says which), if there are some and
+        `resume` is False, or if another process writes to `checkpoint_dir`.
     ValueError, TypeError
         If an argument is unusable.
     """
     positive_int('num_epochs', num_epochs)
+    if resume and checkpoint_dir is None:
+        raise ValueError('resume=True needs checkpoint_dir, the directory with the checkpoints')
     if share('label_smoothing', label_smoothing):
         if loss is not None:
             raise ValueError('label_smoothing goes with the default loss; give one of the two')
@@ -140,7 +163,15 @@ def fit(net, train_iter, test_iter=None, num_epochs=5, *, optimizer='sgd', optim
         optimizer_params = None
     trainer = gluon.Trainer(net.collect_params(), optimizer, optimizer_params)
     report = _report_line if progress else None
-    return _run(net, train_iter, test_iter, trainer, ctx, num_epochs, loss, None, report, on_epoch)
+    loss = loss or gluon.loss.SoftmaxCrossEntropyLoss()
+    if checkpoint_dir is None:
+        return _run(net, train_iter, test_iter, trainer, ctx, num_epochs, loss, None, report, on_epoch, seed)
+    with Checkpoints(checkpoint_dir) as store:
+        if not resume and store.files():
+            raise ResumeError(f'checkpoint_dir {checkpoint_dir} holds the checkpoints of a run: go on with it by '
+                              'resume=True, or give another directory')
+        keeper = Keeper(store, net, trainer, settings_of(net, train_iter, trainer, loss, seed), checkpoint_seconds)
+        return _run(net, train_iter, test_iter, trainer, ctx, num_epochs, loss, None, report, on_epoch, seed, keeper)
 
 
 class SmoothedCrossEntropyLoss(gluon.loss.SoftmaxCrossEntropyLoss):
@@ -192,7 +223,8 @@ def train_ch5(net, train_iter, test_iter, batch_size, trainer, ctx, num_epochs):
         raise TypeError(f'trainer must be a gluon.Trainer, got {trainer!r}')
     ctx = _place(net, ctx)
     print('training on', ctx)
-    return _run(net, train_iter, test_iter, trainer, ctx, num_epochs, None, batch_size, _article_line, None)
+    loss = gluon.loss.SoftmaxCrossEntropyLoss()
+    return _run(net, train_iter, test_iter, trainer, ctx, num_epochs, loss, batch_size, _article_line)
 
 
 def evaluate_accuracy(net, data_iter, ctx=None):
@@ -243,66 +275,126 @@ def predict(net, data_iter, ctx=None):
     return powers / powers.sum(axis=1, keepdims=True), numpy.concatenate(labels)
 
 
-def _run(net, train_iter, test_iter, trainer, ctx, num_epochs, loss, step_size, report, on_epoch):
+def _run(net, train_iter, test_iter, trainer, ctx, num_epochs, loss, step_size, report, on_epoch=None, seed=None,
+         keeper=None):
     """The loop that `fit` and `train_ch5` share; `step_size` None stands for the size of each batch."""
-    plain = gluon.loss.SoftmaxCrossEntropyLoss()
-    loss = loss or plain
     source = getattr(train_iter, 'source', None)
     history = History(data=getattr(source, 'name', 'unnamed data'))
-    epoch = batch = 0
+    at = Progress()
+    if keeper:
+        at = keeper.restore(history) or at
+        if at.epoch > 1 or at.batch:
+            print(f'resumed in epoch {at.epoch}, after batch {at.batch}', flush=True)
+            if at.loader_pass is not None:
+                train_iter.epoch = at.loader_pass
+    # MXNet's generator cannot be read. So that dropout is the same in a resumed run, each step has its own seed.
+    seeds = seed if seed is not None and draws_in_training(net) else None
     try:
-        for epoch in range(1, num_epochs + 1):
-            start, waited = time.perf_counter(), 0.0
-            loss_sum, right, count, batch = 0.0, 0, 0, 0
-            with _bar(train_iter, f'epoch {epoch}/{num_epochs}', report) as bar:
-                batches = iter(train_iter)
-                while True:
-                    tick = time.perf_counter()
-                    X, y = next(batches, (None, None))
-                    waited += time.perf_counter() - tick
-                    if X is None:
-                        break
-                    batch += 1
-                    X, y = _to(X, ctx), _to(y, ctx)
-                    with autograd.record():
-                        scores = net(X)
-                        losses = loss(scores, y)
-                    if batch == 1:
-                        # Only now has a new network all its values. (BN's statistics move in the backward pass.)
-                        good = _snapshot(net)
-                    losses.backward()
-                    batch_loss = float(losses.asnumpy().sum(dtype='float64'))
-                    if not math.isfinite(batch_loss):
-                        _restore(net, good)
-                        raise DivergenceError(_divergence(batch_loss, epoch, batch, trainer.learning_rate), history)
-                    trainer.step(step_size or len(y))
-                    if isinstance(loss, SmoothedCrossEntropyLoss):
-                        batch_loss = float(plain(scores, y).asnumpy().sum(dtype='float64'))
-                    loss_sum += batch_loss
-                    right += _correct(scores, y)
-                    count += len(y)
-                    bar.set_postfix_str(f'loss {loss_sum / count:.4f}', refresh=False)
-                    bar.update()
-                    # Errors of this step surface here, and the time of the next batch is the loader's alone.
-                    mx.nd.waitall()
-            if not count:
-                raise ValueError('train_iter gave no batches' + (' in a second pass: give a loader that can be '
-                                 'iterated again, not a generator' if epoch > 1 else ''))
-            trained = time.perf_counter() - start
-            test_acc = None if test_iter is None else evaluate_accuracy(net, test_iter, ctx)
-            history.rows.append({
-                'epoch': epoch, 'loss': loss_sum / count, 'train_acc': right / count, 'test_acc': test_acc,
-                'seconds': time.perf_counter() - start, 'images_per_second': count / trained,
-                'data_seconds': waited, 'learning_rate': trainer.learning_rate})
-            if report:
-                report(history)
-            if on_epoch:
-                on_epoch(history)
+        with _EndedBySignal() as ended:
+            while at.epoch <= num_epochs and not ended.by:
+                if not _train_epoch(net, train_iter, trainer, ctx, num_epochs, loss, step_size, report, history, at,
+                                    seeds, keeper, ended):
+                    break
+                trained = at.seconds
+                test_acc = None if test_iter is None else evaluate_accuracy(net, test_iter, ctx)
+                history.rows.append({
+                    'epoch': at.epoch, 'loss': at.loss_sum / at.count, 'train_acc': at.right / at.count,
+                    'test_acc': test_acc, 'seconds': time.perf_counter() - at.started,
+                    'images_per_second': at.count / trained, 'data_seconds': at.waited,
+                    'learning_rate': trainer.learning_rate})
+                if report:
+                    report(history)
+                if on_epoch:
+                    on_epoch(history)
+                at = Progress(at.epoch + 1, loader_pass=getattr(train_iter, 'epoch', None))
+                if keeper:
+                    keeper.save(at, history)
+        if ended.by and at.epoch <= num_epochs:
+            history.stopped = f'{ended.by} in epoch {at.epoch}, after batch {at.batch}'
+            if keeper:
+                keeper.save(at, history)
     except KeyboardInterrupt:
         mx.nd.waitall()
-        history.stopped = f'interrupted in epoch {epoch}, after batch {batch}'
-        print(f'{history.stopped}; the network keeps what it has learnt', flush=True)
+        history.stopped = f'interrupted in epoch {at.epoch}, after batch {at.batch}'
+    if history.stopped:
+        how = f'; to go on: resume=True with checkpoint_dir={str(keeper.store.directory)!r}' if keeper else ''
+        print(f'{history.stopped}; the network keeps what it has learnt{how}', flush=True)
     return history
+
+
+def _train_epoch(net, train_iter, trainer, ctx, num_epochs, loss, step_size, report, history, at, seeds, keeper, ended):
+    """Train for what is left of an epoch, counting in `at`; False if a signal has ended it."""
+    plain = gluon.loss.SoftmaxCrossEntropyLoss()
+    at.started = time.perf_counter() - at.seconds
+    if not at.batch:
+        at.loader_pass = getattr(train_iter, 'epoch', None)
+    good = None
+    with _bar(train_iter, f'epoch {at.epoch}/{num_epochs}', report, at.batch) as bar:
+        batches = iter(train_iter)
+        for _ in range(at.batch):  # those that the run had before it was resumed
+            next(batches, None)
+        while True:
+            tick = time.perf_counter()
+            X, y = next(batches, (None, None))
+            at.waited += time.perf_counter() - tick
+            if X is None:
+                break
+            X, y = _to(X, ctx), _to(y, ctx)
+            if seeds is not None and (at.epoch, at.batch) != (1, 0):
+                mx.random.seed(int(numpy.random.SeedSequence([seeds, at.epoch, at.batch]).generate_state(1)[0] >> 1))
+            with autograd.record():
+                scores = net(X)
+                losses = loss(scores, y)
+            if good is None:
+                # Only now has a new network all its values. (BN's statistics move in the backward pass.)
+                good = _snapshot(net)
+            losses.backward()
+            batch_loss = float(losses.asnumpy().sum(dtype='float64'))
+            if not math.isfinite(batch_loss):
+                _restore(net, good)
+                raise DivergenceError(_divergence(batch_loss, at.epoch, at.batch + 1, trainer.learning_rate), history)
+            trainer.step(step_size or len(y))
+            if isinstance(loss, SmoothedCrossEntropyLoss):
+                batch_loss = float(plain(scores, y).asnumpy().sum(dtype='float64'))
+            at.loss_sum += batch_loss
+            at.right += _correct(scores, y)
+            at.count += len(y)
+            at.batch += 1
+            bar.set_postfix_str(f'loss {at.loss_sum / at.count:.4f}', refresh=False)
+            bar.update()
+            # Errors of this step surface here, and the time of the next batch is the loader's alone.
+            mx.nd.waitall()
+            at.seconds = time.perf_counter() - at.started
+            if ended.by:
+                return False
+            if keeper and keeper.due():
+                keeper.save(at, history)
+    if not at.count:
+        raise ValueError('train_iter gave no batches' + (' in a second pass: give a loader that can be iterated again, '
+                         'not a generator' if at.epoch > 1 else ''))
+    return True
+
+
+class _EndedBySignal:
+    """Context in which Ctrl-C and SIGTERM do not break into a training step, but set `by`; a second one breaks in."""
+
+    by = None
+
+    def __enter__(self):
+        self._former = {}
+        if threading.current_thread() is threading.main_thread():  # elsewhere signals do not arrive
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._former[number] = signal.signal(number, self._note)
+        return self
+
+    def _note(self, number, frame):
+        if self.by:
+            raise KeyboardInterrupt
+        self.by = 'interrupted' if number == signal.SIGINT else 'ended by SIGTERM'
+
+    def __exit__(self, *_):
+        for number, former in self._former.items():
+            signal.signal(number, former)
 
 
 def _place(net, ctx):
@@ -367,7 +459,7 @@ def _report_line(history):
           f'lr {row["learning_rate"]:.4g}, data {history.data}', flush=True)
 
 
-def _bar(train_iter, title, report):
+def _bar(train_iter, title, report, done=0):
     """A progress bar over the batches: widgets in a notebook, nothing where the output is a file."""
     from tqdm.auto import tqdm
     shell = sys.modules['IPython'].get_ipython() if 'IPython' in sys.modules else None
@@ -378,4 +470,4 @@ def _bar(train_iter, title, report):
     else:
         off = None  # tqdm's own rule: shown on a terminal only
     total = len(train_iter) if hasattr(train_iter, '__len__') else None
-    return tqdm(total=total, desc=title, unit='batch', leave=False, disable=off)
+    return tqdm(total=total, initial=done, desc=title, unit='batch', leave=False, disable=off)

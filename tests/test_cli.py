@@ -13,7 +13,7 @@ import pytest
 from d2l_densenet import NETWORKS, RESNETS, DenseNet, History, cli, evaluate_accuracy
 from d2l_densenet.runs import RunError, load_run
 
-FILES = {'model.params', 'history.json', 'config.json', 'curve.png'}
+FILES = {'model.params', 'history.json', 'config.json', 'curve.png', 'checkpoints'}
 
 
 def run(*arguments, cwd, **environment):
@@ -126,10 +126,10 @@ def test_wrong_arguments_exit_with_2_and_one_line(arguments, words, capsys, tmp_
 
 def test_a_used_output_directory_is_refused(trained, capsys):
     _, directory = trained
-    before = {path: path.read_bytes() for path in directory.iterdir()}
+    before = {path: path.read_bytes() for path in directory.iterdir() if path.is_file()}
     assert cli.main(['train', '--data', 'synthetic', '--output', str(directory)]) == 2
     assert 'not empty' in capsys.readouterr().err
-    assert {path: path.read_bytes() for path in directory.iterdir()} == before
+    assert {path: path.read_bytes() for path in directory.iterdir() if path.is_file()} == before
 
 
 def test_no_device_no_data(tmp_path, monkeypatch, capsys):
@@ -145,7 +145,7 @@ def test_no_device_no_data(tmp_path, monkeypatch, capsys):
     ('model.params', None, 'missing'), ('config.json', None, 'missing')])
 def test_a_damaged_run_is_named(trained, tmp_path, name, content, words):
     _, directory = trained
-    for path in directory.iterdir():
+    for path in filter(pathlib.Path.is_file, directory.iterdir()):
         if path.name != name or content is not None:
             (tmp_path / path.name).write_bytes(path.read_bytes() if path.name != name else content.encode())
     with pytest.raises(RunError, match=words):

@@ -1,0 +1,136 @@
+"""Checkpoints of a training run: written whole or not at all, verified when read, no pickle.
+
+A checkpoint is one .safetensors file: arrays, and everything else as JSON in its header. The first 32 digits of its
+SHA-256 are part of its name, so a damaged file is known before it is read.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import pathlib
+import re
+
+import numpy
+
+__all__ = ['Checkpoints', 'ResumeError']
+
+_NAME = re.compile(r'checkpoint-(\d{6})-(\d{8})-([0-9a-f]{32})\.safetensors')
+
+
+class ResumeError(ValueError):
+    """A run that cannot be resumed, or a directory that cannot be used for its checkpoints."""
+
+
+class Checkpoints:
+    """The checkpoints in a directory, which it holds for itself while it is open (``with Checkpoints(path) as c``).
+
+    Parameters
+    ----------
+    directory : str or pathlib.Path
+        Made if it is not there.
+    keep : int, default 2
+        How many of the newest stay.
+
+    Raises
+    ------
+    ResumeError
+        If another process has the directory open, or it cannot be written.
+    """
+
+    def __init__(self, directory, keep=2):
+        self.directory = pathlib.Path(directory)
+        self.keep = keep
+
+    def __enter__(self):
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            self._lock = open(self.directory / 'lock', 'w')
+        except OSError as error:
+            raise ResumeError(f'checkpoint_dir {self.directory} cannot be written ({error.strerror}): give another '
+                              'directory') from error
+        try:
+            # The kernel lets go of it when the process ends, however it ends.
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._lock.close()
+            raise ResumeError(f'another run writes its checkpoints to {self.directory}: wait until it has ended, or '
+                              'give another directory') from None
+        for leftover in self.directory.glob('.*.tmp'):  # of a process that was killed while it wrote
+            leftover.unlink(missing_ok=True)
+        return self
+
+    def __exit__(self, *_):
+        self._lock.close()
+
+    def files(self):
+        """The checkpoints by name, the newest first."""
+        return sorted((path for path in self.directory.iterdir() if _NAME.fullmatch(path.name)), reverse=True)
+
+    def save(self, epoch, batch, arrays, state):
+        """Write a checkpoint, then remove what is too old.
+
+        Parameters
+        ----------
+        epoch, batch : int
+            How far the run is: finished epochs, and batches of the next.
+        arrays : dict of str to numpy.ndarray
+        state : dict
+            What JSON can hold.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written. The earlier ones are then as they were.
+        """
+        from safetensors.numpy import save
+
+        arrays = {name: numpy.ascontiguousarray(value) for name, value in arrays.items()}
+        content = save(arrays, metadata={'state': json.dumps(state)})
+        digest = hashlib.sha256(content).hexdigest()[:32]
+        path = self.directory / f'checkpoint-{epoch:06d}-{batch:08d}-{digest}.safetensors'
+        temporary = self.directory / f'.{os.getpid()}.tmp'
+        try:
+            with open(temporary, 'wb') as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+            directory = os.open(self.directory, os.O_RDONLY)
+            try:
+                os.fsync(directory)  # the new name too must outlive a loss of power
+            finally:
+                os.close(directory)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        for old in self.files()[self.keep:]:
+            old.unlink(missing_ok=True)
+
+    def newest(self):
+        """The newest good checkpoint: (path, arrays, state), or None. A damaged one is renamed and named on stdout."""
+        for path in self.files():
+            try:
+                content = path.read_bytes()
+                if hashlib.sha256(content).hexdigest()[:32] != _NAME.fullmatch(path.name)[3]:
+                    raise ValueError('its checksum is another')
+                return path, *_parsed(content)
+            except (OSError, ValueError, KeyError) as error:
+                aside = path.with_name(path.name + '.damaged')
+                print(f'{path} is damaged ({error}): it is renamed to {aside.name}, and the one before it is tried',
+                      flush=True)
+                os.replace(path, aside)
+        return None
+
+
+def _parsed(content):
+    """Arrays and state of a checkpoint whose checksum is right."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        arrays = load(content)
+    except SafetensorError as error:
+        raise ValueError(str(error)) from error
+    header = json.loads(content[8:8 + int.from_bytes(content[:8], 'little')])
+    return arrays, json.loads(header['__metadata__']['state'])

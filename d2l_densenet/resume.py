@@ -1,0 +1,200 @@
+"""What a training run consists of besides its code: taken down in a checkpoint, put back, and compared."""
+
+import dataclasses
+import os
+import platform
+import time
+
+import mxnet as mx
+import numpy
+from mxnet.gluon import nn
+from mxnet.util import is_np_array
+
+from .checkpoints import ResumeError
+
+__all__ = ['Keeper', 'Progress', 'draws_in_training', 'settings_of']
+
+
+@dataclasses.dataclass
+class Progress:
+    """How far a run is: `epoch` from 1, finished batches of it, and its sums so far."""
+
+    epoch: int = 1
+    batch: int = 0
+    loss_sum: float = 0.0
+    right: int = 0
+    count: int = 0
+    seconds: float = 0.0
+    waited: float = 0.0
+    #: The loader's own number of the pass that this epoch makes, where it has one.
+    loader_pass: int | None = None
+
+
+class Keeper:
+    """Writes the checkpoints of one run, and puts the newest one back.
+
+    Parameters
+    ----------
+    store : Checkpoints
+        Open.
+    net : mxnet.gluon.Block
+    trainer : mxnet.gluon.Trainer
+    settings : dict
+        What may not differ when the run is resumed: `settings_of`.
+    seconds : float
+        Least time between two checkpoints within an epoch.
+    """
+
+    def __init__(self, store, net, trainer, settings, seconds):
+        self.store, self.net, self.trainer = store, net, trainer
+        self.settings, self.seconds = settings, seconds
+        self._last = time.monotonic()
+
+    def due(self):
+        """Whether it is time for a checkpoint in the middle of an epoch."""
+        return time.monotonic() - self._last >= self.seconds
+
+    def save(self, progress, history):
+        """Write a checkpoint; if it cannot be written, say so and go on: the earlier ones are there."""
+        kind, keys, *rest = numpy.random.get_state()
+        optimizer = self.trainer._optimizer
+        arrays = {**_arrays(self.net, self.trainer), 'numpy': keys}
+        names = _names(self.net)
+        state = {
+            'format': 1, 'progress': dataclasses.asdict(progress), 'history': dataclasses.asdict(history),
+            'settings': self.settings, 'environment': _environment(), 'numpy': [kind, *rest],
+            'updates': {names[id(self.trainer._params[i])]: count
+                        for i, count in optimizer._index_update_count.items()},
+            'num_update': optimizer.num_update, 'scheduler': _scalars(optimizer.lr_scheduler)}
+        try:
+            self.store.save(progress.epoch - 1, progress.batch, arrays, state)
+        except OSError as error:
+            print(f'no checkpoint could be written to {self.store.directory} ({error.strerror}); the earlier ones are '
+                  'as they were, and training goes on', flush=True)
+        self._last = time.monotonic()
+
+    def restore(self, history):
+        """Put the newest checkpoint back into network, trainer and `history`; returns the Progress, or None."""
+        found = self.store.newest()
+        if found is None:
+            return None
+        path, arrays, state = found
+        differences = _differences(state['settings'], self.settings)
+        if differences:
+            raise ResumeError(f'{path} belongs to another run: ' + '; '.join(differences) +
+                              '. Give the same settings, or another checkpoint_dir for a new run')
+        if state['environment'] != _environment():
+            print(f'note: {path.name} was written with {state["environment"]}, this is {_environment()}: the numbers '
+                  'need not be the same to the last bit', flush=True)
+        _put_back(self.net, self.trainer, arrays, state)
+        kind, *rest = state['numpy']
+        numpy.random.set_state((kind, arrays['numpy'], *rest))
+        history.rows[:] = state['history']['rows']
+        return Progress(**state['progress'])
+
+
+def settings_of(net, train_iter, trainer, loss, seed):
+    """What decides a run's numbers, as JSON can hold it."""
+    source = getattr(train_iter, 'source', None)
+    optimizer = trainer._optimizer
+    return {
+        'network': {name: [list(p.shape), numpy.dtype(p.dtype).name, p.grad_req]
+                    for name, p in net._collect_params_with_prefix().items()},
+        'data': [getattr(source, 'name', None), getattr(source, 'checksum', None)],
+        'loader': {name: _plain(getattr(train_iter, name)) for name in (
+            'num_examples', 'batch_size', 'shuffle', 'flip', 'crop', 'resize', 'image_shape', 'seed')
+            if hasattr(train_iter, name)},
+        'optimizer': {'name': type(optimizer).__name__, **_scalars(optimizer)},
+        'scheduler': {'name': type(optimizer.lr_scheduler).__name__, **_scalars(optimizer.lr_scheduler)},
+        'loss': {'name': type(loss).__name__, **_scalars(loss)}, 'seed': seed}
+
+
+def draws_in_training(net):
+    """Whether a layer of `net` draws random numbers at each step (dropout)."""
+    found = []
+    net.apply(lambda block: found.append(isinstance(block, nn.Dropout)))
+    return any(found)
+
+
+# What counts updates, is set anew at each step, or numbers the objects of a process.
+_NOT_SETTINGS = {'num_update', 'rescale_grad', '_name', '_prefix', '_active'}
+
+
+def _environment():
+    return {'python': platform.python_version(), 'mxnet': mx.__version__, 'numpy': numpy.__version__,
+            'threads': os.environ.get('OMP_NUM_THREADS', 'unset')}
+
+
+def _plain(value):
+    return [int(item) for item in value] if isinstance(value, tuple) else value
+
+
+def _scalars(thing):
+    """The numbers, texts and switches among the attributes of `thing`; what counts updates is kept elsewhere."""
+    return {name: value for name, value in sorted(vars(thing).items())
+            if isinstance(value, (bool, int, float, str)) and name not in _NOT_SETTINGS} if thing is not None else {}
+
+
+def _differences(old, new):
+    """Settings that differ, each as a text."""
+    texts = []
+    for part in new:
+        if part == 'network':
+            names = [name for name in {**old[part], **new[part]} if old[part].get(name) != new[part].get(name)]
+            if names:
+                was, now = (settings[part].get(names[0], 'missing') for settings in (old, new))
+                texts.append(f'the network has {len(names)} other parameters, the first {names[0]}: {was} in the '
+                             f'checkpoint, {now} here')
+        elif isinstance(new[part], dict):
+            texts += [f'{part} {name}: {old[part].get(name)!r} in the checkpoint, {new[part].get(name)!r} here'
+                      for name in {**old[part], **new[part]} if old[part].get(name) != new[part].get(name)]
+        elif old[part] != new[part]:
+            texts.append(f'{part}: {old[part]!r} in the checkpoint, {new[part]!r} here')
+    return texts
+
+
+def _names(net):
+    """Names of the parameters by their place in the network, which do not depend on what else was built before."""
+    return {id(parameter): name for name, parameter in reversed(net._collect_params_with_prefix().items())}
+
+
+def _leaves(state):
+    """The arrays in an optimizer's state for one parameter: None, an array, or nested tuples of them."""
+    if isinstance(state, (tuple, list)):
+        return [leaf for part in state for leaf in _leaves(part)]
+    return [] if state is None else [state]
+
+
+def _arrays(net, trainer):
+    """Parameters, running statistics and the optimizer's state, as NumPy arrays."""
+    names = _names(net)
+    arrays = {f'parameter/{name}': parameter.data(parameter.list_ctx()[0]).asnumpy()
+              for name, parameter in net._collect_params_with_prefix().items()}
+    for i, state in trainer._updaters[0].states.items():
+        for number, leaf in enumerate(_leaves(state)):
+            arrays[f'optimizer/{names[id(trainer._params[i])]}/{number}'] = leaf.asnumpy()
+    return arrays
+
+
+def _put_back(net, trainer, arrays, state):
+    make = mx.np.array if is_np_array() else mx.nd.array
+    for name, parameter in net._collect_params_with_prefix().items():
+        value = arrays[f'parameter/{name}']
+        parameter.set_data(make(value, dtype=value.dtype))
+        if parameter._data is None:
+            parameter._finish_deferred_init()
+    names, optimizer = _names(net), trainer._optimizer
+    updater = trainer._updaters[0]
+    optimizer._index_update_count.clear()
+    optimizer.num_update = state['num_update']
+    if optimizer.lr_scheduler is not None:
+        vars(optimizer.lr_scheduler).update(state['scheduler'])
+    for i, parameter in enumerate(trainer._params):
+        name = names[id(parameter)]
+        if name in state['updates']:
+            optimizer._index_update_count[i] = state['updates'][name]
+            updater.states[i] = optimizer.create_state_multi_precision(i, parameter.data())
+            updater.states_synced[i] = True
+            for number, leaf in enumerate(_leaves(updater.states[i])):
+                leaf[:] = make(arrays[f'optimizer/{name}/{number}'], dtype=leaf.dtype) if isinstance(
+                    leaf, mx.np.ndarray) else mx.nd.array(arrays[f'optimizer/{name}/{number}'], dtype=leaf.dtype)
