@@ -12,7 +12,7 @@ from mxnet.util import is_np_array
 
 from .checkpoints import ResumeError
 
-__all__ = ['Keeper', 'Progress', 'draws_in_training', 'settings_of']
+__all__ = ['Keeper', 'Progress', 'draws_in_training', 'settings_of', 'share_parameters']
 
 
 @dataclasses.dataclass
@@ -109,6 +109,14 @@ def settings_of(net, train_iter, trainer, loss, seed):
         'loss': {'name': type(loss).__name__, **_scalars(loss)}, 'seed': seed}
 
 
+def share_parameters(trainer):
+    """Copy the first device's parameters to the others now; Trainer would do it at the first step."""
+    if not trainer._kv_initialized:
+        trainer._init_kvstore()
+    if trainer._params_to_init:
+        trainer._init_params()
+
+
 def draws_in_training(net):
     """Whether a layer of `net` draws random numbers at each step (dropout)."""
     found = []
@@ -170,6 +178,11 @@ def _arrays(net, trainer):
     names = _names(net)
     arrays = {f'parameter/{name}': parameter.data(parameter.list_ctx()[0]).asnumpy()
               for name, parameter in net._collect_params_with_prefix().items()}
+    # Running statistics are each device's own; all else is the same on all.
+    for name, parameter in net._collect_params_with_prefix().items():
+        if parameter.grad_req == 'null':
+            for device, ctx in enumerate(parameter.list_ctx()[1:], start=1):
+                arrays[f'device {device}/{name}'] = parameter.data(ctx).asnumpy()
     for i, state in trainer._updaters[0].states.items():
         for number, leaf in enumerate(_leaves(state)):
             arrays[f'optimizer/{names[id(trainer._params[i])]}/{number}'] = leaf.asnumpy()
@@ -183,18 +196,28 @@ def _put_back(net, trainer, arrays, state):
         parameter.set_data(make(value, dtype=value.dtype))
         if parameter._data is None:
             parameter._finish_deferred_init()
+    share_parameters(trainer)
+    for name, parameter in net._collect_params_with_prefix().items():
+        for device, ctx in enumerate(parameter.list_ctx()[1:], start=1):
+            if parameter.grad_req == 'null':
+                value = arrays[f'device {device}/{name}']
+                parameter.data(ctx)[:] = make(value, dtype=value.dtype, ctx=ctx)
     names, optimizer = _names(net), trainer._optimizer
-    updater = trainer._updaters[0]
-    optimizer._index_update_count.clear()
     optimizer.num_update = state['num_update']
+    indices = {names[id(parameter)]: i for i, parameter in enumerate(trainer._params)}
+    counts = {indices[name]: count for name, count in state['updates'].items()}
+    # One dictionary of counts for each device.
+    optimizer._all_index_update_counts = {device: dict(counts) for device in range(len(trainer._updaters))}
+    optimizer._set_current_context(0)
     if optimizer.lr_scheduler is not None:
         vars(optimizer.lr_scheduler).update(state['scheduler'])
     for i, parameter in enumerate(trainer._params):
         name = names[id(parameter)]
         if name in state['updates']:
-            optimizer._index_update_count[i] = state['updates'][name]
-            updater.states[i] = optimizer.create_state_multi_precision(i, parameter.data())
-            updater.states_synced[i] = True
-            for number, leaf in enumerate(_leaves(updater.states[i])):
-                leaf[:] = make(arrays[f'optimizer/{name}/{number}'], dtype=leaf.dtype) if isinstance(
-                    leaf, mx.np.ndarray) else mx.nd.array(arrays[f'optimizer/{name}/{number}'], dtype=leaf.dtype)
+            for updater, data in zip(trainer._updaters, parameter.list_data()):
+                updater.states[i] = optimizer.create_state_multi_precision(i, data)
+                updater.states_synced[i] = True
+                for number, leaf in enumerate(_leaves(updater.states[i])):
+                    # Some optimizers keep classic arrays in np mode too.
+                    like = mx.np.array if isinstance(leaf, mx.np.ndarray) else mx.nd.array
+                    leaf[:] = like(arrays[f'optimizer/{name}/{number}'], dtype=leaf.dtype, ctx=data.context)

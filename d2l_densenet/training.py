@@ -17,7 +17,7 @@ from mxnet.util import is_np_array
 from . import optimizers  # noqa: F401  (so that gluon.Trainer knows 'muon')
 from ._checks import positive_int, share
 from .checkpoints import Checkpoints, ResumeError
-from .resume import Keeper, Progress, draws_in_training, settings_of
+from .resume import Keeper, Progress, draws_in_training, settings_of, share_parameters
 
 __all__ = ['fit', 'train_ch5', 'evaluate_accuracy', 'predict', 'History', 'DivergenceError']
 
@@ -108,8 +108,11 @@ def fit(net, train_iter, test_iter=None, num_epochs=5, *, optimizer='sgd', optim
     label_smoothing : float, 0 <= label_smoothing < 1, default 0
         Share of each target that is spread evenly over all classes (Szegedy et al., arXiv:1512.00567). The history
         holds the cross-entropy with the true labels all the same, so that losses can be compared.
-    ctx : mxnet.Context, optional
-        Device; by default the one that the network is on.
+    ctx : mxnet.Context or list of them, optional
+        Device, or devices that share the work of each batch; by default the one that the network is on. With several,
+        each takes a part of the batch, and the gradients are added up: the step is that of one device, but for batch
+        normalisation, which takes the mean and variance of each part and keeps running ones on each device. Accuracy
+        is evaluated on the first.
     seed : int, optional
     progress : bool
         Print a line for each epoch, and show a bar where the output is a terminal or a notebook.
@@ -144,7 +147,7 @@ def fit(net, train_iter, test_iter=None, num_epochs=5, *, optimizer='sgd', optim
         if loss is not None:
             raise ValueError('label_smoothing goes with the default loss; give one of the two')
         loss = SmoothedCrossEntropyLoss(label_smoothing)
-    ctx = _place(net, ctx)
+    devices = _places(net, ctx)
     if seed is not None:
         positive_int('seed', seed, least=0)
         mx.random.seed(seed)
@@ -161,17 +164,19 @@ def fit(net, train_iter, test_iter=None, num_epochs=5, *, optimizer='sgd', optim
             raise ValueError('optimizer_params and lr_scheduler go with the name of an optimizer; '
                              f'{optimizer!r} already has its own')
         optimizer_params = None
-    trainer = gluon.Trainer(net.collect_params(), optimizer, optimizer_params)
+    # On several devices each updates its own copy: then the optimizer's state is where a checkpoint looks for it.
+    trainer = gluon.Trainer(net.collect_params(), optimizer, optimizer_params, update_on_kvstore=False)
     report = _report_line if progress else None
     loss = loss or gluon.loss.SoftmaxCrossEntropyLoss()
     if checkpoint_dir is None:
-        return _run(net, train_iter, test_iter, trainer, ctx, num_epochs, loss, None, report, on_epoch, seed)
+        return _run(net, train_iter, test_iter, trainer, devices, num_epochs, loss, None, report, on_epoch, seed)
     with Checkpoints(checkpoint_dir) as store:
         if not resume and store.files():
             raise ResumeError(f'checkpoint_dir {checkpoint_dir} holds the checkpoints of a run: go on with it by '
                               'resume=True, or give another directory')
         keeper = Keeper(store, net, trainer, settings_of(net, train_iter, trainer, loss, seed), checkpoint_seconds)
-        return _run(net, train_iter, test_iter, trainer, ctx, num_epochs, loss, None, report, on_epoch, seed, keeper)
+        return _run(net, train_iter, test_iter, trainer, devices, num_epochs, loss, None, report, on_epoch, seed,
+                    keeper)
 
 
 class SmoothedCrossEntropyLoss(gluon.loss.SoftmaxCrossEntropyLoss):
@@ -224,7 +229,7 @@ def train_ch5(net, train_iter, test_iter, batch_size, trainer, ctx, num_epochs):
     ctx = _place(net, ctx)
     print('training on', ctx)
     loss = gluon.loss.SoftmaxCrossEntropyLoss()
-    return _run(net, train_iter, test_iter, trainer, ctx, num_epochs, loss, batch_size, _article_line)
+    return _run(net, train_iter, test_iter, trainer, [ctx], num_epochs, loss, batch_size, _article_line)
 
 
 def evaluate_accuracy(net, data_iter, ctx=None):
@@ -275,12 +280,14 @@ def predict(net, data_iter, ctx=None):
     return powers / powers.sum(axis=1, keepdims=True), numpy.concatenate(labels)
 
 
-def _run(net, train_iter, test_iter, trainer, ctx, num_epochs, loss, step_size, report, on_epoch=None, seed=None,
+def _run(net, train_iter, test_iter, trainer, devices, num_epochs, loss, step_size, report, on_epoch=None, seed=None,
          keeper=None):
     """The loop that `fit` and `train_ch5` share; `step_size` None stands for the size of each batch."""
     source = getattr(train_iter, 'source', None)
     history = History(data=getattr(source, 'name', 'unnamed data'))
     at = Progress()
+    if len(devices) > 1:
+        share_parameters(trainer)
     if keeper:
         at = keeper.restore(history) or at
         if at.epoch > 1 or at.batch:
@@ -292,11 +299,11 @@ def _run(net, train_iter, test_iter, trainer, ctx, num_epochs, loss, step_size, 
     try:
         with _EndedBySignal() as ended:
             while at.epoch <= num_epochs and not ended.by:
-                if not _train_epoch(net, train_iter, trainer, ctx, num_epochs, loss, step_size, report, history, at,
-                                    seeds, keeper, ended):
+                if not _train_epoch(net, train_iter, trainer, devices, num_epochs, loss, step_size, report, history,
+                                    at, seeds, keeper, ended):
                     break
                 trained = at.seconds
-                test_acc = None if test_iter is None else evaluate_accuracy(net, test_iter, ctx)
+                test_acc = None if test_iter is None else evaluate_accuracy(net, test_iter, devices[0])
                 history.rows.append({
                     'epoch': at.epoch, 'loss': at.loss_sum / at.count, 'train_acc': at.right / at.count,
                     'test_acc': test_acc, 'seconds': time.perf_counter() - at.started,
@@ -322,7 +329,8 @@ def _run(net, train_iter, test_iter, trainer, ctx, num_epochs, loss, step_size, 
     return history
 
 
-def _train_epoch(net, train_iter, trainer, ctx, num_epochs, loss, step_size, report, history, at, seeds, keeper, ended):
+def _train_epoch(net, train_iter, trainer, devices, num_epochs, loss, step_size, report, history, at, seeds, keeper,
+                 ended):
     """Train for what is left of an epoch, counting in `at`; False if a signal has ended it."""
     plain = gluon.loss.SoftmaxCrossEntropyLoss()
     at.started = time.perf_counter() - at.seconds
@@ -339,26 +347,30 @@ def _train_epoch(net, train_iter, trainer, ctx, num_epochs, loss, step_size, rep
             at.waited += time.perf_counter() - tick
             if X is None:
                 break
-            X, y = _to(X, ctx), _to(y, ctx)
+            size = len(y)
+            parts = _split(X, y, devices, trainer)
             if seeds is not None and (at.epoch, at.batch) != (1, 0):
                 mx.random.seed(int(numpy.random.SeedSequence([seeds, at.epoch, at.batch]).generate_state(1)[0] >> 1))
             with autograd.record():
-                scores = net(X)
-                losses = loss(scores, y)
+                scores = [net(X) for X, _ in parts]
+                losses = [loss(out, y) for out, (_, y) in zip(scores, parts)]
             if good is None:
                 # Only now has a new network all its values. (BN's statistics move in the backward pass.)
                 good = _snapshot(net)
-            losses.backward()
-            batch_loss = float(losses.asnumpy().sum(dtype='float64'))
+            autograd.backward(losses)
+            batch_loss = _total(losses)
             if not math.isfinite(batch_loss):
                 _restore(net, good)
                 raise DivergenceError(_divergence(batch_loss, at.epoch, at.batch + 1, trainer.learning_rate), history)
-            trainer.step(step_size or len(y))
+            if len(devices) > 1:
+                # What the backward pass writes into running statistics, MXNet's engine does not know of.
+                mx.nd.waitall()
+            trainer.step(step_size or size)
             if isinstance(loss, SmoothedCrossEntropyLoss):
-                batch_loss = float(plain(scores, y).asnumpy().sum(dtype='float64'))
+                batch_loss = _total([plain(out, y) for out, (_, y) in zip(scores, parts)])
             at.loss_sum += batch_loss
-            at.right += _correct(scores, y)
-            at.count += len(y)
+            at.right += sum(_correct(out, y) for out, (_, y) in zip(scores, parts))
+            at.count += size
             at.batch += 1
             bar.set_postfix_str(f'loss {at.loss_sum / at.count:.4f}', refresh=False)
             bar.update()
@@ -417,6 +429,37 @@ def _place(net, ctx):
     return ctx
 
 
+def _places(net, ctx):
+    """The devices to compute on, as a list, the network's parameters being on all of them."""
+    if not isinstance(ctx, (list, tuple)):
+        return [_place(net, ctx)]
+    if not ctx or not all(isinstance(one, mx.Context) for one in ctx) or len({str(one) for one in ctx}) < len(ctx):
+        raise TypeError(f'ctx must be an mxnet device or a list of different ones, got {ctx!r}')
+    _place(net, None)
+    if any(param.list_ctx() != list(ctx) for param in net.collect_params().values()):
+        net.collect_params().reset_ctx(list(ctx))
+    return list(ctx)
+
+
+def _split(X, y, devices, trainer):
+    """The batch in parts, one on each device: (X, y) pairs. A short batch may leave the last devices without."""
+    if len(devices) == 1:
+        return [(_to(X, devices[0]), _to(y, devices[0]))]
+    used = devices[:len(y)]
+    for idle in devices[len(used):]:
+        # The gradients of all devices are added up: what an idle one still has must not count again. Trainer takes a
+        # gradient that no backward pass has written for a mistake; here it is none.
+        for parameter in trainer._params:
+            if parameter.grad_req != 'null':
+                parameter.grad(idle)[:] = 0
+                parameter.data(idle)._fresh_grad = True
+    return list(zip(*(gluon.utils.split_and_load(array, used, even_split=False) for array in (X, y))))
+
+
+def _total(losses):
+    return sum(float(part.asnumpy().sum(dtype='float64')) for part in losses)
+
+
 def _to(array, ctx):
     # np mode renamed the method, and warns where the old name is used.
     return array.as_in_ctx(ctx) if isinstance(array, mx.np.ndarray) else array.as_in_context(ctx)
@@ -427,7 +470,7 @@ def _correct(scores, y):
 
 
 def _snapshot(net):
-    return {name: param.data().asnumpy() for name, param in net.collect_params().items()}
+    return {name: param.list_data()[0].asnumpy() for name, param in net.collect_params().items()}
 
 
 def _restore(net, values):

@@ -53,9 +53,9 @@ class Stop(Exception):
     pass
 
 
-def stopping_after(steps):
+def stopping_after(steps, **kwargs):
     """An ImageLoader that raises after so many batches: the process is gone, as far as `fit` can tell."""
-    train_iter, left = loader(), iter(range(steps))
+    train_iter, left = loader(**kwargs), iter(range(steps))
 
     class Stopping(ImageLoader):
         def __iter__(self):
