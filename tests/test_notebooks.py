@@ -15,7 +15,8 @@ from mxnet import autograd, init, np, npx
 from d2l_densenet import DenseBlock, DenseNet, conv_block, transition_block
 
 DIRECTORY = pathlib.Path(__file__).resolve().parent.parent / 'notebooks'
-EXPECTED = ['00_start_here', '01_dense_block', '02_transition_layer', '03_densenet', '04_training']
+EXPECTED = ['00_start_here', '01_dense_block', '02_transition_layer', '03_densenet', '04_training',
+            '06_bottleneck_and_compression']
 NOTEBOOKS = sorted({*EXPECTED, *(path.stem for path in DIRECTORY.glob('*.ipynb'))})
 IGNORE = 'nbval-ignore-output'
 
