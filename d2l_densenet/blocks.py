@@ -7,7 +7,7 @@ Weinberger, "Densely Connected Convolutional Networks", CVPR 2017 (arXiv:1608.06
 
 from mxnet.base import MXNetError
 from mxnet.gluon import HybridBlock, nn
-from mxnet.ndarray import NDArray
+from mxnet.ndarray import NDArray, waitall
 from mxnet.util import is_np_array, np_shape
 
 from ._checks import image_batch, positive_int, share
@@ -44,10 +44,16 @@ def _concat_channels(F, parts, aligned):
 
 
 class ModePortable:
-    """Mix-in for a Gluon block: `load_parameters` also reads, in classic nd mode, a file written in np mode.
+    """Mix-in for a Gluon block that makes its files safe.
 
-    (The other direction Gluon has itself.)
+    `load_parameters` also reads, in classic nd mode, a file written in np mode. (The other direction Gluon has itself.)
+    `save_parameters` waits for what is being computed: oneDNN rearranges weights in place while a forward pass uses
+    them, and MXNet may copy them in between.
     """
+
+    def save_parameters(self, filename, *args, **kwargs):
+        waitall()
+        super().save_parameters(filename, *args, **kwargs)
 
     def load_parameters(self, filename, *args, **kwargs):
         try:

@@ -188,6 +188,7 @@ def _array_mode(np_on):
 def _values(net):
     """The parameters' values on the CPU and in nd mode, by the names that `save_parameters` gives them."""
     values = {}
+    mx.nd.waitall()  # see training._snapshot
     for name, parameter in net._collect_params_with_prefix().items():
         if numpy.dtype(parameter.dtype) != numpy.float32:
             raise ExportError(f'only float32 networks are exported and parameter {name} is '

@@ -211,6 +211,7 @@ def save_torch(net, file):
     ending = os.path.splitext(path)[1]
     if ending not in ('.safetensors', '.pth', '.pt'):
         raise CheckpointError(f'file must end in .safetensors, .pth or .pt, got {path!r}')
+    mx.nd.waitall()  # see training._snapshot
     try:
         values = {name: _current(parameter) for name, parameter in parameters.items()}
     except RuntimeError:

@@ -56,6 +56,7 @@ class Keeper:
 
     def save(self, progress, history):
         """Write a checkpoint; if it cannot be written, say so and go on: the earlier ones are there."""
+        mx.nd.waitall()  # see training._snapshot
         kind, keys, *rest = numpy.random.get_state()
         optimizer = self.trainer._optimizer
         arrays = {**_arrays(self.net, self.trainer), 'numpy': keys}

@@ -64,7 +64,8 @@ def save_run(directory, net, history, config):
         os.replace(temporary, directory / 'model.params')
     except (OSError, mx.base.MXNetError) as error:
         temporary.unlink(missing_ok=True)
-        raise RunError(f'cannot write {directory / "model.params"}: {error}') from error
+        reason = str(error).strip().splitlines()[-1]
+        raise RunError(f'cannot write {directory / "model.params"}: {reason}; free some space') from error
     write_atomically(directory / 'history.json', history.to_json() + '\n')
     write_atomically(directory / 'config.json', json.dumps(config, indent=1) + '\n')
 

@@ -250,6 +250,7 @@ def evaluate_accuracy(net, data_iter, ctx=None):
         count += len(y)
     if not count:
         raise ValueError('data_iter gave no images: there is nothing to evaluate')
+    mx.nd.waitall()  # as in _snapshot, for whoever reads the parameters next
     return right / count
 
 
@@ -275,6 +276,7 @@ def predict(net, data_iter, ctx=None):
         labels.append(y.asnumpy())
     if not scores:
         raise ValueError('data_iter gave no images: there is nothing to predict')
+    mx.nd.waitall()  # as in _snapshot, for whoever reads the parameters next
     scores = numpy.concatenate(scores)
     powers = numpy.exp(scores - scores.max(axis=1, keepdims=True))
     return powers / powers.sum(axis=1, keepdims=True), numpy.concatenate(labels)
@@ -470,6 +472,9 @@ def _correct(scores, y):
 
 
 def _snapshot(net):
+    # oneDNN rearranges weights in place while a forward pass uses them, and MXNet's copy to NumPy does not wait for it:
+    # now and then it read nonsense, raised "could not create a primitive descriptor", or ended the process.
+    mx.nd.waitall()
     return {name: param.list_data()[0].asnumpy() for name, param in net.collect_params().items()}
 
 
