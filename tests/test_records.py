@@ -9,8 +9,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 OFFICIAL = 'md5:8d4fb7e6c68d591d4c3dfef9ec88bf0d'
 
 
-def accuracy_script():
-    spec = importlib.util.spec_from_file_location('accuracy', ROOT / 'benchmarks' / 'accuracy.py')
+def script(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / 'benchmarks' / f'{name}.py')
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -29,7 +29,14 @@ def test_records_are_complete():
 
 
 def test_the_readme_shows_the_records():
-    script = accuracy_script()
+    accuracy, int8 = script('accuracy'), script('int8')
     readme = (ROOT / 'README.md').read_text()
-    shown = readme.partition(script.START)[2].partition(script.END)[0]
-    assert shown.strip() == script.table()
+    for module, table in [(accuracy, accuracy.table()), (int8, int8.table(json.loads(int8.RECORD.read_text())))]:
+        assert readme.partition(module.START)[2].partition(module.END)[0].strip() == table
+
+
+def test_the_int8_record_is_of_a_full_run_on_the_real_data():
+    record = json.loads((ROOT / 'records' / 'int8.json').read_text())
+    assert record['run']['epochs'] == 5 and record['run']['data'] == {'name': 'fashion-mnist', 'checksum': OFFICIAL}
+    assert record['test_images'] == 10_000 and set(record['rows']) == {
+        'fp32', 'fp32, fused', 'int8, naive', 'int8, entropy'}
