@@ -85,10 +85,11 @@ records: env
 	@$(RUN) benchmarks/accuracy.py $(ARGS)
 
 TORCH = $(shell sed -n 's/^torch = \["\(.*\)"\]$$/\1/p' pyproject.toml)
-# The CPU build: from PyTorch's own index, or from wherever pip is told to look (PIP_FIND_LINKS, pip.conf).
+# The CPU build: from where pip is told to look (PIP_FIND_LINKS, pip.conf), else from PyTorch's own index.
 torch: env
-	@$(RUN) -c 'import torch' 2>/dev/null || $(RUN) -m pip install --quiet --progress-bar off \
-		--retries 1 --extra-index-url https://download.pytorch.org/whl/cpu $(TORCH)
+	@$(RUN) -c 'import torch' 2>/dev/null || $(RUN) -m pip install --quiet --progress-bar off $(TORCH)+cpu 2>/dev/null || \
+		$(RUN) -m pip install --quiet --progress-bar off --retries 1 --timeout 30 \
+		--extra-index-url https://download.pytorch.org/whl/cpu $(TORCH)
 
 doctor: env
 	@$(RUN) -m d2l_densenet doctor
