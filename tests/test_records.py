@@ -29,9 +29,10 @@ def test_records_are_complete():
 
 
 def test_the_readme_shows_the_records():
-    accuracy, int8 = script('accuracy'), script('int8')
+    accuracy, int8, survival = script('accuracy'), script('int8'), script('survival')
     readme = (ROOT / 'README.md').read_text()
-    for module, table in [(accuracy, accuracy.table()), (int8, int8.table(json.loads(int8.RECORD.read_text())))]:
+    for module, table in [(accuracy, accuracy.table()), (int8, int8.table(json.loads(int8.RECORD.read_text()))),
+                          (survival, survival.table(json.loads(survival.RECORD.read_text())))]:
         assert readme.partition(module.START)[2].partition(module.END)[0].strip() == table
 
 
@@ -40,3 +41,9 @@ def test_the_int8_record_is_of_a_full_run_on_the_real_data():
     assert record['run']['epochs'] == 5 and record['run']['data'] == {'name': 'fashion-mnist', 'checksum': OFFICIAL}
     assert record['test_images'] == 10_000 and set(record['rows']) == {
         'fp32', 'fp32, fused', 'int8, naive', 'int8, entropy'}
+
+
+def test_nothing_was_lost():
+    record = json.loads((ROOT / 'records' / 'survival.json').read_text())
+    assert record['rows']['SIGKILL']['events'] >= 50
+    assert all(row['different'] == 0 for row in record['rows'].values())
