@@ -573,6 +573,7 @@ def plot_stages(*nets, input_shape=None):
             bars = above.bar(places, [row['channels'] for row in rows],
                              color=[_tint(colour) if row['stage'].startswith('transition') else colour for row in rows])
             above.bar_label(bars, fontsize=11, padding=2)
+            above.margins(y=0.15)  # room for the labels below the title
             above.set_title(table.name)
             heights = [row['output_shape'][1] for row in rows]
             below.plot(places, heights, 'o-', color=colour)
@@ -588,6 +589,7 @@ def plot_stages(*nets, input_shape=None):
         axes[1, 0].set_ylabel('height in pixels')
         axes[1, 0].yaxis.set_major_formatter(lambda value, _: f'{value:g}')
         axes[1, 0].minorticks_off()
+        axes[1, 0].set_ylim(bottom=max(axes[1, 0].get_ylim()[0], 0.71))  # no tick below one pixel
         figure.suptitle('channels grow while the resolution falls')
         shapes = {table.input_shape for table in tables}
         _caption(figure, 'images of ' + ' and '.join(' x '.join(map(str, shape)) for shape in sorted(shapes))
