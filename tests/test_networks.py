@@ -142,6 +142,7 @@ def test_same_outputs_and_gradients_as_gluons_zoo(name):
     for net in (theirs, ours):
         net.initialize(mx.init.Xavier())
         net(X)
+    mx.nd.waitall()  # before parameters are read: see training._snapshot
     random_parameters(theirs)
     copy_parameters(theirs, ours)
     expected = theirs(X).asnumpy()

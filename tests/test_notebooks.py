@@ -12,7 +12,7 @@ import numpy
 import pytest
 from mxnet import autograd, init, np, npx
 
-from d2l_densenet import DenseBlock, DenseNet, conv_block, transition_block
+from d2l_densenet import DenseBlock, DenseNet, conv_block, densenet, transition_block
 
 DIRECTORY = pathlib.Path(__file__).resolve().parent.parent / 'notebooks'
 EXPECTED = ['00_start_here', '01_dense_block', '02_transition_layer', '03_densenet', '04_training',
@@ -193,6 +193,7 @@ def assert_same(mine, theirs, shape, hybridize=False):
     for net in (mine, theirs):
         net.initialize(init.Xavier())
         net(np.zeros(shape))
+    npx.waitall()  # before parameters are read: see training._snapshot
     assert [p.shape for p in parameters(mine)] == [p.shape for p in parameters(theirs)]
     random = numpy.random.RandomState(0)
     for a, b in zip(parameters(mine), parameters(theirs)):
@@ -236,6 +237,20 @@ def test_transition_block_of_notebook_02(np_mode, shape, hybridize):
     mine, = load('02_transition_layer', 'transition_block')
     assert mine is not transition_block
     assert_same(mine(10), transition_block(10), shape, hybridize)
+
+
+@pytest.mark.parametrize('hybridize', [False, True])
+def test_bottleneck_of_notebook_06(np_mode, hybridize):
+    mine, = load('06_bottleneck_and_compression', 'bottleneck_block')
+    assert_same(mine(12), conv_block(12, bottleneck=4, bias=False), (2, 100, 8, 8), hybridize)
+
+
+@pytest.mark.parametrize('hybridize', [False, True])
+def test_network_of_notebook_06(np_mode, hybridize):
+    mine, *_ = load('06_bottleneck_and_compression', 'build_densenet_bc', 'BottleneckDenseBlock', 'bottleneck_block')
+    theirs = densenet('densenet_bc_100_12', growth_rate=8, block_config=(2, 2, 2), num_init_features=16,
+                      compression=0.4)
+    assert_same(mine(2, 8, 0.4), theirs, (4, 3, 32, 32), hybridize)
 
 
 @pytest.mark.parametrize('hybridize', [False, True])

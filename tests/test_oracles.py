@@ -167,6 +167,7 @@ def compare(ours, theirs, X, array, shift, of_gradients):
     theirs.eval()
     expected = theirs(torch.from_numpy(X)).detach().numpy()
     assert abs(ours(array(X)).asnumpy() - expected).max() <= 1e-5 * abs(expected).max()
+    mx.nd.waitall()
 
     weights = numpy.random.normal(size=expected.shape).astype('float32') / expected.size
     theirs.train()
@@ -213,6 +214,7 @@ def step_and_compare(ours, theirs, X, array):
             module.register_forward_pre_hook(look)
     ours.initialize(mx.init.MSRAPrelu(factor_type='in', slope=0))
     ours(array(X))
+    mx.nd.waitall()  # before parameters are read: see training._snapshot
     # With every ReLU open the network is smooth, and gradients agree closely. With the usual ones rounding flips a few
     # of 100,000 (MXNet errs five times as far from double precision as PyTorch), and each flip is a jump.
     compare(ours, theirs, X, array, shift=8, of_gradients=5e-3)
