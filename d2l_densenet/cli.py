@@ -304,7 +304,8 @@ def _new_directory(options):
         path = pathlib.Path('runs') / f'{options.network}-{options.recipe}-seed{options.seed}-{now}'
     try:
         path.mkdir(parents=True, exist_ok=True)
-        if any(path.iterdir()):
+        # What a killed run had begun to write is hidden, and does not count.
+        if any(not found.name.startswith('.') for found in path.iterdir()):
             raise ValueError(f'{path} is not empty: give a new --output, or remove it first')
     except OSError as error:
         raise ValueError(f'cannot make the output directory {path}: {error.strerror}; give another --output') from error

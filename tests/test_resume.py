@@ -241,8 +241,14 @@ def parameters(directory):
     return {name: value.asnumpy() for name, value in mx.nd.load(str(directory / 'model.params')).items()}
 
 
-NEW = ['--data', 'synthetic', '--limit', '120', '--size', '20', '--batch-size', '16', '--epochs', '2', '--seed', '5',
+NEW = ['--data', 'synthetic', '--limit', '120', '--size', '20', '--batch-size', '16', '--epochs', '4', '--seed', '5',
        '--checkpoint-seconds', '0']
+
+
+def steps_of(directory):
+    """Steps in the newest checkpoint: 8 an epoch."""
+    names = [path.name.split('-') for path in (directory / 'checkpoints').glob('checkpoint-*.safetensors')]
+    return max((8 * int(epoch) + int(batch) for _, epoch, batch, _ in names), default=0)
 
 
 def test_the_command_survives_kills_at_random_moments(tmp_path, request):
@@ -250,14 +256,14 @@ def test_the_command_survives_kills_at_random_moments(tmp_path, request):
     expected = parameters(tmp_path / 'whole')
     draw, kills = random.Random(request.node.seed), 0
     process = command(*NEW, '--output', 'killed', cwd=tmp_path)
-    for _ in range(4):
-        # From before the first batch to after the last.
-        time.sleep(draw.uniform(2, 6))
-        if process.poll() is not None:
-            break
+    # After so many of the 32 steps, and a moment more: so it hits the run however fast the machine is.
+    for target in sorted(draw.sample(range(20), 4)):
+        while process.poll() is None and steps_of(tmp_path / 'killed') < target:
+            time.sleep(0.002)
+        time.sleep(draw.uniform(0, 0.02))
         process.send_signal(signal.SIGKILL)
         process.communicate(timeout=60)
-        kills += 1
+        kills += process.returncode == -signal.SIGKILL
         arguments = ['--resume', 'killed'] if (tmp_path / 'killed' / 'config.json').exists() else [
             *NEW, '--output', 'killed']
         process = command(*arguments, '--checkpoint-seconds', '0', cwd=tmp_path)
