@@ -15,6 +15,8 @@ import statistics
 import subprocess
 import sys
 
+import readme
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 RECORDS = ROOT / 'records'
 START, END = '<!-- accuracy table: made by benchmarks/accuracy.py -->', '<!-- end of accuracy table -->'
@@ -64,17 +66,6 @@ def table():
     return '\n'.join([*lines, '', *(f'Measured on {text}.' for text in sorted(machines))])
 
 
-def write_readme():
-    """Put the table between its marks in README.md."""
-    readme = ROOT / 'README.md'
-    text = readme.read_text()
-    head, _, rest = text.partition(START)
-    _, _, tail = rest.partition(END)
-    if not tail:
-        raise RuntimeError(f'README.md lacks the marks {START} and {END}')
-    readme.write_text(f'{head}{START}\n{table()}\n{END}{tail}')
-
-
 def draw():
     """Draw the seed-0 runs of both recipes into records/curve.png, the picture in README.md."""
     from d2l_densenet import History, plot_history
@@ -103,7 +94,7 @@ def main():
             for future in [pool.submit(train, *run, threads) for run in missing]:
                 future.result()
     draw()
-    write_readme()
+    readme.put(START, END, table())
     print(table())
 
 

@@ -26,6 +26,7 @@ import tempfile
 import time
 
 import mxnet as mx
+import readme
 from mxnet.contrib.quantization import quantize_net_v2
 
 from d2l_densenet import load_data_fashion_mnist
@@ -155,16 +156,6 @@ def table(record):
         f'{record["calibration_images"]} for calibration; data {run["data"]["checksum"]}.'])
 
 
-def write_readme(record):
-    """Put the table between its marks in README.md."""
-    readme = ROOT / 'README.md'
-    head, _, rest = readme.read_text().partition(START)
-    _, _, tail = rest.partition(END)
-    if not tail:
-        raise RuntimeError(f'README.md lacks the marks {START} and {END}')
-    write_atomically(readme, f'{head}{START}\n{table(record)}\n{END}{tail}')
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('run', nargs='?', metavar='RUN', help='directory that d2l-densenet train wrote')
@@ -183,7 +174,7 @@ def main():
         record = measure(options)
         RECORD.parent.mkdir(exist_ok=True)
         write_atomically(RECORD, json.dumps(record, indent=1) + '\n')
-    write_readme(record)
+    readme.put(START, END, table(record))
     print(table(record))
 
 

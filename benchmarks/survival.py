@@ -18,6 +18,7 @@ import tempfile
 import time
 
 import mxnet as mx
+import readme
 
 from d2l_densenet.runs import machine, versions, write_atomically
 
@@ -131,16 +132,6 @@ def table(record):
                       f'{record["versions"]["mxnet"]}, seed {record["seed"]}, by `python benchmarks/survival.py`.'])
 
 
-def write_readme(record):
-    """Put the table between its marks in README.md."""
-    readme = ROOT / 'README.md'
-    head, _, rest = readme.read_text().partition(START)
-    _, _, tail = rest.partition(END)
-    if not tail:
-        raise RuntimeError(f'README.md lacks the marks {START} and {END}')
-    write_atomically(readme, f'{head}{START}\n{table(record)}\n{END}{tail}')
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--kills', type=int, default=50, help='SIGKILLs; a fifth as many of the others')
@@ -178,7 +169,7 @@ def main():
         record = {'started': started, 'seconds': round(time.monotonic() - begun), 'seed': options.seed,
                   'settings': SETTINGS, 'versions': versions(), 'machine': machine(), 'rows': rows}
         write_atomically(RECORD, json.dumps(record, indent=1) + '\n')
-    write_readme(record)
+    readme.put(START, END, table(record))
     print(table(record))
 
 

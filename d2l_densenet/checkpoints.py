@@ -13,6 +13,8 @@ import re
 
 import numpy
 
+from ._atomic import replace_file
+
 __all__ = ['Checkpoints', 'ResumeError']
 
 _NAME = re.compile(r'checkpoint-(\d{6})-(\d{8})-([0-9a-f]{32})\.safetensors')
@@ -89,21 +91,7 @@ class Checkpoints:
         content = save(arrays, metadata={'state': json.dumps(state)})
         digest = hashlib.sha256(content).hexdigest()[:32]
         path = self.directory / f'checkpoint-{epoch:06d}-{batch:08d}-{digest}.safetensors'
-        temporary = self.directory / f'.{os.getpid()}.tmp'
-        try:
-            with open(temporary, 'wb') as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-            directory = os.open(self.directory, os.O_RDONLY)
-            try:
-                os.fsync(directory)  # the new name too must outlive a loss of power
-            finally:
-                os.close(directory)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+        replace_file(path, content)
         for old in self.files()[self.keep:]:
             old.unlink(missing_ok=True)
 

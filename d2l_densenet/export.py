@@ -20,7 +20,8 @@ from mxnet.util import np_array, np_shape
 
 from .builder import DenseNet
 from .counting import _check_shape, _input_size, _left_as_found
-from .resnets import ResNet, resnet
+from .networks import from_config
+from .resnets import ResNet
 
 __all__ = ['ExportError', 'Exported', 'export_model']
 
@@ -207,11 +208,10 @@ def _graph(net, values, input_shape):
     with _array_mode(np_on=False):
         # A new network of the same kind: the graph then has nd mode's operators whatever mode `net` was built in, and
         # names that do not depend on what else was built before.
-        if isinstance(net, DenseNet):
-            twin = DenseNet(**net.config, prefix='densenet_')
+        dense = isinstance(net, DenseNet)
+        twin = from_config(net.config, prefix='densenet_' if dense else 'resnet_')
+        if dense:
             twin.set_input_size(*input_shape[1:])
-        else:
-            twin = resnet(**net.config, prefix='resnet_')
         symbol = twin(mx.sym.var(_INPUT))
     parameters = twin._collect_params_with_prefix()
     if parameters.keys() != values.keys():

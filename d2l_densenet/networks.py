@@ -90,6 +90,11 @@ def named_network(name, classes=None, in_channels=None):
     return densenet(name, **{argument: value for argument, value in given.items() if value is not None})
 
 
+def from_config(config, **kwargs):
+    """The network whose attribute ``config`` this is, with further arguments for the Gluon block."""
+    return (resnet if 'name' in config else DenseNet)(**config, **kwargs)
+
+
 def he_initialize(net, seed=0, input_shape=None, ctx=None):
     """Give a network the paper's initial values (section 4.2, "Training"; He et al., arXiv:1502.01852), from a seed.
 

@@ -62,7 +62,7 @@ class Keeper:
         arrays = {**_arrays(self.net, self.trainer), 'numpy': keys}
         names = _names(self.net)
         state = {
-            'format': 1, 'progress': dataclasses.asdict(progress), 'history': dataclasses.asdict(history),
+            'progress': dataclasses.asdict(progress), 'history': dataclasses.asdict(history),
             'settings': self.settings, 'environment': _environment(), 'numpy': [kind, *rest],
             'updates': {names[id(self.trainer._params[i])]: count
                         for i, count in optimizer._index_update_count.items()},

@@ -9,8 +9,8 @@ import sys
 import mxnet as mx
 import numpy
 
-from .builder import DenseNet
-from .resnets import resnet
+from ._atomic import replace_file
+from .networks import from_config
 from .training import History
 
 __all__ = ['RunError', 'load_run', 'machine', 'save_run', 'versions', 'write_atomically']
@@ -42,15 +42,9 @@ def write_atomically(path, content):
     """Write text or bytes so that `path` holds the old content or the new one, never a part."""
     path = pathlib.Path(path)
     content = content.encode() if isinstance(content, str) else content
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
     try:
-        with open(temporary, 'wb') as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        replace_file(path, content)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise RunError(f'cannot write {path}: {error.strerror or error}; choose another --output or free the '
                        'space') from error
 
@@ -111,8 +105,7 @@ def load_run(directory, ctx=None):
     try:
         config = json.loads((directory / 'config.json').read_text())
         history = History.from_json((directory / 'history.json').read_text())
-        network = config['network']
-        net = resnet(**network) if 'name' in network else DenseNet(**network)
+        net = from_config(config['network'])
     except FileNotFoundError as error:
         raise RunError(f'{error.filename} is missing: {directory} does not hold a finished epoch') from None
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -60,6 +60,19 @@ def test_two_steps_on_a_convolution_by_hand(mode):
     numpy.testing.assert_allclose(net.weight.data().asnumpy(), expected, atol=2e-4)
 
 
+def test_the_momentum_of_a_convolution_is_nesterovs():
+    """Two gradients of different directions: the second step shows what the first has left."""
+    first, second = (numpy.random.normal(size=(3, 2, 3, 3)).astype('float32') for _ in range(2))
+    optimizer, weight = Muon(learning_rate=0.1, momentum=0.6), mx.nd.zeros((3, 2, 3, 3))
+    state = optimizer.create_state(0, weight)
+    optimizer.update(0, weight, mx.nd.array(first), state)
+    before = weight.asnumpy()
+    optimizer.update(0, weight, mx.nd.array(second), state)
+    average = 0.6 * first + second
+    direction = _orthogonalize(mx.nd.array((second + 0.6 * average).reshape(3, -1))).asnumpy()
+    numpy.testing.assert_allclose(weight.asnumpy(), before - 0.1 * direction.reshape(before.shape), atol=1e-5)
+
+
 def test_a_tall_matrix_takes_longer_steps():
     net = gluon.nn.Conv2D(16, 1, in_channels=4, use_bias=False)
     net.initialize(mx.init.Normal(1))

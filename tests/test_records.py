@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import pathlib
+import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 # MD5 of the official train-images-idx3-ubyte.gz, from the README of zalandoresearch/fashion-mnist.
@@ -10,9 +11,13 @@ OFFICIAL = 'md5:8d4fb7e6c68d591d4c3dfef9ec88bf0d'
 
 
 def script(name):
+    sys.path.insert(0, str(ROOT / 'benchmarks'))  # as when Python runs a file there
     spec = importlib.util.spec_from_file_location(name, ROOT / 'benchmarks' / f'{name}.py')
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.pop(0)
     return module
 
 
