@@ -48,7 +48,13 @@ class Keeper:
     def __init__(self, store, net, trainer, settings, seconds):
         self.store, self.net, self.trainer = store, net, trainer
         self.settings, self.seconds = settings, seconds
-        self._last = time.monotonic()
+        self._last, self._numpy = time.monotonic(), None
+
+    def batches_skipped(self):
+        """Put NumPy's generator back: only now, because a loader may draw from it for the batches that are skipped."""
+        if self._numpy:
+            numpy.random.set_state(self._numpy)
+            self._numpy = None
 
     def due(self):
         """Whether it is time for a checkpoint in the middle of an epoch."""
@@ -89,7 +95,7 @@ class Keeper:
                   'need not be the same to the last bit', flush=True)
         _put_back(self.net, self.trainer, arrays, state)
         kind, *rest = state['numpy']
-        numpy.random.set_state((kind, arrays['numpy'], *rest))
+        self._numpy = (kind, arrays['numpy'], *rest)
         history.rows[:] = state['history']['rows']
         return Progress(**state['progress'])
 

@@ -343,6 +343,8 @@ def _train_epoch(net, train_iter, trainer, devices, num_epochs, loss, step_size,
         batches = iter(train_iter)
         for _ in range(at.batch):  # those that the run had before it was resumed
             next(batches, None)
+        if keeper:
+            keeper.batches_skipped()
         while True:
             tick = time.perf_counter()
             X, y = next(batches, (None, None))

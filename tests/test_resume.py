@@ -115,6 +115,39 @@ def test_a_network_whose_shapes_come_with_the_first_call(tmp_path):
     assert same(resumed, whole)
 
 
+def test_a_schedule_with_a_memory_and_noise_from_numpy_resume(tmp_path):
+    class Noisy(ImageLoader):
+        def __iter__(self):
+            for X, y in super().__iter__():
+                yield X + mx.nd.array(numpy.random.normal(0, 0.1, X.shape)), y
+
+    def run(net, steps=None, **kwargs):
+        train_iter = loader()
+        train_iter.__class__ = Noisy
+        if steps:
+            kwargs['on_epoch'] = stop_now
+        return fit(net, train_iter, None, 3, optimizer='sgd', seed=3, progress=False,
+                   lr_scheduler=Falling(0.1), **kwargs)
+
+    class Falling(mx.lr_scheduler.LRScheduler):
+        def __call__(self, num_update):  # it cannot be derived from the number of the update
+            self.base_lr *= 0.999
+            return self.base_lr
+
+    def stop_now(history):
+        if len(history) == 2:
+            raise Stop  # at the end of an epoch, before its checkpoint: the newest is of its last batch
+
+    whole, resumed = network(), network()
+    expected = run(whole)
+    with pytest.raises(Stop):
+        run(network(), steps=1, checkpoint_dir=tmp_path, checkpoint_seconds=0)
+    # As if it had been killed one batch earlier, in the second epoch.
+    max(tmp_path.glob('checkpoint-*')).unlink()
+    history = run(resumed, checkpoint_dir=tmp_path, resume=True)
+    assert same(resumed, whole) and history['learning_rate'] == expected['learning_rate']
+
+
 def run_once(tmp_path, net=None, train_iter=None, epochs=1, **kwargs):
     return fit(net or network(), train_iter or loader(), None, epochs, **{
         'optimizer': 'nag', 'optimizer_params': {'momentum': 0.9, 'learning_rate': 0.05}, 'seed': 3, 'progress': False,
