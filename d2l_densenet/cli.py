@@ -102,10 +102,12 @@ def _parser():
     train.add_argument('--batch-size', type=_at_least(1), help="images a step (default: the recipe's)")
     train.add_argument('--recipe', choices=RECIPES, default='course',
                        help='article: SGD at a constant 0.1; course: Muon, weight decay, warm-up and cosine, flips, '
-                            'label smoothing')
+                            'label smoothing; record: the same with random erasing, for long runs')
     add_data(train)
     train.add_argument('--seed', type=_at_least(0), default=0, help='for initial values, shuffling and augmentation')
     train.add_argument('--limit', type=_at_least(1), metavar='N', help='use the first N training images only')
+    train.add_argument('--validation', type=_at_least(0), default=0, metavar='N',
+                       help='hold N training images back and judge each epoch on them in the place of the test images')
     train.add_argument('--output', metavar='DIR', help='where to write (default: a new directory under runs/)')
     train.add_argument('--resume', metavar='RUN',
                        help='go on with the run in this directory, with its settings, from its newest checkpoint')
@@ -165,7 +167,7 @@ def _train(options):
     ctx = _context(options.device)
     train_iter, test_iter = load_data_fashion_mnist(
         batch_size, resize=options.size, root=options.data_dir, data=options.data, seed=options.seed,
-        limit=options.limit, **recipe.loader_options())
+        limit=options.limit, validation=options.validation, **recipe.loader_options())
     output = pathlib.Path(options.resume) if options.resume else _new_directory(options)
     if options.network == 'article':  # as the article did
         mx.random.seed(options.seed)
@@ -177,12 +179,14 @@ def _train(options):
         'command': command(), 'started': datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds'),
         'network_name': options.network, 'network': net.config,
         'recipe': options.recipe, 'size': options.size, 'batch_size': batch_size,
-        'epochs': options.epochs, 'seed': options.seed, 'limit': options.limit, 'device': str(ctx),
-        'data_option': options.data, 'data': {'name': train_iter.source.name, 'checksum': train_iter.source.checksum},
+        'epochs': options.epochs, 'seed': options.seed, 'limit': options.limit, 'validation': options.validation,
+        'device': str(ctx), 'data_option': options.data,
+        'data': {'name': train_iter.source.name, 'checksum': train_iter.source.checksum},
         'versions': versions(), 'machine': machine()}
     print(f'network {options.network}, {options.size} x {options.size} pixels, recipe {options.recipe}, '
           f'batch {batch_size}, seed {options.seed}, on {ctx}')
-    print(f'data: {train_iter.source}: {train_iter.num_examples} training and {test_iter.num_examples} test images')
+    print(f'data: {train_iter.source}: {train_iter.num_examples} training and {test_iter.num_examples} '
+          f'{"held-out training" if options.validation else "test"} images')
     print(f'writing to {output}, after each epoch; Ctrl-C ends the run and keeps what is there', flush=True)
     # Now, so that a run that is killed before its first epoch ends can be resumed too.
     write_atomically(output / 'config.json', json.dumps(config, indent=1) + '\n')
@@ -211,7 +215,7 @@ def _train(options):
 
 #: Options of train that make a run what it is, with the place of each in config.json.
 _SETTINGS = {'network': 'network_name', 'size': 'size', 'epochs': 'epochs', 'batch_size': 'batch_size',
-             'recipe': 'recipe', 'data': 'data_option', 'seed': 'seed', 'limit': 'limit'}
+             'recipe': 'recipe', 'data': 'data_option', 'seed': 'seed', 'limit': 'limit', 'validation': 'validation'}
 
 
 def _take_settings(options, config):

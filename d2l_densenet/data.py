@@ -7,7 +7,7 @@ import mxnet as mx
 import numpy
 from mxnet.util import is_np_array
 
-from ._checks import one_of, positive_int
+from ._checks import one_of, positive_int, share
 from .files import OFFICIAL, REMEDY, Unavailable, cache_directory, find_fashion_mnist
 from .idx import DataError
 
@@ -93,6 +93,9 @@ class ImageLoader:
         Mirror each image left to right with probability 1/2.
     crop : int, >= 0, default 0
         Pad by so many black pixels (of the resized image) on each side and take a random window of the size before.
+    erase : float, 0 <= erase < 1, default 0
+        Probability with which a rectangle of an image is overwritten with noise: 2 to 25 % of the area, up to about
+        three times as high as wide or the reverse (random erasing, Zhong et al., arXiv:1708.04896).
     seed : int, >= 0, default 0
         For order and augmentation.
     source : DataSource, optional
@@ -124,8 +127,8 @@ class ImageLoader:
     (3, [(2, 1, 48, 48), (2, 1, 48, 48), (1, 1, 48, 48)])
     """
 
-    def __init__(self, images, labels, batch_size, *, resize=None, shuffle=False, flip=False, crop=0, seed=0,
-                 source=None):
+    def __init__(self, images, labels, batch_size, *, resize=None, shuffle=False, flip=False, crop=0,
+                 erase=0.0, seed=0, source=None):
         images, labels = numpy.asarray(images), numpy.asarray(labels)
         if images.ndim != 3 or images.dtype != numpy.uint8 or not images.size:
             raise ValueError(f'images must be uint8 of shape (n, h, w), got {images.dtype} {images.shape}')
@@ -155,6 +158,7 @@ class ImageLoader:
         self.crop = positive_int('crop', crop, least=0)
         if self.crop >= min(height, width):
             raise ValueError(f'crop must be below the size of the images ({height} x {width} pixels), got {crop!r}')
+        self.erase = share('erase', erase)
 
     def __len__(self):
         return -(-self.num_examples // self.batch_size)
@@ -171,6 +175,7 @@ class ImageLoader:
         order = random.permutation(count) if self.shuffle else numpy.arange(count)
         mirrored = random.random(count) < 0.5 if self.flip else None
         shifts = random.integers(0, 2 * self.crop + 1, (count, 2)) if self.crop else None
+        erasures = self._draw_erasures(random, count) if self.erase else None
         for start in range(0, count, self.batch_size):
             chosen = order[start:start + self.batch_size]
             batch = self.images[chosen]
@@ -181,6 +186,8 @@ class ImageLoader:
                 batch[flipped] = batch[flipped, :, ::-1]
             if shifts is not None:
                 batch = self._windows(batch, shifts[chosen])
+            if erasures is not None:
+                self._overwrite(batch, *(drawn[chosen] for drawn in erasures[:-1]), erasures[-1])
             # float32 / 255, as gluon.data.vision.transforms.ToTensor does: equal to the last bit.
             X = numpy.divide(batch[:, None], numpy.float32(255), dtype=numpy.float32)
             array = mx.np.array if is_np_array() else mx.nd.array
@@ -193,14 +200,31 @@ class ImageLoader:
         windows = numpy.lib.stride_tricks.sliding_window_view(padded, self.image_shape, axis=(1, 2))
         return windows[numpy.arange(len(batch)), shifts[:, 0], shifts[:, 1]]
 
+    def _draw_erasures(self, random, count):
+        """Rectangle (top, left, height or 0 for none, width) and place in the noise for each image; the noise."""
+        height, width = self.image_shape
+        hit = random.random(count) < self.erase
+        area, ratio = random.uniform(0.02, 0.25, count) * height * width, numpy.exp(random.uniform(-1, 1, count))
+        high = numpy.clip(numpy.sqrt(area * ratio), 1, height).astype(int) * hit
+        wide = numpy.clip(numpy.sqrt(area / ratio), 1, width).astype(int)
+        place, begin = random.random((2, count)), random.integers(0, (height, width), (count, 2)).T
+        top, left = (place[0] * (height - high + 1)).astype(int), (place[1] * (width - wide + 1)).astype(int)
+        return top, left, high, wide, *begin, random.integers(0, 256, (2 * height, 2 * width), 'uint8')
+
+    @staticmethod
+    def _overwrite(batch, tops, lefts, heights, widths, rows, columns, noise):
+        for image, top, left, high, wide, row, column in zip(batch, tops, lefts, heights, widths, rows, columns):
+            if high:
+                image[top:top + high, left:left + wide] = noise[row:row + high, column:column + wide]
+
     def __repr__(self):
         height, width = self.image_shape
         return (f'{type(self).__name__}({self.num_examples:,} images {height}x{width}, batch_size={self.batch_size}, '
                 f'{self.source})')
 
 
-def load_data_fashion_mnist(batch_size, resize=None, root=None, *, data='auto', flip=False, crop=0, seed=0,
-                            limit=None, validation=0):
+def load_data_fashion_mnist(batch_size, resize=None, root=None, *, data='auto', flip=False, crop=0, erase=0.0,
+                            seed=0, limit=None, validation=0):
     """Load Fashion-MNIST, or say loudly that it is not to be had and load a stand-in.
 
     The official files are looked for in `root`, else in the directory that the environment variable
@@ -217,7 +241,7 @@ def load_data_fashion_mnist(batch_size, resize=None, root=None, *, data='auto', 
         Directory of the four idx files, gzipped or plain.
     data : {'auto', 'fashion-mnist', 'synthetic'}
         'fashion-mnist' refuses the stand-in, 'synthetic' asks for it.
-    flip, crop, seed
+    flip, crop, erase, seed
         Augmentation of the training images and seed of order and augmentation, see `ImageLoader`.
     limit : int, >= 1, optional
         Only the first so many training images, and at most so many test images.
@@ -262,8 +286,8 @@ def load_data_fashion_mnist(batch_size, resize=None, root=None, *, data='auto', 
         order = numpy.random.default_rng(seed).permutation(len(train))
         kept, held = numpy.sort(order[:-validation]), numpy.sort(order[-validation:])
         train, train_labels, test, test_labels = train[kept], train_labels[kept], train[held], train_labels[held]
-    return (ImageLoader(train, train_labels, batch_size, resize=resize, shuffle=True, flip=flip, crop=crop, seed=seed,
-                        source=source),
+    return (ImageLoader(train, train_labels, batch_size, resize=resize, shuffle=True, flip=flip, crop=crop, erase=erase,
+                        seed=seed, source=source),
             ImageLoader(test, test_labels, batch_size, resize=resize, seed=seed, source=source))
 
 

@@ -23,6 +23,8 @@ class Recipe:
         Mirror half of the training images, drawn anew in each epoch.
     crop : int
         Shift each training image by up to so many pixels in each direction.
+    erase : float
+        Probability that a rectangle of a training image is overwritten with noise.
     batch_size : int
     label_smoothing : float
         As for `fit`.
@@ -35,12 +37,13 @@ class Recipe:
     warmup: float | None = None
     flip: bool = False
     crop: int = 0
+    erase: float = 0.0
     batch_size: int = 256
     label_smoothing: float = 0.0
 
     def loader_options(self):
         """Keyword arguments for `load_data_fashion_mnist`."""
-        return {'flip': self.flip, 'crop': self.crop}
+        return {'flip': self.flip, 'crop': self.crop, 'erase': self.erase}
 
     def fit_options(self, num_steps):
         """Keyword arguments for `fit`, for a run of `num_steps` steps in all."""
@@ -64,5 +67,8 @@ RECIPES = {
     'article': Recipe('sgd', 0.1),
     # The course's default.
     'course': Recipe('muon', 0.02, momentum=0.9, weight_decay=1e-3, warmup=0.2, flip=True, batch_size=128,
+                     label_smoothing=0.1),
+    # For a long run: what is learned by heart after some ten epochs is hidden now and then.
+    'record': Recipe('muon', 0.02, momentum=0.9, weight_decay=1e-3, warmup=0.1, flip=True, erase=0.25, batch_size=128,
                      label_smoothing=0.1),
 }

@@ -109,7 +109,7 @@ def settings_of(net, train_iter, trainer, loss, seed):
                     for name, p in net._collect_params_with_prefix().items()},
         'data': [getattr(source, 'name', None), getattr(source, 'checksum', None)],
         'loader': {name: _plain(getattr(train_iter, name)) for name in (
-            'num_examples', 'batch_size', 'shuffle', 'flip', 'crop', 'resize', 'image_shape', 'seed')
+            'num_examples', 'batch_size', 'shuffle', 'flip', 'crop', 'erase', 'resize', 'image_shape', 'seed')
             if hasattr(train_iter, name)},
         'optimizer': {'name': type(optimizer).__name__, **_scalars(optimizer)},
         'scheduler': {'name': type(optimizer.lr_scheduler).__name__, **_scalars(optimizer.lr_scheduler)},

@@ -397,7 +397,7 @@ def test_synthetic_asks_for_it(monkeypatch, capsys):
 
 @pytest.mark.parametrize('wrong', [
     {'batch_size': 0}, {'batch_size': 2.0}, {'resize': (28, 28)}, {'limit': 0}, {'seed': -1}, {'validation': 40},
-    {'data': 'mnist'}, {'crop': 28}, {'root': '.', 'data': 'synthetic'}], ids=str)
+    {'data': 'mnist'}, {'crop': 28}, {'erase': 1.0}, {'root': '.', 'data': 'synthetic'}], ids=str)
 def test_wrong_arguments_are_named(wrong):
     name = next(iter(wrong))
     with pytest.raises(ValueError, match=f'^{name} must ') as caught:
@@ -526,6 +526,31 @@ def test_augmentation_against_a_plain_loop(flip, crop):
     loader.epoch = 0
     numpy.testing.assert_array_equal((everything(loader)[0][:, 0] * 255).round(), X)
     numpy.testing.assert_array_equal(loader.images, some_images(1200, 9, 12)[0])
+
+
+def test_erasing_overwrites_one_rectangle_of_some_images():
+    images = numpy.full((2000, 20, 30), 7, 'uint8')
+    make = functools.partial(ImageLoader, images, numpy.arange(2000) % 10, erase=0.25, seed=3)
+    X = (everything(make(64))[0][:, 0] * 255).round().astype('uint8')
+    hit, shares, tops, lefts = 0, [], set(), set()
+    for image in X:
+        rows, columns = numpy.nonzero(image != 7)
+        if not len(rows):
+            continue
+        hit += 1
+        # One value of 256 is as before by chance: the box around the others is the rectangle, nearly all of it changed.
+        top, left, high, wide = rows.min(), columns.min(), numpy.ptp(rows) + 1, numpy.ptp(columns) + 1
+        assert len(rows) >= 0.8 * high * wide
+        shares.append(high * wide / 600)
+        tops.add(top)
+        lefts.add(left)
+        assert 1 / 4.5 < high / wide < 4.5
+    assert 420 < hit < 580  # four standard deviations around a quarter of 2000
+    assert 0.01 < min(shares) < 0.04 and 0.2 < max(shares) <= 0.25
+    assert len(tops) > 12 and len(lefts) > 18
+    numpy.testing.assert_array_equal((everything(make(77))[0][:, 0] * 255).round(), X)  # whatever the batch size
+    numpy.testing.assert_array_equal(images, 7)
+
 
 
 @pytest.mark.parametrize('images, labels, message', [
