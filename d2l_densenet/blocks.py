@@ -5,9 +5,13 @@ Every block here is a ``HybridBlock`` that runs in both of MXNet's array modes (
 Weinberger, "Densely Connected Convolutional Networks", CVPR 2017 (arXiv:1608.06993).
 """
 
+import contextlib
+import contextvars
+
 from mxnet.base import MXNetError
 from mxnet.gluon import HybridBlock, nn
 from mxnet.ndarray import NDArray, waitall
+from mxnet.symbol import Symbol
 from mxnet.util import is_np_array, np_shape
 
 from ._checks import image_batch, positive_int, share
@@ -43,6 +47,26 @@ def _concat_channels(F, parts, aligned):
     return F.np.concatenate([part.as_np_ndarray() for part in parts], axis=1).as_nd_ndarray()
 
 
+# In which order a hybridized transition computes, decided here and nowhere else.
+#
+# The 1x1 convolution works on each pixel alone and the average pooling on each channel alone, so the two can change
+# places: the result is the same but for rounding, and the convolution has a quarter of the work. On the CPU it saves
+# more than that. A convolution whose width is no multiple of 16 hands back its gradient in another memory layout, for
+# which oneDNN has only a slow reference form of batch normalisation: in the article's network that one step took 87 of
+# 583 ms (`benchmarks/NOTES.md`). Behind the pooling the gradient comes in the layout that was put in.
+_written_order = contextvars.ContextVar('written_order', default=False)
+
+
+@contextlib.contextmanager
+def written_order():
+    """Within it transitions are traced in the order of the paper, which is how their work is counted."""
+    token = _written_order.set(True)
+    try:
+        yield
+    finally:
+        _written_order.reset(token)
+
+
 class ModePortable:
     """Mix-in for a Gluon block that makes its files safe.
 
@@ -67,6 +91,25 @@ class ModePortable:
 
 class HybridSequential(ModePortable, nn.HybridSequential):
     """Gluon's ``HybridSequential``, its files readable in both array modes."""
+
+
+class _Transition(HybridSequential):
+    """The layers of a transition; hybridized, its pooling comes before its convolution."""
+
+    def _alias(self):
+        return 'hybridsequential'
+
+    def __repr__(self):
+        return super().__repr__().replace(type(self).__name__, 'HybridSequential', 1)
+
+    def hybrid_forward(self, F, x):
+        layers = list(self._children.values())
+        # Dropout, which stands between the two, must see what the convolution produces.
+        if isinstance(x, Symbol) and not _written_order.get() and len(layers) == 4:
+            layers[2], layers[3] = layers[3], layers[2]
+        for layer in layers:
+            x = layer(x)
+        return x
 
 
 def conv_block(num_channels, in_channels=0, bottleneck=None, dropout=0.0, bias=True, **kwargs):
@@ -195,7 +238,7 @@ def transition_block(num_channels, in_channels=0, dropout=0.0, bias=True, **kwar
     """Transition layer: batch normalisation, ReLU, 1x1 convolution, 2x2 average pooling (section 3, "Pooling layers").
 
     It sits between two dense blocks, sets the number of channels and halves height and width. An odd
-    height or width is rounded down, as in the articles.
+    height or width is rounded down, as in the articles. Hybridized, it pools first: see `written_order`.
 
     Parameters
     ----------
@@ -226,7 +269,7 @@ def transition_block(num_channels, in_channels=0, dropout=0.0, bias=True, **kwar
     positive_int('num_channels', num_channels)
     positive_int('in_channels', in_channels, least=0)
     share('dropout', dropout)
-    block = HybridSequential(**kwargs)
+    block = _Transition(**kwargs)
     with block.name_scope():
         block.add(nn.BatchNorm(in_channels=in_channels), nn.Activation('relu'),
                   nn.Conv2D(num_channels, kernel_size=1, use_bias=bias, in_channels=in_channels))

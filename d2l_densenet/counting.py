@@ -14,6 +14,7 @@ from mxnet.gluon import Block, HybridBlock, nn
 from mxnet.util import is_np_array
 
 from ._checks import positive_int
+from .blocks import written_order
 from .builder import DenseNet
 from .networks import named_network, published_shape
 
@@ -124,6 +125,7 @@ def summary(net, input_shape=None):
     parts = _parts(net)
     with ExitStack() as stack:
         stack.enter_context(_left_as_found(net))
+        stack.enter_context(written_order())
         if isinstance(net, DenseNet):
             stack.enter_context(_input_size(net, *input_shape[1:]))
         calls = _traced_calls(net, parts)

@@ -7,7 +7,7 @@ import mxnet as mx
 import numpy
 import pytest
 from mxnet import autograd, gluon
-from test_blocks import MODES, images, switch
+from test_blocks import MODES, assert_close, images, switch
 
 from d2l_densenet import DenseNet
 
@@ -49,7 +49,7 @@ def test_sizes(mode, size):
             seen.append(out.shape[2:])
     assert net.stage_sizes(height, width) == seen
     net.hybridize()
-    assert (net(X).asnumpy() == expected).all()
+    assert_close(net(X).asnumpy(), expected)
 
 
 def test_sizes_may_alternate_when_hybridized():
@@ -59,7 +59,7 @@ def test_sizes_may_alternate_when_hybridized():
     expected = [net(X).asnumpy() for X in batches]
     net.hybridize(static_alloc=True, static_shape=True)
     for X, y in zip(batches, expected):
-        assert (net(X).asnumpy() == y).all()
+        assert_close(net(X).asnumpy(), y)
 
 
 def test_rounding_up_averages_the_pixels_that_are_there():
@@ -135,11 +135,11 @@ def test_export_import_and_files_across_modes(tmp_path):
         files[mode] = str(tmp_path / f'{mode}.params')
         net.save_parameters(files[mode])
         net.hybridize()
-        assert (net(array(X)).asnumpy() == outputs[mode]).all()
+        assert_close(net(array(X)).asnumpy(), outputs[mode])
         net.export(str(tmp_path / mode))
         back = gluon.SymbolBlock.imports(str(tmp_path / f'{mode}-symbol.json'), ['data'],
                                          str(tmp_path / f'{mode}-0000.params'))
-        assert (back(array(X)).asnumpy() == outputs[mode]).all()
+        assert_close(back(array(X)).asnumpy(), outputs[mode])
     assert (outputs['nd'] == outputs['np']).all()
     array = switch('nd')
     net = DenseNet(growth_rate=12, block_config=(2, 2, 1, 1))

@@ -1,0 +1,287 @@
+"""Measure how fast networks train and answer, beside the article's code, MXNet's model zoo and PyTorch.
+
+``python benchmarks/throughput.py`` writes ``records/throughput.json`` and the tables in README.md. Three groups:
+
+- ``article``: a training step (forward, backward, update by SGD) of the article's network, 256 images of 48 x 48: the
+  article's own listing, this package's network as `fit` runs it, and an independent writing in PyTorch, run eagerly,
+  with channels last, compiled, and with bfloat16 autocast (which rounds more, and stands apart).
+- ``densenet121``: a training step of DenseNet-121, 16 images of 3 x 224 x 224: this package, MXNet's model zoo,
+  PyTorch.
+- ``inference``: one answer of the course's network, for 1 and for 64 images.
+
+Each contestant lives in a process of its own, sets up, and then waits. They take turns, one step each, so that whatever
+else the machine does falls on all of them. The tables show medians, and the median of the ratios within each turn.
+A contestant that cannot run here (no PyTorch, no compiler) is left out, and the record says why.
+"""
+
+import argparse
+import datetime
+import importlib.util
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+import readme
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+RECORD = ROOT / 'records' / 'throughput.json'
+START, END = '<!-- throughput tables: made by benchmarks/throughput.py -->', '<!-- end of throughput tables -->'
+STATIC = {'static_alloc': True, 'static_shape': True}
+
+#: For each group what it measures, the contestants, and which of them the others are compared with.
+GROUPS = {
+    'article': ("training step, the article's network, 256 images of 48 x 48",
+                ('listing', 'package', 'package, imperative', 'torch', 'torch, channels last', 'torch, compiled',
+                 'torch, bfloat16'), 'listing'),
+    'densenet121': ('training step, DenseNet-121, 16 images of 3 x 224 x 224',
+                    ('zoo', 'package', 'torch', 'torch, channels last'), 'zoo'),
+    'inference 1': ("inference, the article's network, 1 image of 48 x 48",
+                    ('package', 'package, optimize_for', 'onnxruntime', 'torch'), 'package'),
+    'inference 64': ("inference, the article's network, 64 images of 48 x 48",
+                     ('package', 'package, optimize_for', 'onnxruntime', 'torch'), 'package'),
+}
+SHAPES = {'article': (256, 1, 48, 48), 'densenet121': (16, 3, 224, 224), 'inference 1': (1, 1, 48, 48),
+          'inference 64': (64, 1, 48, 48)}
+
+
+def batch(group):
+    """Random images and labels, the same for each contestant."""
+    import numpy
+    random = numpy.random.RandomState(0)
+    shape = SHAPES[group]
+    return random.random_sample(shape).astype('float32'), random.randint(0, 10, shape[0]).astype('int32')
+
+
+def mxnet_step(net, images, labels, array):
+    """A function that makes one training step of a Gluon network and waits for its end."""
+    import mxnet as mx
+    trainer = mx.gluon.Trainer(net.collect_params(), 'sgd', {'learning_rate': 0.01})
+    loss = mx.gluon.loss.SoftmaxCrossEntropyLoss()
+    X, y = array(images), array(labels)
+
+    def step():
+        with mx.autograd.record():
+            value = loss(net(X), y)
+        value.backward()
+        trainer.step(len(images))
+        mx.nd.waitall()
+    return step
+
+
+def listing(group):
+    """The article's program, up to where it would load the data."""
+    import mxnet as mx
+    program = (ROOT / 'tests' / 'listings' / 'article_001.py').read_text()
+    program, mark, _ = program.partition('lr,num_epochs,batch_size,ctx=')
+    if not mark:
+        raise RuntimeError('tests/listings/article_001.py has changed: where does its training begin?')
+    names = {}
+    exec(program, names)
+    names['net'].initialize(force_reinit=True, init=mx.init.Xavier())
+    return mxnet_step(names['net'], *batch(group), mx.nd.array)
+
+
+def package(group, how):
+    """This package's network, in np mode as the notebooks use it."""
+    import mxnet as mx
+
+    from d2l_densenet import DenseNet, densenet, he_initialize
+    mx.npx.set_np()
+    net = densenet('densenet121', classes=10) if group == 'densenet121' else DenseNet()
+    he_initialize(net, 0, SHAPES[group][1:])
+    if how != 'imperative':
+        net.hybridize(**STATIC)
+    if not group.startswith('inference'):
+        return mxnet_step(net, *batch(group), mx.np.array)
+    images = mx.np.array(batch(group)[0])
+    if how == 'optimize_for':
+        # MXNet's graph passes know nd mode's operators only.
+        mx.npx.reset_np()
+        with tempfile.NamedTemporaryFile() as file:
+            net.save_parameters(file.name)
+            net = DenseNet()
+            net.load_parameters(file.name)
+        images = mx.nd.array(images.asnumpy())
+        net.optimize_for(images, backend='MKLDNN', **STATIC)
+    return lambda: net(images).wait_to_read()
+
+
+def zoo(group):
+    import mxnet as mx
+    net = mx.gluon.model_zoo.vision.densenet121(classes=10)
+    net.initialize(mx.init.Xavier())
+    net.hybridize(**STATIC)
+    return mxnet_step(net, *batch(group), mx.nd.array)
+
+
+def onnx(group):
+    import onnx  # noqa: F401  (export_model needs it)
+    import onnxruntime
+
+    from d2l_densenet import DenseNet, export_model, he_initialize
+    net = DenseNet()
+    he_initialize(net, 0, SHAPES[group][1:])
+    with tempfile.TemporaryDirectory() as directory:
+        file, = export_model(net, directory, SHAPES[group][1:], ['onnx']).files
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = int(os.environ['OMP_NUM_THREADS'])
+        session = onnxruntime.InferenceSession(str(file), options, providers=['CPUExecutionProvider'])
+    images = {'data': batch(group)[0]}
+    return lambda: session.run(None, images)
+
+
+def torch(group, how):
+    """The network of tests/test_oracles.py, an independent writing."""
+    import torch
+
+    from d2l_densenet import DenseNet, densenet
+    torch.set_num_threads(int(os.environ['OMP_NUM_THREADS']))
+    sys.path.insert(0, str(ROOT / 'tests'))
+    spec = importlib.util.spec_from_file_location('oracles', ROOT / 'tests' / 'test_oracles.py')
+    oracles = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(oracles)
+    config = (densenet('densenet121', classes=10) if group == 'densenet121' else DenseNet()).config
+    torch.manual_seed(0)
+    net = oracles.Network(**config)
+    images, labels = (torch.from_numpy(array) for array in batch(group))
+    labels = labels.long()
+    if how != '':
+        net, images = net.to(memory_format=torch.channels_last), images.to(memory_format=torch.channels_last)
+    if group.startswith('inference'):
+        net.eval()
+
+        def answer():
+            with torch.inference_mode():
+                net(images)
+        return answer
+    call = torch.compile(net) if how == 'compiled' else net
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.01)
+
+    def step():
+        with torch.autocast('cpu', torch.bfloat16, enabled=how == 'bfloat16'):
+            value = torch.nn.functional.cross_entropy(call(images), labels)
+        optimizer.zero_grad()
+        value.backward()
+        optimizer.step()
+    return step
+
+
+def contestant(group, name):
+    """Be one contestant: set up, say so, then make one step for each line that comes in and answer with its seconds."""
+    kind, _, how = name.partition(', ')
+    make = {'listing': listing, 'package': package, 'zoo': zoo, 'onnxruntime': onnx, 'torch': torch}[kind]
+    try:
+        step = make(group, how) if kind in ('package', 'torch') else make(group)
+        for _ in range(3):
+            step()
+    except ImportError as error:
+        print(f'left out: {error}', file=sys.__stdout__, flush=True)
+        return
+    print('ready', file=sys.__stdout__, flush=True)
+    for line in sys.stdin:
+        start = time.perf_counter()
+        for _ in range(int(line)):
+            step()
+        print((time.perf_counter() - start) / int(line), file=sys.__stdout__, flush=True)
+
+
+def measure(group, rounds, threads):
+    """The seconds of each contestant of `group`, turn by turn."""
+    what, names, base = GROUPS[group]
+    steps = 20 if group.startswith('inference') else 1
+    environment = {**os.environ, 'OMP_NUM_THREADS': str(threads)}
+    processes, seconds, left_out = {}, {}, {}
+    try:
+        for name in names:  # one after the other, so that none sets up while another warms up
+            process = subprocess.Popen([sys.executable, __file__, '--contestant', group, name], cwd=ROOT, text=True,
+                                       env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            processes[name] = process
+            answer = ''
+            for answer in process.stdout:
+                if answer.startswith(('ready', 'left out')):
+                    break
+            if answer.startswith('ready'):
+                seconds[name] = []
+            else:
+                left_out[name] = answer.partition(': ')[2].strip() or 'it ended early: see its message above'
+            print(f'{group}: {name}: {answer.strip() or "ended early"}', flush=True)
+        for number in range(rounds):
+            for name, values in seconds.items():
+                processes[name].stdin.write(f'{steps}\n')
+                processes[name].stdin.flush()
+                values.append(float(processes[name].stdout.readline()))
+            print(f'{group}: turn {number + 1} of {rounds}: '
+                  + ', '.join(f'{name} {1e3 * values[-1]:.4g} ms' for name, values in seconds.items()), flush=True)
+    finally:
+        for process in processes.values():
+            process.kill()
+            process.wait()
+    return {'what': what, 'base': base, 'seconds': seconds, 'left_out': left_out,
+            'images': SHAPES[group][0], 'threads': threads}
+
+
+def tables(record):
+    """The record as Markdown, a table for each group."""
+    parts = []
+    for group in record['groups'].values():
+        base = group['seconds'][group['base']]
+        lines = [f'| {group["what"]} | ms, median | quartiles | images/s | times as fast as {group["base"]} |',
+                 '|---|---:|---:|---:|---:|']
+        for name, values in group['seconds'].items():
+            low, middle, high = (1e3 * value for value in statistics.quantiles(values, n=4))
+            ratio = statistics.median(one / other for one, other in zip(base, values))
+            lines.append(f'| {name} | {middle:.4g} | {low:.4g} to {high:.4g} | {1e3 * group["images"] / middle:.0f} '
+                         f'| {ratio:.2f} |')
+        lines += [f'| {name} | left out: {why} | | | |' for name, why in group['left_out'].items()]
+        parts.append('\n'.join(lines))
+    used, group = record['machine'], next(iter(record['groups'].values()))
+    parts.append(f'Measured on {record["started"][:10]}, {used["cpu"]}, {group["threads"]} threads, '
+                 f'{len(next(iter(group["seconds"].values())))} turns, load average {record["load"][0]:.1f} before and '
+                 f'{record["load"][1]:.1f} after, MXNet {record["versions"]["mxnet"]}, PyTorch {record["torch"]}, by '
+                 '`python benchmarks/throughput.py`.')
+    return '\n\n'.join(parts)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--rounds', type=int, default=15, help='turns, at least 2 (default: %(default)s)')
+    parser.add_argument('--threads', type=int, default=2, help='OpenMP threads of each (default: %(default)s)')
+    parser.add_argument('--group', action='append', choices=GROUPS, help='only this group; write no record')
+    parser.add_argument('--table', action='store_true', help='measure nothing: only make the tables of the record')
+    parser.add_argument('--contestant', nargs=2, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.contestant:
+        contestant(*options.contestant)
+        return
+    if options.rounds < 2 or options.threads < 1:
+        parser.error('--rounds must be at least 2 and --threads at least 1')
+    from d2l_densenet.runs import machine, versions, write_atomically
+    if options.table:
+        record = json.loads(RECORD.read_text())
+    else:
+        from importlib import metadata
+        try:
+            torch_version = metadata.version('torch')
+        except metadata.PackageNotFoundError:
+            torch_version = 'not installed'
+        load = os.getloadavg()[0]
+        record = {'started': datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds'),
+                  'groups': {group: measure(group, options.rounds, options.threads)
+                             for group in options.group or GROUPS},
+                  'versions': versions(), 'torch': torch_version, 'machine': machine(),
+                  'load': [load, os.getloadavg()[0]]}
+        if not options.group:
+            RECORD.parent.mkdir(exist_ok=True)
+            write_atomically(RECORD, json.dumps(record, indent=1) + '\n')
+    if not options.group:
+        readme.put(START, END, tables(record))
+    print(tables(record))
+
+
+if __name__ == '__main__':
+    main()
