@@ -29,7 +29,7 @@ TEST := -m pytest -n $(WORKERS) --dist loadfile
 NOTEBOOKS := --nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg notebooks
 
 .DEFAULT_GOAL := help
-.PHONY: help env train test test-full lab notebooks records lint lock torch doctor clean
+.PHONY: help env train test test-full lab notebooks records mutants lint lock torch doctor clean
 
 help:
 	@echo 'make train     train the article'"'"'s network ($(EPOCHS) epochs, $(SIZE)x$(SIZE)); results under runs/'
@@ -39,6 +39,7 @@ help:
 	@echo 'make lab       JupyterLab on the notebooks   (ARGS=--allow-root: as root, in a container)'
 	@echo 'make notebooks run every notebook top to bottom, in place'
 	@echo 'make records   the recorded runs: both recipes, three seeds, into records/'
+	@echo 'make mutants   faults put into the package one by one: do the tests notice?'
 	@echo 'make torch     PyTorch, for the tests that compare with it and for .pth files'
 	@echo 'make doctor    what is installed, what is missing, what to do'
 	@echo 'make lint      ruff, on the notebooks too'
@@ -83,6 +84,9 @@ notebooks: env
 
 records: env
 	@$(RUN) benchmarks/accuracy.py $(ARGS)
+
+mutants: env
+	@$(RUN) benchmarks/mutants.py $(ARGS)
 
 TORCH = $(shell sed -n 's/^torch = \["\(.*\)"\]$$/\1/p' pyproject.toml)
 # The CPU build: from where pip is told to look (PIP_FIND_LINKS, pip.conf), else from PyTorch's own index.
