@@ -102,7 +102,7 @@ class Checkpoints:
                 content = path.read_bytes()
                 if hashlib.sha256(content).hexdigest()[:32] != _NAME.fullmatch(path.name)[3]:
                     raise ValueError('its checksum is another')
-                return path, *_parsed(content)
+                return path, *parsed(content)
             except (OSError, ValueError, KeyError) as error:
                 aside = path.with_name(path.name + '.damaged')
                 print(f'{path} is damaged ({error}): it is renamed to {aside.name}, and the one before it is tried',
@@ -111,8 +111,8 @@ class Checkpoints:
         return None
 
 
-def _parsed(content):
-    """Arrays and state of a checkpoint whose checksum is right."""
+def parsed(content):
+    """Arrays and state of a checkpoint (bytes) whose checksum is right."""
     from safetensors import SafetensorError
     from safetensors.numpy import load
 

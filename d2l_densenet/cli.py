@@ -15,6 +15,7 @@ examples:
   d2l-densenet train --epochs 1               a taste of it
   d2l-densenet train --recipe article         as the article trained it
   d2l-densenet train --resume runs/NAME       go on with a run that was interrupted or killed
+  d2l-densenet launch --workers 2 -- train    the same by two processes with a parameter server, on this machine
   d2l-densenet evaluate runs/NAME             the test accuracy of a saved run
   d2l-densenet train --network densenet_bc_100_12 --size 32
                                               another network of the table that `networks` prints
@@ -77,6 +78,7 @@ def _device(text):
 
 
 def _parser():
+    from .distributed import KVSTORES
     from .recipes import RECIPES
     parser = _Parser(prog='d2l-densenet', description='Train, evaluate and describe the DenseNet of the course.',
                      epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -113,6 +115,24 @@ def _parser():
                        help='go on with the run in this directory, with its settings, from its newest checkpoint')
     train.add_argument('--checkpoint-seconds', type=_seconds, default=60, metavar='S',
                        help='least time between two checkpoints within an epoch; 0: after each batch')
+    train.add_argument('--kvstore', choices=KVSTORES, default='device',
+                       help='what adds up gradients. device: this process alone. dist_sync: it is one of many, which '
+                            "the DMLC_* variables describe, and MXNet's parameter servers add up. --batch-size counts "
+                            'the images of a step over all workers and must be a multiple of their number; each takes '
+                            'an equal part, so learning rate and schedule are those of one process. Worker 0 evaluates '
+                            'and writes; to resume, all workers must see the directory of the run')
+
+    launch = add('launch', 'Run a job of many processes on this machine: a scheduler, servers and workers, on the '
+                 'loopback interface, in one log. When one dies, time is up or Ctrl-C is typed, all are ended. The exit '
+                 'status is that of the one that died first; 124: time was up.', _launch)
+    launch.usage = '%(prog)s [-h] [--workers N] [--servers N] [--time-limit S] -- train ...'
+    launch.add_argument('--workers', type=_at_least(1), default=2, help='processes that train')
+    launch.add_argument('--servers', type=_at_least(1), default=1, help='processes that add up gradients')
+    launch.add_argument('--time-limit', type=_seconds, metavar='S',
+                        help='end the job after so many seconds; the workers write a checkpoint if they still can')
+    launch.add_argument('program', nargs=argparse.REMAINDER, metavar='-- train ...',
+                        help='what each worker runs: train and its options, or a program that calls '
+                             "fit(kvstore='dist_sync')")
 
     evaluate = add('evaluate', 'Evaluate a saved run on the test images.', _evaluate)
     evaluate.add_argument('directory', metavar='RUN', help='directory that train wrote')
@@ -152,6 +172,7 @@ def _train(options):
     import mxnet as mx
 
     from . import fit, he_initialize, load_data_fashion_mnist, plot_history
+    from .distributed import equal_share, job_of, join
     from .networks import named_network
     from .recipes import RECIPES
     from .runs import command, machine, read_config, save_run, versions, write_atomically
@@ -161,6 +182,10 @@ def _train(options):
         _take_settings(options, before)
     recipe = RECIPES[options.recipe]
     batch_size = options.batch_size or recipe.batch_size
+    workers = None
+    if options.kvstore == 'dist_sync':
+        equal_share(batch_size, job_of().workers)
+        workers = join()
     net = named_network(options.network, classes=10, in_channels=1)
     if hasattr(net, 'stage_sizes'):
         net.stage_sizes(options.size, options.size)
@@ -168,7 +193,10 @@ def _train(options):
     train_iter, test_iter = load_data_fashion_mnist(
         batch_size, resize=options.size, root=options.data_dir, data=options.data, seed=options.seed,
         limit=options.limit, validation=options.validation, **recipe.loader_options())
-    output = pathlib.Path(options.resume) if options.resume else _new_directory(options)
+    if workers:
+        train_iter = train_iter.part(workers.rank, workers.number)
+    first = not workers or workers.rank == 0
+    output = pathlib.Path(options.resume or (_new_directory(options) if first else 'runs'))
     if options.network == 'article':  # as the article did
         mx.random.seed(options.seed)
         net.initialize(mx.init.Xavier(), ctx=ctx)
@@ -182,23 +210,25 @@ def _train(options):
         'epochs': options.epochs, 'seed': options.seed, 'limit': options.limit, 'validation': options.validation,
         'device': str(ctx), 'data_option': options.data,
         'data': {'name': train_iter.source.name, 'checksum': train_iter.source.checksum},
-        'versions': versions(), 'machine': machine()}
-    print(f'network {options.network}, {options.size} x {options.size} pixels, recipe {options.recipe}, '
-          f'batch {batch_size}, seed {options.seed}, on {ctx}')
-    print(f'data: {train_iter.source}: {train_iter.num_examples} training and {test_iter.num_examples} '
-          f'{"held-out training" if options.validation else "test"} images')
-    print(f'writing to {output}, after each epoch; Ctrl-C ends the run and keeps what is there', flush=True)
-    # Now, so that a run that is killed before its first epoch ends can be resumed too.
-    write_atomically(output / 'config.json', json.dumps(config, indent=1) + '\n')
+        'workers': workers.number if workers else 1, 'versions': versions(), 'machine': machine()}
+    if first:
+        by = f' by {workers.number} workers' if workers else ''
+        print(f'network {options.network}, {options.size} x {options.size} pixels, recipe {options.recipe}, '
+              f'batch {batch_size}{by}, seed {options.seed}, on {ctx}')
+        print(f'data: {train_iter.source}: {train_iter.num_examples} training and {test_iter.num_examples} '
+              f'{"held-out training" if options.validation else "test"} images')
+        print(f'writing to {output}, after each epoch; Ctrl-C ends the run and keeps what is there', flush=True)
+        # Now, so that a run that is killed before its first epoch ends can be resumed too.
+        write_atomically(output / 'config.json', json.dumps(config, indent=1) + '\n')
 
     def keep(history):
         save_run(output, net, history, config)
 
     history = fit(net, train_iter, test_iter, options.epochs, ctx=ctx, seed=options.seed, on_epoch=keep,
                   checkpoint_dir=output / 'checkpoints', checkpoint_seconds=options.checkpoint_seconds,
-                  resume=bool(options.resume),
+                  resume=bool(options.resume), kvstore=options.kvstore,
                   **recipe.fit_options(options.epochs * len(train_iter)))
-    if history.rows:
+    if history.rows and first:
         keep(history)
         picture = io.BytesIO()
         plot_history(history).savefig(picture, format='png', dpi=120)
@@ -208,9 +238,29 @@ def _train(options):
         print('wrote ' + ', '.join(str(output / name)
                                    for name in ('model.params', 'history.json', 'curve.png', 'config.json')))
     if history.stopped:
-        print(f'to go on: d2l-densenet train --resume {output}')
+        if first:
+            print(f'to go on: d2l-densenet train --resume {output}')
         return 143 if 'SIGTERM' in history.stopped else 130
     return 0
+
+
+def _launch(options):
+    from .distributed import equal_share
+    from .launching import launch
+    from .recipes import RECIPES
+    program = options.program[options.program[:1] == ['--']:]
+    if not program:
+        raise ValueError('say after -- what the workers run, for example: d2l-densenet launch --workers 2 -- train')
+    if program[0] == 'train':
+        # A mistake in its options ends here, once, and not in every worker.
+        train = _parser().parse_args(program)
+        if any(text.partition('=')[0] == '--kvstore' for text in program) and train.kvstore != 'dist_sync':
+            raise ValueError(f'launch starts workers for --kvstore dist_sync, got --kvstore {train.kvstore}: leave it '
+                             'out')
+        if not train.resume:
+            equal_share(train.batch_size or RECIPES[train.recipe].batch_size, options.workers)
+        program = [sys.executable, '-m', 'd2l_densenet', *program, '--kvstore', 'dist_sync']
+    return launch(program, options.workers, options.servers, options.time_limit)
 
 
 #: Options of train that make a run what it is, with the place of each in config.json.
@@ -336,6 +386,14 @@ def main(arguments=None):
     if options.command == 'doctor':
         from . import doctor
         return doctor.main()
+    try:
+        if options.command == 'launch':  # without MXNet
+            return options.run(options)
+        from .distributed import check_kvstore
+        check_kvstore(getattr(options, 'kvstore', 'device'))
+    except ValueError as error:
+        print(f'd2l-densenet {options.command}: error: {error}', file=sys.stderr)
+        return 2
     try:
         from .data import DataError
         from .training import DivergenceError

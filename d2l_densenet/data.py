@@ -1,5 +1,6 @@
 """Fashion-MNIST in batches: what is loaded, how it is resized, shuffled and augmented."""
 
+import copy
 import dataclasses
 import hashlib
 
@@ -8,6 +9,7 @@ import numpy
 from mxnet.util import is_np_array
 
 from ._checks import one_of, positive_int, share
+from .distributed import equal_share
 from .files import OFFICIAL, REMEDY, Unavailable, cache_directory, find_fashion_mnist
 from .idx import DataError
 
@@ -111,6 +113,8 @@ class ImageLoader:
         Number of passes that have begun. Set it to e to make the next pass number e (from 0).
     num_examples : int
         Number of images.
+    place : (int, int)
+        Which part of each batch this loader gives, and of how many: (0, 1), or what `part` was called with.
     source : DataSource
         Which data set this is.
 
@@ -139,6 +143,7 @@ class ImageLoader:
         self.flip = bool(flip)
         self.seed = positive_int('seed', seed, least=0)
         self.epoch = 0
+        self.place = (0, 1)
         self.labels = labels.astype(numpy.int32)
         self.num_examples = len(images)
         self.source = source or DataSource('arrays', _md5(images, self.labels), 'memory')
@@ -160,8 +165,32 @@ class ImageLoader:
             raise ValueError(f'crop must be below the size of the images ({height} x {width} pixels), got {crop!r}')
         self.erase = share('erase', erase)
 
+    def part(self, rank, workers):
+        """A loader over the same images that gives part number `rank` of each batch, from 0, of `workers` equal parts.
+
+        The passes of all parts draw the same order and augmentation, so together the parts are the whole's batches.
+        Of a short last batch, the images that would make its parts unequal (fewer than `workers`) are left out of the
+        pass.
+
+        Raises
+        ------
+        ValueError
+            If `workers` does not divide `batch_size`, or this is itself a part.
+        """
+        positive_int('workers', workers)
+        if positive_int('rank', rank, least=0) >= workers:
+            raise ValueError(f'rank must be below workers ({workers}), got {rank!r}')
+        if self.place != (0, 1):
+            raise ValueError(f'this loader already gives part {self.place[0]} of {self.place[1]}: take parts of the '
+                             'whole')
+        equal_share(self.batch_size, workers)
+        part = copy.copy(self)
+        part.place = (rank, workers)
+        return part
+
     def __len__(self):
-        return -(-self.num_examples // self.batch_size)
+        whole, rest = divmod(self.num_examples, self.batch_size)
+        return whole + (rest >= self.place[1])
 
     def __iter__(self):
         epoch, self.epoch = self.epoch, self.epoch + 1
@@ -178,6 +207,11 @@ class ImageLoader:
         erasures = self._draw_erasures(random, count) if self.erase else None
         for start in range(0, count, self.batch_size):
             chosen = order[start:start + self.batch_size]
+            rank, workers = self.place
+            share = len(chosen) // workers
+            chosen = chosen[rank * share:(rank + 1) * share]
+            if not share:
+                return
             batch = self.images[chosen]
             if self.resize:
                 batch = _resized(batch, self.resize)

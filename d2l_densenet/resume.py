@@ -10,7 +10,7 @@ import numpy
 from mxnet.gluon import nn
 from mxnet.util import is_np_array
 
-from .checkpoints import ResumeError
+from .checkpoints import ResumeError, parsed
 
 __all__ = ['Keeper', 'Progress', 'draws_in_training', 'settings_of', 'share_parameters']
 
@@ -35,19 +35,21 @@ class Keeper:
 
     Parameters
     ----------
-    store : Checkpoints
-        Open.
+    store : Checkpoints or None
+        Open; None in a worker that writes nothing.
     net : mxnet.gluon.Block
     trainer : mxnet.gluon.Trainer
     settings : dict
         What may not differ when the run is resumed: `settings_of`.
     seconds : float
         Least time between two checkpoints within an epoch.
+    workers : Workers, optional
+        Those that train together: the first one's checkpoint is put back into all.
     """
 
-    def __init__(self, store, net, trainer, settings, seconds):
+    def __init__(self, store, net, trainer, settings, seconds, workers=None):
         self.store, self.net, self.trainer = store, net, trainer
-        self.settings, self.seconds = settings, seconds
+        self.settings, self.seconds, self.workers = settings, seconds, workers
         self._last, self._numpy = time.monotonic(), None
 
     def batches_skipped(self):
@@ -58,10 +60,12 @@ class Keeper:
 
     def due(self):
         """Whether it is time for a checkpoint in the middle of an epoch."""
-        return time.monotonic() - self._last >= self.seconds
+        return self.store is not None and time.monotonic() - self._last >= self.seconds
 
     def save(self, progress, history):
         """Write a checkpoint; if it cannot be written, say so and go on: the earlier ones are there."""
+        if self.store is None:
+            return
         mx.nd.waitall()  # see training._snapshot
         kind, keys, *rest = numpy.random.get_state()
         optimizer = self.trainer._optimizer
@@ -69,7 +73,7 @@ class Keeper:
         names = _names(self.net)
         state = {
             'progress': dataclasses.asdict(progress), 'history': dataclasses.asdict(history),
-            'settings': self.settings, 'environment': _environment(), 'numpy': [kind, *rest],
+            'settings': self.settings, 'environment': self._environment(), 'numpy': [kind, *rest],
             'updates': {names[id(self.trainer._params[i])]: count
                         for i, count in optimizer._index_update_count.items()},
             'num_update': optimizer.num_update, 'scheduler': _scalars(optimizer.lr_scheduler)}
@@ -82,7 +86,10 @@ class Keeper:
 
     def restore(self, history):
         """Put the newest checkpoint back into network, trainer and `history`; returns the Progress, or None."""
-        found = self.store.newest()
+        found = self.store.newest() if self.store else None
+        if self.workers:
+            content = self.workers.from_first(found[0].read_bytes() if found else b'')
+            found = ('the checkpoint of worker 0', *parsed(content)) if content and not found else found
         if found is None:
             return None
         path, arrays, state = found
@@ -90,14 +97,19 @@ class Keeper:
         if differences:
             raise ResumeError(f'{path} belongs to another run: ' + '; '.join(differences) +
                               '. Give the same settings, or another checkpoint_dir for a new run')
-        if state['environment'] != _environment():
-            print(f'note: {path.name} was written with {state["environment"]}, this is {_environment()}: the numbers '
-                  'need not be the same to the last bit', flush=True)
+        if self.store and state['environment'] != self._environment():
+            print(f'note: {path.name} was written with {state["environment"]}, this is {self._environment()}: the '
+                  'numbers need not be the same to the last bit', flush=True)
         _put_back(self.net, self.trainer, arrays, state)
         kind, *rest = state['numpy']
         self._numpy = (kind, arrays['numpy'], *rest)
         history.rows[:] = state['history']['rows']
         return Progress(**state['progress'])
+
+    def _environment(self):
+        found = {'python': platform.python_version(), 'mxnet': mx.__version__, 'numpy': numpy.__version__,
+                 'threads': os.environ.get('OMP_NUM_THREADS', 'unset')}
+        return {**found, 'workers': self.workers.number} if self.workers else found
 
 
 def settings_of(net, train_iter, trainer, loss, seed):
@@ -133,11 +145,6 @@ def draws_in_training(net):
 
 # What counts updates, is set anew at each step, or numbers the objects of a process.
 _NOT_SETTINGS = {'num_update', 'rescale_grad', '_name', '_prefix', '_active'}
-
-
-def _environment():
-    return {'python': platform.python_version(), 'mxnet': mx.__version__, 'numpy': numpy.__version__,
-            'threads': os.environ.get('OMP_NUM_THREADS', 'unset')}
 
 
 def _plain(value):

@@ -1,5 +1,6 @@
 """Training and evaluation of any Gluon classifier: `fit`, the article's `train_ch5`, `predict`."""
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -17,6 +18,7 @@ from mxnet.util import is_np_array
 from . import optimizers  # noqa: F401  (so that gluon.Trainer knows 'muon')
 from ._checks import positive_int, share
 from .checkpoints import Checkpoints, ResumeError
+from .distributed import check_kvstore, join
 from .resume import Keeper, Progress, draws_in_training, settings_of, share_parameters
 
 __all__ = ['fit', 'train_ch5', 'evaluate_accuracy', 'predict', 'History', 'DivergenceError']
@@ -75,7 +77,7 @@ class DivergenceError(RuntimeError):
 
 def fit(net, train_iter, test_iter=None, num_epochs=5, *, optimizer='sgd', optimizer_params=None,
         lr_scheduler=None, loss=None, label_smoothing=0.0, ctx=None, seed=None, progress=True, on_epoch=None,
-        checkpoint_dir=None, checkpoint_seconds=60, resume=False):
+        checkpoint_dir=None, checkpoint_seconds=60, resume=False, kvstore='device'):
     """Train a classifier and return its history.
 
     Each step takes the gradient of the mean loss over the images of the batch, also of a short last one. The
@@ -89,6 +91,13 @@ def fit(net, train_iter, test_iter=None, num_epochs=5, *, optimizer='sgd', optim
     same machine with the same versions and number of threads its parameters then come out the same, to the bit, as if
     nothing had happened. That holds for an `ImageLoader`, and for any loader that gives the same batches in each new
     process (shuffling included), and for networks whose only random layers are ``nn.Dropout``.
+
+    With ``kvstore='dist_sync'`` this process is a worker of a job of many (docs/distributed/README.md). Each worker
+    takes an equal part of each batch of an `ImageLoader`; any other loader must give the worker's own part, and as many
+    batches in each worker. The parameter servers add up the gradients, each worker takes the same step, of the gradient
+    of the mean loss over the whole batch: learning rate and batch size mean what they mean in one process. Batch
+    normalisation takes the mean and variance of each part. The worker with rank 0 evaluates, prints, calls `on_epoch`
+    and writes the checkpoints, from which all workers resume; its running statistics are those that are kept.
 
     Parameters
     ----------
@@ -125,6 +134,9 @@ def fit(net, train_iter, test_iter=None, num_epochs=5, *, optimizer='sgd', optim
         batch.
     resume : bool, default False
         Go on from the newest good checkpoint in `checkpoint_dir`, or start if there is none.
+    kvstore : {'device', 'dist_sync'}
+        What adds up the gradients: the devices of this process, or the servers of a job of many, which the DMLC
+        environment variables describe. A process can train once in such a job.
 
     Returns
     -------
@@ -141,6 +153,8 @@ def fit(net, train_iter, test_iter=None, num_epochs=5, *, optimizer='sgd', optim
         If an argument is unusable.
     """
     positive_int('num_epochs', num_epochs)
+    if kvstore != 'device':
+        check_kvstore(kvstore)
     if resume and checkpoint_dir is None:
         raise ValueError('resume=True needs checkpoint_dir, the directory with the checkpoints')
     if share('label_smoothing', label_smoothing):
@@ -164,19 +178,48 @@ def fit(net, train_iter, test_iter=None, num_epochs=5, *, optimizer='sgd', optim
             raise ValueError('optimizer_params and lr_scheduler go with the name of an optimizer; '
                              f'{optimizer!r} already has its own')
         optimizer_params = None
-    # On several devices each updates its own copy: then the optimizer's state is where a checkpoint looks for it.
-    trainer = gluon.Trainer(net.collect_params(), optimizer, optimizer_params, update_on_kvstore=False)
+    workers = None
+    if kvstore == 'dist_sync':
+        train_iter, workers = _join(net, train_iter)
+        if workers.rank:
+            progress = on_epoch = test_iter = None
+    # On several devices each updates its own copy, and so does each worker: then the optimizer's state is where a
+    # checkpoint looks for it.
+    trainer = gluon.Trainer(net.collect_params(), optimizer, optimizer_params,
+                            kvstore=workers.store if workers else kvstore, update_on_kvstore=False)
     report = _report_line if progress else None
     loss = loss or gluon.loss.SoftmaxCrossEntropyLoss()
-    if checkpoint_dir is None:
-        return _run(net, train_iter, test_iter, trainer, devices, num_epochs, loss, None, report, on_epoch, seed)
-    with Checkpoints(checkpoint_dir) as store:
-        if not resume and store.files():
+    writes = checkpoint_dir is not None and not (workers and workers.rank)
+    with Checkpoints(checkpoint_dir) if writes else contextlib.nullcontext() as store:
+        if writes and not resume and store.files():
             raise ResumeError(f'checkpoint_dir {checkpoint_dir} holds the checkpoints of a run: go on with it by '
                               'resume=True, or give another directory')
-        keeper = Keeper(store, net, trainer, settings_of(net, train_iter, trainer, loss, seed), checkpoint_seconds)
-        return _run(net, train_iter, test_iter, trainer, devices, num_epochs, loss, None, report, on_epoch, seed,
-                    keeper)
+        keeper = None
+        if checkpoint_dir is not None:
+            keeper = Keeper(store, net, trainer, settings_of(net, train_iter, trainer, loss, seed), checkpoint_seconds,
+                            workers)
+        try:
+            history = _run(net, train_iter, test_iter, trainer, devices, num_epochs, loss, None, report, on_epoch, seed,
+                           keeper, workers)
+        except DivergenceError:
+            if workers:  # it comes in all of them, after the same step
+                workers.leave_together()
+            raise
+    if workers:
+        workers.leave_together()
+    return history
+
+
+def _join(net, train_iter):
+    """Connect to the other workers: this one's part of the batches, and the `Workers`."""
+    if any(param._deferred_init for param in net.collect_params().values()):
+        raise ValueError("kvstore 'dist_sync' needs all parameters before the first batch, and some of this network "
+                         'have no shape yet: call the network on one batch first')
+    workers = join()
+    workers.take()
+    if getattr(train_iter, 'place', None) == (0, 1) and workers.number > 1:
+        train_iter = train_iter.part(workers.rank, workers.number)
+    return train_iter, workers
 
 
 class SmoothedCrossEntropyLoss(gluon.loss.SoftmaxCrossEntropyLoss):
@@ -283,27 +326,32 @@ def predict(net, data_iter, ctx=None):
 
 
 def _run(net, train_iter, test_iter, trainer, devices, num_epochs, loss, step_size, report, on_epoch=None, seed=None,
-         keeper=None):
+         keeper=None, workers=None):
     """The loop that `fit` and `train_ch5` share; `step_size` None stands for the size of each batch."""
     source = getattr(train_iter, 'source', None)
     history = History(data=getattr(source, 'name', 'unnamed data'))
     at = Progress()
-    if len(devices) > 1:
+    first = not workers or workers.rank == 0
+    if len(devices) > 1 or workers:
         share_parameters(trainer)
     if keeper:
         at = keeper.restore(history) or at
         if at.epoch > 1 or at.batch:
-            print(f'resumed in epoch {at.epoch}, after batch {at.batch}', flush=True)
+            if first:
+                print(f'resumed in epoch {at.epoch}, after batch {at.batch}', flush=True)
             if at.loader_pass is not None:
                 train_iter.epoch = at.loader_pass
     # MXNet's generator cannot be read. So that dropout is the same in a resumed run, each step has its own seed.
     seeds = seed if seed is not None and draws_in_training(net) else None
     try:
-        with _EndedBySignal() as ended:
+        with _EndedBySignal(workers) as ended:
             while at.epoch <= num_epochs and not ended.by:
                 if not _train_epoch(net, train_iter, trainer, devices, num_epochs, loss, step_size, report, history,
-                                    at, seeds, keeper, ended):
+                                    at, seeds, keeper, ended, workers):
                     break
+                if workers and not workers.same_everywhere(_snapshot(net, 'null').values()) and first:
+                    print('note: the parameters of the workers are no longer the same to the bit: their machines or '
+                          'versions round differently', flush=True)
                 trained = at.seconds
                 test_acc = None if test_iter is None else evaluate_accuracy(net, test_iter, devices[0])
                 history.rows.append({
@@ -323,16 +371,18 @@ def _run(net, train_iter, test_iter, trainer, devices, num_epochs, loss, step_si
             if keeper:
                 keeper.save(at, history)
     except KeyboardInterrupt:
+        if workers:  # the others wait for this one's gradients: there is nothing to keep together any more
+            raise
         mx.nd.waitall()
         history.stopped = f'interrupted in epoch {at.epoch}, after batch {at.batch}'
-    if history.stopped:
+    if history.stopped and first:
         how = f'; to go on: resume=True with checkpoint_dir={str(keeper.store.directory)!r}' if keeper else ''
         print(f'{history.stopped}; the network keeps what it has learnt{how}', flush=True)
     return history
 
 
 def _train_epoch(net, train_iter, trainer, devices, num_epochs, loss, step_size, report, history, at, seeds, keeper,
-                 ended):
+                 ended, workers=None):
     """Train for what is left of an epoch, counting in `at`; False if a signal has ended it."""
     plain = gluon.loss.SoftmaxCrossEntropyLoss()
     at.started = time.perf_counter() - at.seconds
@@ -350,11 +400,13 @@ def _train_epoch(net, train_iter, trainer, devices, num_epochs, loss, step_size,
             X, y = next(batches, (None, None))
             at.waited += time.perf_counter() - tick
             if X is None:
+                if workers:
+                    _together(workers, None, ended)
                 break
-            size = len(y)
             parts = _split(X, y, devices, trainer)
             if seeds is not None and (at.epoch, at.batch) != (1, 0):
-                mx.random.seed(int(numpy.random.SeedSequence([seeds, at.epoch, at.batch]).generate_state(1)[0] >> 1))
+                of_step = [seeds, at.epoch, at.batch] + ([workers.rank] if workers and workers.rank else [])
+                mx.random.seed(int(numpy.random.SeedSequence(of_step).generate_state(1)[0] >> 1))
             with autograd.record():
                 scores = [net(X) for X, _ in parts]
                 losses = [loss(out, y) for out, (_, y) in zip(scores, parts)]
@@ -362,7 +414,12 @@ def _train_epoch(net, train_iter, trainer, devices, num_epochs, loss, step_size,
                 # Only now has a new network all its values. (BN's statistics move in the backward pass.)
                 good = _snapshot(net)
             autograd.backward(losses)
-            batch_loss = _total(losses)
+            batch_loss = told_loss = _total(losses)
+            if isinstance(loss, SmoothedCrossEntropyLoss):
+                told_loss = _total([plain(out, y) for out, (_, y) in zip(scores, parts)])
+            size, right = len(y), sum(_correct(out, y) for out, (_, y) in zip(scores, parts))
+            if workers:
+                size, batch_loss, told_loss, right = _together(workers, [size, batch_loss, told_loss, right], ended)
             if not math.isfinite(batch_loss):
                 _restore(net, good)
                 raise DivergenceError(_divergence(batch_loss, at.epoch, at.batch + 1, trainer.learning_rate), history)
@@ -370,10 +427,8 @@ def _train_epoch(net, train_iter, trainer, devices, num_epochs, loss, step_size,
                 # What the backward pass writes into running statistics, MXNet's engine does not know of.
                 mx.nd.waitall()
             trainer.step(step_size or size)
-            if isinstance(loss, SmoothedCrossEntropyLoss):
-                batch_loss = _total([plain(out, y) for out, (_, y) in zip(scores, parts)])
-            at.loss_sum += batch_loss
-            at.right += sum(_correct(out, y) for out, (_, y) in zip(scores, parts))
+            at.loss_sum += told_loss
+            at.right += right
             at.count += size
             at.batch += 1
             bar.set_postfix_str(f'loss {at.loss_sum / at.count:.4f}', refresh=False)
@@ -391,10 +446,33 @@ def _train_epoch(net, train_iter, trainer, devices, num_epochs, loss, step_size,
     return True
 
 
-class _EndedBySignal:
-    """Context in which Ctrl-C and SIGTERM do not break into a training step, but set `by`; a second one breaks in."""
+def _together(workers, numbers, ended):
+    """Images, loss, told loss and right answers of a step, over all workers; [] if all have no batch left (None).
 
-    by = None
+    With them the workers agree: that each has a batch, and, where one got a signal, that all end after this step.
+    """
+    told = [1.0, *numbers] if numbers else [0.0] * 5
+    count, size, *losses, right, interrupted, terminated = workers.total(
+        [*told, ended.noted == _SIGNALS[signal.SIGINT], ended.noted == _SIGNALS[signal.SIGTERM]])
+    if count not in (0, workers.number):
+        raise ValueError(f'train_iter gave {workers.number - int(count)} of the {workers.number} workers fewer batches '
+                         'than the others: with kvstore dist_sync all must have equally many')
+    if interrupted or terminated:
+        ended.by = _SIGNALS[signal.SIGINT if interrupted else signal.SIGTERM]
+    return [int(size), *losses, int(right)] if numbers else []
+
+
+_SIGNALS = {signal.SIGINT: 'interrupted', signal.SIGTERM: 'ended by SIGTERM'}
+
+
+class _EndedBySignal:
+    """Context in which Ctrl-C and SIGTERM do not break into a training step, but set `by`; a second one breaks in.
+
+    With `workers` they set `noted` only: `_together` sets `by`, in all workers at once.
+    """
+
+    def __init__(self, workers=None):
+        self.workers, self.noted, self.by = workers, None, None
 
     def __enter__(self):
         self._former = {}
@@ -404,9 +482,11 @@ class _EndedBySignal:
         return self
 
     def _note(self, number, frame):
-        if self.by:
+        if self.noted:
             raise KeyboardInterrupt
-        self.by = 'interrupted' if number == signal.SIGINT else 'ended by SIGTERM'
+        self.noted = _SIGNALS[number]
+        if not self.workers:
+            self.by = self.noted
 
     def __exit__(self, *_):
         for number, former in self._former.items():
@@ -473,11 +553,12 @@ def _correct(scores, y):
     return int((scores.asnumpy().argmax(axis=1) == y.asnumpy()).sum())
 
 
-def _snapshot(net):
+def _snapshot(net, without=None):
     # oneDNN rearranges weights in place while a forward pass uses them, and MXNet's copy to NumPy does not wait for it:
     # now and then it read nonsense, raised "could not create a primitive descriptor", or ended the process.
     mx.nd.waitall()
-    return {name: param.list_data()[0].asnumpy() for name, param in net.collect_params().items()}
+    return {name: param.list_data()[0].asnumpy() for name, param in net.collect_params().items()
+            if param.grad_req != without}
 
 
 def _restore(net, values):
