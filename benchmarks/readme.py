@@ -1,4 +1,4 @@
-"""The tables in README.md that are made by the programs beside this file, each between two marks."""
+"""The tables in README.md and docs/ that are made by the programs beside this file, each between two marks."""
 
 import pathlib
 
@@ -7,10 +7,10 @@ from d2l_densenet.runs import write_atomically
 README = pathlib.Path(__file__).resolve().parent.parent / 'README.md'
 
 
-def put(start, end, table):
-    """Put `table` between the marks `start` and `end`."""
-    head, _, rest = README.read_text().partition(start)
+def put(start, end, table, file=README):
+    """Put `table` between the marks `start` and `end` of `file`."""
+    head, _, rest = file.read_text().partition(start)
     _, _, tail = rest.partition(end)
     if not tail:
-        raise RuntimeError(f'README.md lacks the marks {start} and {end}')
-    write_atomically(README, f'{head}{start}\n{table}\n{end}{tail}')
+        raise RuntimeError(f'{file.name} lacks the marks {start} and {end}')
+    write_atomically(file, f'{head}{start}\n{table}\n{end}{tail}')

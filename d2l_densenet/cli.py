@@ -122,9 +122,9 @@ def _parser():
                             'an equal part, so learning rate and schedule are those of one process. Worker 0 evaluates '
                             'and writes; to resume, all workers must see the directory of the run')
 
-    launch = add('launch', 'Run a job of many processes on this machine: a scheduler, servers and workers, on the '
-                 'loopback interface, in one log. When one dies, time is up or Ctrl-C is typed, all are ended. The exit '
-                 'status is that of the one that died first; 124: time was up.', _launch)
+    launch = add('launch', 'Run a job of many processes on this machine: scheduler, servers and workers on the '
+                 'loopback interface, in one log. When one dies, time is up or Ctrl-C is typed, all are ended. The '
+                 'exit status is that of the one that died first; 124: time was up.', _launch)
     launch.usage = '%(prog)s [-h] [--workers N] [--servers N] [--time-limit S] -- train ...'
     launch.add_argument('--workers', type=_at_least(1), default=2, help='processes that train')
     launch.add_argument('--servers', type=_at_least(1), default=1, help='processes that add up gradients')

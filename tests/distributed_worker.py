@@ -73,6 +73,8 @@ def listening():
 def main(directory, optimizer, resume, kill_after):
     from d2l_densenet.distributed import join
     workers, train_iter = join(), loader()
+    if workers.rank == 1 and int(kill_after) < 0:
+        raise OSError('a worker that fails alone')
     if workers.rank == 1 and int(kill_after):
         train_iter.__class__, train_iter.left = Killing, int(kill_after)
     # Other initial values in each worker: those of worker 0 must count.

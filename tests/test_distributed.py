@@ -15,6 +15,7 @@ import numpy
 import pytest
 from distributed_worker import loader, network, train, values
 from test_blocks import switch
+from test_records import script
 
 from d2l_densenet import ImageLoader, cli, distributed, fit, training
 from d2l_densenet.launching import Role, launch, supervise
@@ -94,6 +95,12 @@ def test_a_killed_worker_ends_all_and_is_named_and_the_job_resumes_to_the_same_b
     assert status == 0 and 'resumed in epoch 2' in out, out
     for rank in (0, 1):
         assert same(parameters(tmp_path / 'killed', rank), parameters(whole, rank))
+
+
+def test_a_worker_that_fails_alone_does_not_wait_for_the_others(tmp_path):
+    out, status = job(tmp_path / 'failed', kill_after=-1)
+    assert status == 1 and 'worker 1 ended with status 1' in out, out
+    assert re.search(r'worker 1 +\| OSError: a worker that fails alone', out), out
 
 
 NEW = ['--data', 'synthetic', '--limit', '40', '--size', '20', '--batch-size', '8', '--epochs', '2', '--seed', '5',
@@ -339,3 +346,16 @@ def test_a_signal_alone_does_not_end_a_worker():
     with training._EndedBySignal() as ended:
         os.kill(os.getpid(), signal.SIGTERM)
         assert ended.by == 'ended by SIGTERM'
+
+
+def test_the_document_shows_the_record():
+    scaling = script('scaling')
+    text = scaling.DOCUMENT.read_text()
+    found = text.partition(scaling.START)[2].partition(scaling.END)[0].strip()
+    assert found == scaling.table(json.loads(scaling.RECORD.read_text()))
+
+
+def test_the_model_of_a_step():
+    """By hand: 1 Gbit/s carries 4 x 250,000 bytes in 8 ms, out and back in 16; then the computing and the messages."""
+    record = {'batch_size': 128, 'bytes': 10 ** 6, 'compute': {'64': 0.1}, 'exchange': {'1': {'gradients': 0.005}}}
+    assert script('scaling').predicted(record, 2, 1) == pytest.approx(0.1 + 0.005 + 0.016)
