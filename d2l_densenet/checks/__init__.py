@@ -1,0 +1,19 @@
+"""Checks for the exercises of the course: each says in one sentence what a learner's solution does wrong.
+
+Every check takes the learner's own function or class, calls it with arguments of its own, and either prints one line
+and returns None, or raises `CheckFailed`, whose message names what was given, what came out, what should have come
+out, and where to look. In Jupyter the message appears alone, without a traceback.
+
+The learner's code may loop for ever, exit, print without end or raise: the check ends with a sentence that names the
+line. Each check takes ``time_limit=20`` (seconds) besides its own arguments. Random states, the array mode and
+autograd's state are afterwards what they were.
+"""
+
+from ._guard import TIME_LIMIT, CheckFailed
+from .counting import block_parameters, connections, kept_values
+from .dense import dense_block, dense_mlp
+from .layers import bottleneck_layer, conv_block, transition_block
+from .network import densenet
+
+__all__ = ['CheckFailed', 'TIME_LIMIT', 'connections', 'conv_block', 'dense_block', 'dense_mlp', 'transition_block',
+           'block_parameters', 'densenet', 'bottleneck_layer', 'kept_values']
