@@ -14,6 +14,10 @@ from .counting import block_parameters, connections, kept_values
 from .dense import dense_block, dense_mlp
 from .layers import bottleneck_layer, conv_block, transition_block
 from .network import densenet
+from .residual import residual_block
+from .reuse import cut_connection, mean_absolute_weights
+from .training import accuracy, learning_rate, train_step
 
 __all__ = ['CheckFailed', 'TIME_LIMIT', 'connections', 'conv_block', 'dense_block', 'dense_mlp', 'transition_block',
-           'block_parameters', 'densenet', 'bottleneck_layer', 'kept_values']
+           'block_parameters', 'densenet', 'accuracy', 'train_step', 'learning_rate', 'residual_block',
+           'bottleneck_layer', 'kept_values', 'mean_absolute_weights', 'cut_connection']

@@ -6,6 +6,7 @@ Every check is a function wrapped by `check`; it calls the learner's code throug
 import contextlib
 import ctypes
 import functools
+import inspect
 import io
 import linecache
 import os
@@ -83,9 +84,9 @@ def call(what, function, *args, hints=(), **kwargs):
     ----------
     what : str
         The call in the learner's terms: ``'conv_block(10)'``.
-    hints : sequence of (str, str)
-        Regular expressions on ``'ErrorType: message | source line'``, each with the hint that goes with it. They come
-        before the general ones.
+    hints : sequence of (str, str or callable)
+        Regular expressions on ``'ErrorType: message | source line'``, each with the hint that goes with it, or a
+        function that makes the hint of the source text of the learner's function. They come before the general ones.
     """
     try:
         return function(*args, **kwargs)
@@ -120,7 +121,8 @@ _HINTS = [
 
 def _sentence(what, error, hints):
     """What the learner reads about an exception of theirs."""
-    place, source = _place(_frames(error.__traceback__))
+    frames = _frames(error.__traceback__)
+    place, source = _place(frames)
     if isinstance(error, NotImplementedError) and place:
         return f'{what} is not written yet: it raises NotImplementedError{place}.'
     if isinstance(error, _TooMuchOutput):
@@ -134,6 +136,8 @@ def _sentence(what, error, hints):
     kind, essence = type(error).__name__, _essence(error)
     seen = f'{kind}: {essence} | {source}'
     hint = next((hint for pattern, hint in [*hints, *_HINTS] if re.search(pattern, seen)), '')
+    if callable(hint):
+        hint = hint(_function_text(frames))
     return f'{what} raised {kind}{": " * bool(essence)}{essence}{place}.{" " * bool(hint)}{hint}'
 
 
@@ -183,6 +187,17 @@ def _place(frames):
             where = f', at {file_name(filename)}, line {line}'
             return (f'{where}: `{textwrap.shorten(source, 110)}`' if source else where), source
     return '', ''
+
+
+def _function_text(frames):
+    """The source of the innermost function that is the learner's."""
+    for frame, _ in frames:
+        if _is_learners(frame.f_code.co_filename):
+            try:
+                return inspect.getsource(frame.f_code)
+            except (OSError, TypeError):
+                return ''
+    return ''
 
 
 def file_name(filename):

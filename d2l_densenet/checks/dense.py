@@ -1,7 +1,5 @@
 """Checks of the dense block, and of dense connections between fully connected layers."""
 
-import inspect
-import linecache
 import re
 
 import numpy
@@ -29,8 +27,7 @@ def dense_block(cls):
     """
     for L, k, X in ((4, 10, look.images(2, 5, 8, 6)), (2, 4, look.images(3, 7, 5, 9))):
         block, text = look.build(cls, {'num_convs': L, 'num_channels': k}, _IN_LAYERS)
-        hints = [*_concat_hints(block, 1, 'the batch'), *_IN_LAYERS]
-        Y = look.fill(block, X, text, hints)
+        Y = look.fill(block, X, text, _JOINING)
         n, c, height, width = X.shape
         _require_convs(block, text, L, k, c, Y)
         convs, norms, _ = look.parts(block)
@@ -67,7 +64,7 @@ def dense_block(cls):
                  'than once, such as the input in each turn?'),
                 (True, f'That is not {c} + {L} x {k}. Which features are missing in what you return?')])
         _require_reading(convs, c, k, text)
-        Y = look.run(block, X, text, hints)
+        Y = look.run(block, X, text, _JOINING)
         _require_first(X, Y, c, text)
         _require_composites(Y, convs, norms, c, k, text)
         _require_training(block, X, Y, norms, convs, c, k, text)
@@ -76,33 +73,26 @@ def dense_block(cls):
     return 'dense block: C + L x k channels, the input first, each layer reads everything before it. Correct.'
 
 
-def _concat_hints(block, axis, first_axis):
-    """Hints for a concatenation or a sum that fails, after a look at how the learner wrote it."""
-    source = ''
-    for method in (type(block).forward, getattr(type(block), 'hybrid_forward', None)):
-        try:
-            if method is not None and not inspect.getmodule(method).__name__.startswith('mxnet'):
-                source += inspect.getsource(method)
-        except (OSError, TypeError, AttributeError):
-            pass
-    linecache.checkcache()
+def _joined(source):
+    """The hint for a concatenation that fails, after a look at how the learner wrote it."""
     written = re.search(r'(?:axis|dim)\s*=\s*(-?\d)', source)
     place = int(written.group(1)) if written else None
     if 'stack' in source and 'concat' not in source:
-        joined = 'np.stack makes a new axis; np.concatenate joins along one that is there. Which do you want?'
-    elif place is not None and place not in (axis, axis - 4 if axis == 1 else axis):
-        meaning = {0: f', which is {first_axis}', 2: ', the height', 3: ', the width', -1: ', the last one',
-                   -2: ', the height'}.get(place, '')
-        joined = f'You concatenate along axis {place}{meaning}. Which axis are the channels?'
-    elif place is None and 'concatenate' in source:
-        joined = (f'np.concatenate without axis= joins along axis 0, which is {first_axis}. Which axis are the '
-                  'channels?')
-    else:
-        joined = ('Their heights and widths differ. Does the convolution keep the size: is padding=1 there, and no '
-                  'stride?')
-    return [(r'Incompatible input shape|new and old shape', joined),
-            (r'could not be broadcast|elemwise', 'You add the two, as ResNet does. DenseNet puts them side by side: '
-             'which function does that?')]
+        return 'np.stack makes a new axis; np.concatenate joins along one that is there. Which do you want?'
+    if place not in (None, 1):
+        meaning = {0: ', which is the batch', 2: ', the height', 3: ', the width', -1: ', the last one'}.get(place, '')
+        return f'You concatenate along axis {place}{meaning}. Which axis are the channels (or features)?'
+    if place is None and 'concatenate' in source:
+        return ('np.concatenate without axis= joins along axis 0, which is the batch. Which axis are the channels (or '
+                'features)?')
+    return 'Their heights and widths differ. Does the convolution keep the size: is padding=1 there, and no stride?'
+
+
+_JOINING = [
+    (r'Incompatible input shape|new and old shape', _joined),
+    (r'could not be broadcast|elemwise', 'You add the two, as ResNet does. DenseNet puts them side by side: which '
+     'function does that?'),
+    *_IN_LAYERS]
 
 
 def _require_convs(block, text, L, k, c, Y):
@@ -236,8 +226,7 @@ def dense_mlp(cls):
     """
     for L, k, X in ((3, 10, look.images(6, 5)), (2, 4, look.images(3, 7))):
         block, text = look.build(cls, {'num_layers': L, 'growth_rate': k}, _IN_LAYERS)
-        hints = [*_concat_hints(block, 1, 'the batch'), *_IN_LAYERS]
-        Y = look.fill(block, X, text, hints)
+        Y = look.fill(block, X, text, _JOINING)
         n, c = X.shape
         want = c + L * k
         _, _, denses = look.parts(block)
@@ -275,7 +264,7 @@ def dense_mlp(cls):
             i = next(i for i in range(L) if reads[i] != right[i])
             raise CheckFailed(f'Layer {i + 1} of {text} reads {reads[i]} values; it should read the input and all '
                               f'earlier layers, {c} + {i} x {k} = {right[i]}. What is concatenated before it?')
-        Y = look.run(block, X, text, hints)
+        Y = look.run(block, X, text, _JOINING)
         _require_first(X, Y, c, text)
         _require_nonlinear(block, X, Y, c, k, L, text)
         look.require_hybrid(block, X, Y, text)
