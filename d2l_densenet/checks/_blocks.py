@@ -138,8 +138,9 @@ def _require_unshared(block, text):
 
 
 def _kind(block):
-    kinds = [type(layer).__name__ for layer in walk(block) if not layer._children]
-    return f'{type(block).__name__} ({", ".join(kinds[:6])})' if block._children else type(block).__name__
+    if not isinstance(block, (nn.Sequential, nn.HybridSequential)):
+        return type(block).__name__
+    return f'{type(block).__name__} ({layer_names(block)})'
 
 
 def walk(block, repeated=False):
@@ -150,6 +151,9 @@ def walk(block, repeated=False):
         if id(part) in seen and not repeated:
             return
         seen.add(id(part))
+        if not isinstance(part, Block):
+            raise CheckFailed(f'{shown(part)}, was added to a Sequential, which takes only blocks. npx.relu is a '
+                              "function, nn.Activation('relu') is a block. Which one did you add?")
         yield part
         for child in part._children.values():
             yield from visit(child)
@@ -172,6 +176,8 @@ def _values(name, shape, generator):
     """Values that tell the operations apart: no statistics of 0 and 1, no scales of 1, no biases of 0."""
     if name.endswith(('gamma', 'var')):
         values = generator.uniform(0.5, 2.0, shape)
+        if name.endswith('gamma'):  # of both signs: else a maximum could change places with BN
+            values *= numpy.where(numpy.arange(values.size).reshape(shape) % 2, -1, 1)
     elif name.endswith(('beta', 'mean', 'bias')):
         values = generator.normal(0, 0.5, shape)
     else:
@@ -189,10 +195,10 @@ def images(*shape, seed=0):
     return numpy.random.RandomState(seed).normal(0.3, 1, shape).astype('float32')
 
 
-def fill(block, X, text, hints=()):
+def fill(block, X, text, hints=(), axes=4):
     """Initialise the learner's block, run it once on the NumPy array `X`, and give its parameters telling values.
 
-    Returns the output as a NumPy array, from before the values changed; of use for its shape.
+    Returns the output as a NumPy array, from before the values changed; of use for its shape, which has `axes` axes.
     """
     generator = numpy.random.RandomState(1)
     params = call(text, block.collect_params)
@@ -200,6 +206,10 @@ def fill(block, X, text, hints=()):
         parameter.init = None  # a layer's own initializer may draw from MXNet's generator
     call(f'{text}.initialize()', block.initialize, _OurNumbers(generator), force_reinit=True)
     Y = run(block, X, text, hints)
+    if axes and Y.ndim != axes:
+        raise CheckFailed(f'{text}, given an input of shape {X.shape}, returns shape {Y.shape}; it should have {axes} '
+                          f'axes, {"(N, C, H, W)" if axes == 4 else "(N, features)"}. Which layer adds some or '
+                          'takes some away?')
     for parameter in params.values():
         if parameter._data is not None:
             parameter.set_data(array(_values(parameter.name, parameter.shape, generator)))

@@ -93,7 +93,17 @@ def call(what, function, *args, hints=(), **kwargs):
     except (CheckFailed, KeyboardInterrupt, _OutOfTime):
         raise
     except BaseException as error:
-        raise CheckFailed(_sentence(what, error, hints)) from None
+        sentence = _sentence(what, error, hints)
+        _drain()
+        raise CheckFailed(sentence) from None
+
+
+def _drain():
+    """Wait for MXNet's engine, so that a failure inside it does not surface in what is computed next."""
+    try:
+        mx.nd.waitall()
+    except mx.base.MXNetError:
+        pass
 
 
 # Hints for what goes wrong in any task. The first that fits is given.
@@ -106,7 +116,7 @@ _HINTS = [
     (r'__init__\(\) takes \d+ positional arguments? but', 'A method takes self first.'),
     (r'(asarray|array).*Symbol|Symbol.*(shape|iterable|index)|HybridBlock.*(Symbol|symbol)',
      'In hybrid_forward use F (F.np.concatenate), and no shapes or values of X.'),
-    (r'Children of HybridSequential must also be HybridBlock',
+    (r'Children of Hybrid\w+ must also be HybridBlock',
      'Make your block a nn.HybridBlock with hybrid_forward, or put it into nn.Sequential.'),
     (r'(has not been|not) initialized', 'Is the layer an attribute of your block, or in a nn.Sequential that is one? '
      'Gluon does not see layers in a plain list.'),
@@ -134,7 +144,7 @@ def _sentence(what, error, hints):
     if isinstance(error, SyntaxError):
         place, source = f', {os.path.basename(str(error.filename))}, line {error.lineno}', ''
     kind, essence = type(error).__name__, _essence(error)
-    seen = f'{kind}: {essence} | {source}'
+    seen = f'{kind}: {_text(error)} | {source}'
     hint = next((hint for pattern, hint in [*hints, *_HINTS] if re.search(pattern, seen)), '')
     if callable(hint):
         hint = hint(_function_text(frames))
@@ -143,17 +153,23 @@ def _sentence(what, error, hints):
 
 def _essence(error):
     """The one line of an error message that says something, without MXNet's stack and file names."""
-    try:
-        lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
-    except Exception:
-        return ''
+    lines = [line.strip() for line in _text(error).splitlines() if line.strip()]
     if not lines:
         return ''
     line = lines[0]
-    if isinstance(error, mx.base.MXNetError):
+    if isinstance(error, mx.base.MXNetError) or 'MXNetError' in _text(error):
         line = next((line for line in reversed(lines) if 'rror' in line or 'Check failed' in line), lines[-1])
-        line = re.sub(r'^\w*Error: (?=Error)|(\.\./)*src/\S+: |^File "[^"]*", line \d+', '', line)
+        # Without the time, the places in MXNet's source, and the condition that was checked there.
+        line = re.sub(r'^.*MXNetError: |\[\d\d:\d\d:\d\d\] |\S+\.(cc|h|cu):\d+: ', '', line)
+        line = re.sub(r'^.*?Check failed: (!?AGInfo: )?.*?: (?=.{12})', '', line)
     return textwrap.shorten(line, 220, placeholder=' ...').rstrip('.')
+
+
+def _text(error):
+    try:
+        return str(error)
+    except Exception:
+        return ''
 
 
 def _frames(traceback):
@@ -170,10 +186,11 @@ _LIBRARIES = tuple({os.path.realpath(sysconfig.get_path(name)) + os.sep
                     for name in ('stdlib', 'platstdlib', 'purelib', 'platlib')})
 
 
-def _is_learners(filename):
-    if filename.startswith('<'):
-        return filename in ('<stdin>', '<string>') or filename.startswith('<ipython-input')
-    path = os.path.realpath(filename)
+def _is_learners(code, names):
+    """Whether this code is the learner's; `names` are the global names it sees."""
+    if code.co_filename.startswith('<'):
+        return names.get('__name__') == '__main__'  # MXNet, too, makes functions of strings
+    path = os.path.realpath(code.co_filename)
     return not path.startswith(_OURS) and not path.startswith(_LIBRARIES)
 
 
@@ -181,8 +198,8 @@ def _place(frames):
     """``(', at Cell In[3], line 2: `source`', source)`` of the innermost frame that is the learner's, or two empty
     strings."""
     for frame, line in frames:
-        filename = frame.f_code.co_filename
-        if _is_learners(filename):
+        if _is_learners(frame.f_code, frame.f_globals):
+            filename = frame.f_code.co_filename
             source = linecache.getline(filename, line).strip()
             where = f', at {file_name(filename)}, line {line}'
             return (f'{where}: `{textwrap.shorten(source, 110)}`' if source else where), source
@@ -192,7 +209,7 @@ def _place(frames):
 def _function_text(frames):
     """The source of the innermost function that is the learner's."""
     for frame, _ in frames:
-        if _is_learners(frame.f_code.co_filename):
+        if _is_learners(frame.f_code, frame.f_globals):
             try:
                 return inspect.getsource(frame.f_code)
             except (OSError, TypeError):
@@ -211,7 +228,7 @@ def file_name(filename):
 def place_of(function):
     """Where the learner's function or class begins: ``' (Cell In[3], line 1)'``, or an empty string."""
     code = getattr(function, '__code__', None)
-    if code is None or not _is_learners(code.co_filename):
+    if code is None or not _is_learners(code, function.__globals__):
         return ''
     return f' ({file_name(code.co_filename)}, line {code.co_firstlineno})'
 
@@ -238,6 +255,7 @@ def _undisturbed():
     """
     states = numpy.random.get_state(), random.getstate()
     modes = util.is_np_shape(), util.is_np_array()
+    _drain()
     recording, training = autograd.set_recording(False), autograd.set_training(False)
     shell = _shell()
     if shell is not None:
@@ -249,6 +267,7 @@ def _undisturbed():
             warnings.simplefilter('ignore')
             yield
     finally:
+        _drain()
         if shell is not None:
             del shell.ask_exit
         autograd.set_recording(recording)
@@ -270,6 +289,8 @@ class _Output(io.TextIOBase):
         self._stream, self._left = stream, PRINT_LIMIT
 
     def write(self, text):
+        if sys._getframe(1).f_globals.get('__name__', '').startswith('mxnet.'):
+            return len(text)  # Gluon prints the shapes before some of its errors
         self._left -= len(text)
         if self._left < 0:
             raise _TooMuchOutput

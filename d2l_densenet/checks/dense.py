@@ -33,9 +33,9 @@ def dense_block(cls):
         convs, norms, _ = look.parts(block)
         want = c + L * k
         grows = all(part['weight'].shape[1] == c + k * i for i, part in enumerate(convs))
-        got = Y.shape[1] if Y.ndim == 4 else None
+        got = Y.shape[1]
         should = f'it should return {c} + {L} x {k} = {want}'
-        if Y.shape[:1] != (n,) and Y.ndim == 4 or got == want and Y.shape[2:] != (height, width):
+        if Y.shape[0] != n or got == want and Y.shape[2:] != (height, width):
             look.require_shape(Y.shape, (n, want, height, width), X.shape, text, [
                 (Y.shape[0] != n, 'The batch has grown: along which axis do you concatenate? Channels are axis 1.'),
                 (Y.shape[2:] == (height - 2, width - 2), 'Did you forget padding=1?'),
@@ -58,9 +58,8 @@ def dense_block(cls):
                               'each turn of the loop continue from the concatenation of the turn before?')
         if got != want:
             look.require_shape(Y.shape, (n, want, height, width), X.shape, text, [
-                (Y.ndim != 4, 'What takes the two axes of the picture away?'),
                 (got == 2 * want, 'Everything is there twice. What do you concatenate in each turn?'),
-                (got is not None and got > want, f'That is more than {c} + {L} x {k}: is something concatenated more '
+                (got > want, f'That is more than {c} + {L} x {k}: is something concatenated more '
                  'than once, such as the input in each turn?'),
                 (True, f'That is not {c} + {L} x {k}. Which features are missing in what you return?')])
         _require_reading(convs, c, k, text)
@@ -89,7 +88,7 @@ def _joined(source):
 
 
 _JOINING = [
-    (r'Incompatible input shape|new and old shape', _joined),
+    (r'Incompatible input shape|new and old shape|ndim\(\)|\d vs\. \d', _joined),
     (r'could not be broadcast|elemwise', 'You add the two, as ResNet does. DenseNet puts them side by side: which '
      'function does that?'),
     *_IN_LAYERS]
@@ -119,7 +118,7 @@ def _require_convs(block, text, L, k, c, Y):
                  1: f'Does the loop run over range({L})? It seems to run one time too many.'}.get(len(convs) - L) or
                 'Is the number written into the code where num_convs should stand?')
         raise CheckFailed(f'{text} has {len(convs)} convolutions; it should have num_convs = {L}. {hint} It returns '
-                          f'{Y.shape[1] if Y.ndim > 1 else "?"} channels instead of {c} + {L} x {k} = {c + L * k}.')
+                          f'{Y.shape[1]} channels instead of {c} + {L} x {k} = {c + L * k}.')
     if set(widths) != {k}:
         raise CheckFailed(f'The convolutions of {text} make {", ".join(map(str, widths))} channels; each should make '
                           f'num_channels = {k}. Does the conv_block get num_channels, and nothing that grows?')
@@ -226,7 +225,7 @@ def dense_mlp(cls):
     """
     for L, k, X in ((3, 10, look.images(6, 5)), (2, 4, look.images(3, 7))):
         block, text = look.build(cls, {'num_layers': L, 'growth_rate': k}, _IN_LAYERS)
-        Y = look.fill(block, X, text, _JOINING)
+        Y = look.fill(block, X, text, _JOINING, axes=2)
         n, c = X.shape
         want = c + L * k
         _, _, denses = look.parts(block)
@@ -249,9 +248,8 @@ def dense_mlp(cls):
         if set(units) != {k}:
             raise CheckFailed(f'The layers of {text} make {", ".join(map(str, units))} values; each should make '
                               f'growth_rate = {k}. What is nn.Dense given?')
-        grows, got = reads == right, Y.shape[1] if Y.ndim == 2 else None
+        grows, got = reads == right, Y.shape[1]
         look.require_shape(Y.shape, (n, want), X.shape, text, [
-            (Y.ndim != 2, 'It should stay (N, F): which layer adds an axis?'),
             (Y.shape[0] != n, 'The batch has grown: along which axis do you concatenate? Features are axis 1.'),
             (got == L * k and grows, 'Those are the new features alone: did you concatenate the input?'),
             (got == k and grows, 'Those are the features of the last layer alone. Which variable holds all?'),

@@ -15,7 +15,7 @@ _IN_LAYERS = [
     (r'Shape inconsistent', 'A layer is used on two inputs with different numbers of channels. Is one layer used '
      'twice?'),
     (r'Sequential.*(unexpected keyword|positional)|add\(\)', 'block.add takes layers, one after the other.'),
-    (r'has no attribute .(forward|_children|_active|collect_params|cast|hybridize|_cached_graph).',
+    (r"'(function|method|builtin_function_or_method|type|str)' object has no attribute|_OpNamespace",
      'Only blocks can be added to a Sequential; nn.Activation("relu") is one, npx.relu is a function.'),
 ]
 
@@ -42,7 +42,6 @@ def conv_block(f):
         out = convs[0]['weight'].shape[0]
         _require_kernel(convs[0], text, 3, Y, X)
         look.require_shape(Y.shape, (n, k, height, width), X.shape, text, [
-            (Y.ndim != 4, 'What takes the two axes of the picture away?'),
             (Y.shape[1:2] == (c + k,), 'A conv_block returns its own channels alone: is the concatenation, which is '
              "the dense block's work, in it already?"),
             (Y.shape[1:2] == (c,), f'It has as many channels as the input: where do you use num_channels = {k}?'),
@@ -100,7 +99,6 @@ def transition_block(f, pool='avg'):
             raise CheckFailed(f'The convolution of {text} has a kernel of {kernel[0]}x{kernel[1]}; a transition mixes '
                               'channels only and needs 1x1. What does kernel_size say?')
         look.require_shape(Y.shape, (n, k, height // 2, width // 2), X.shape, text, [
-            (Y.ndim != 4, 'What takes the two axes of the picture away?'),
             (out == k // 2, 'num_channels is already what should come out. Do you halve it again?'),
             (out == c // 2, f'That is half of the input: the function should return num_channels = {k}, whatever '
              'comes in.'),
@@ -190,7 +188,6 @@ def _bottleneck_layer(f, k, X):
         raise CheckFailed(f'The 1x1 convolution of {text} makes {middle} channels; it should make 4 x {k} = '
                           f'{4 * k}. {hint}')
     look.require_shape(Y.shape, (n, k, height, width), X.shape, text, [
-        (Y.ndim != 4, 'What takes the two axes of the picture away?'),
         (Y.shape[1:2] == (c + k,), "It returns its own channels alone; the concatenation is the dense block's "
          'work.'),
         (out != k, f'The 3x3 convolution makes {out} channels: is it given growth_rate?'),

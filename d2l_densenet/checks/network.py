@@ -35,7 +35,7 @@ def _densenet(f, k, blocks, stem, classes, X):
                            _IN_LAYERS)
     Y = look.fill(net, X, text, [
         (r'kernel size \(\d+\) exceeds|non-?positive|invalid', 'The maps have become too small: does the stem or a '
-         'transition shrink them more often than in the article?'), *_IN_LAYERS])
+         'transition shrink them more often than in the article?'), *_IN_LAYERS], axes=None)
     convs, norms, denses = look.parts(net)
     if look.unused(net):
         raise CheckFailed(f'{text} has a {type(look.unused(net)[0]).__name__} that is never used. Is it missing from '

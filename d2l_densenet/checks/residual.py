@@ -66,7 +66,6 @@ def _residual_block(cls, k, with_conv, strides, X):
                               f'should make num_channels = {k}. What is it given?')
     rows, columns = -(-height // strides), -(-width // strides)
     look.require_shape(Y.shape, (n, k, rows, columns), X.shape, text, [
-        (Y.ndim != 4, 'What takes the two axes of the picture away?'),
         (Y.shape[1:2] in ((c + k,), (2 * k,)), 'You concatenate, as DenseNet does. A residual block adds.'),
         (strides > 1 and Y.shape[2:] == (height, width), 'Where is strides used?'),
         (strides > 1 and Y.shape[2] == -(-rows // strides), 'The size is divided twice: only the first 3x3 convolution '

@@ -199,8 +199,8 @@ def cut_connection(f):
     """
     name = look.require_callable(f)
     look.require_signature(f, name, ['block', 'source', 'layer'], range(3))
-    L, k, c = 4, 3, 5
-    for source, layer in ((0, 3), (2, 3), (1, 4), (0, 1), (3, 4)):
+    L, k, c = 4, 6, 2
+    for source, layer in ((0, 3), (1, 4), (2, 3), (0, 1), (3, 4)):
         block = _block(L, k, c)
         before = _values_of(block)
         text = f'{name}(block, source={source}, layer={layer})'
