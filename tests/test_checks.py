@@ -130,10 +130,11 @@ NUMBERS = [
     ('connections', 'caret', lambda L: L ^ 2, r'\^ is no power'),
     ('connections', 'divides first', lambda L: L // 2 * (L + 1), r'loses the half'),
     ('connections', 'neighbours', lambda L: L - 1, r'neighbours'),
-    ('connections', 'the list', lambda L: [(s, i) for i in range(L) for s in range(i + 1)], r'list of 1 things.*len'),
+    ('connections', 'the list', lambda L: [(s, i) for i in range(L) for s in range(i + 1)], r'list of length 1.*len'),
     ('connections', 'no return', forgets_return, r'returns None.*return'),
     ('connections', 'hard-coded', lambda L: 10, r'uses? its arguments'),
-    ('connections', 'text', lambda L: str(L * (L + 1) // 2), r"should return an integer and returns '1', a str"),
+    ('connections', 'text', lambda L: str(L * (L + 1) // 2),
+     r"should return an integer and returns '1' \(of type str\)"),
     ('connections', 'array', lambda L: numpy.array(L * (L + 1) // 2), r'returns an array'),
     ('connections', 'two arguments', lambda L, k: L, r'should take \(num_layers\), and yours takes \(L, k\)'),
 
@@ -319,8 +320,8 @@ CONV_BLOCKS = [
     ('no return', adds_but_returns_nothing, r'returns None \(test_checks\.py, line \d+\)\. Did you forget `return`'),
     ('return add', returns_what_add_gives, r'block\.add\(\.\.\.\) returns None'),
     ('class', lambda k: nn.Sequential, r'returns the class Sequential'),
-    ('list', lambda k: [nn.BatchNorm(), nn.Activation('relu'), conv3(k)], r'list of 3 things'),
-    ('number', lambda k: 3 * k, r'should return a Gluon block and returns 30, a int'),
+    ('list', lambda k: [nn.BatchNorm(), nn.Activation('relu'), conv3(k)], r'list of length 3'),
+    ('number', lambda k: 3 * k, r'should return a Gluon block and returns 30 \(of type int\)'),
     ('instance given', the_article_s_conv_block(10), r'without brackets'),
     ('no function', 'conv_block', r"without brackets after its name\. It got 'conv_block'"),
     ('no argument', lambda: my_conv_block(10), r'should take \(num_channels\), and yours takes \(\)'),
@@ -381,7 +382,7 @@ BOTTLENECKS = [
     ('no first BN', bottleneck(relu, wide, BN, relu, conv3), r'one BatchNorm, on 24 channels.*before the 1x1'),
     ('no second ReLU', bottleneck(BN, relu, wide, BN, conv3), r'Where is the ReLU'),
     ('no first ReLU', bottleneck(BN, wide, BN, relu, conv3), r'Where is the ReLU'),
-    ('no ReLU', bottleneck(BN, wide, BN, conv3), r'Where is the ReLU and the ReLU'),
+    ('no ReLU', bottleneck(BN, wide, BN, conv3), r'Where is each ReLU'),
     ('no factor', bottleneck(BN, relu, conv1, BN, relu, conv3), r'makes 6 channels.*4 x 6 = 24.*factor 4'),
     ('factor 2', bottleneck(BN, relu, lambda k: conv1(2 * k), BN, relu, conv3), r'makes 12 channels.*How wide'),
     ('times the input', bottleneck(BN, relu, lambda k: conv1(68), BN, relu, conv3), r'4 times the input'),
@@ -673,7 +674,7 @@ DENSE_BLOCKS = [
      r'Layer 2 of MyDenseBlock\(4, 10\) reads 10 channels; .*5 \+ 1 x 10 = 15\. Only the layer before'),
     ('reads only the input', block_class(reads_input_only), r"reads 5 channels.*block's input alone"),
     ('input in each turn', block_class(input_in_each_turn), r'more than 5 \+ 4 x 10.*more than once'),
-    ('returns the list', block_class(returns_all), r'returns a list of 5 things.*concatenated'),
+    ('returns the list', block_class(returns_all), r'returns a list of length 5.*concatenated'),
     ('relu outside', block_class(relu_outside), r'input after a ReLU'),
     ('changes the input', block_class(changes_input), r'changes the input.*line \d+: `X \*= 2`'),
     ('another input', block_class(halves_input), r'first 5 channels .* value by value'),
@@ -731,7 +732,7 @@ MLPS = [
     ('adds', mlp(adds), r'You add the two'),
     ('axis 0', mlp(joins_along_0), r'along axis 0, which is the batch'),
     ('no axis', mlp(joins_without_axis), r'without axis='),
-    ('reversed', mlp(reversed_order), r'last 5 channels|last 5'),
+    ('reversed', mlp(reversed_order), r'last 5 features'),
     ('return in the loop', mlp(returns_in_loop), r'3 fully connected layers, and forward used 1'),
     ('no return', mlp(forgets_to_return), r'returns None'),
     ('throws away', mlp(throws_away), r'as many as came in'),
@@ -744,7 +745,7 @@ MLPS = [
     ('output layer', block_class(dense_forward, lambda L, k: [dense(k) for _ in range(L)] + [nn.Dense(1)]),
      r'4 fully connected layers.*one for the result'),
     ('swapped', block_class(dense_forward, lambda L, k: [dense(L) for _ in range(k)]), r'swapped'),
-    ('convolution', mlp_layers(conv3), r'raised .*4D in batch-num_filter'),
+    ('convolution', mlp_layers(conv3), r'right kind of layer'),
     ('plain list', type('Hidden', (PlainList,), {}), r'plain list'),
     ('changes the input', mlp(changes_input), r'changes the input'),
 ]
@@ -1288,6 +1289,18 @@ class ListOfFeatures(nn.Block):
         return join(*features)
 
 
+class ListAndSequential(nn.Block):
+    """Has its layers in a list besides the nn.Sequential in which they are registered."""
+
+    def __init__(self, num_convs, num_channels):
+        super().__init__()
+        self.layers = [my_conv_block(num_channels) for _ in range(num_convs)]
+        self.net = nn.Sequential()
+        self.net.add(*self.layers)
+
+    forward = dense_forward
+
+
 class ConvBlock(nn.Block):
     """A class for a function, its layers made in another order than they are used, an initializer of its own."""
 
@@ -1337,6 +1350,7 @@ CORRECT = [
     ('conv_block', sequence(BN, relu, lambda k: nn.Conv2D(k, 3, padding=1, use_bias=False))),
     ('conv_block', sequence(lambda k: nn.BatchNorm(scale=False), relu, conv3)),
     ('dense_block', block_class(dense_forward)), ('dense_block', HybridDense), ('dense_block', ListOfFeatures),
+    ('dense_block', ListAndSequential),
     ('dense_block', DenseBlock), ('dense_block', functools.partial(DenseBlock, bias=False)),
     ('dense_mlp', mlp(dense_forward)), ('dense_mlp', block_class(dense_forward, pre_activation_mlp)),
     ('dense_mlp', mlp_layers(lambda k: nn.Dense(k, activation='tanh', flatten=False))),
@@ -1371,8 +1385,33 @@ def test_a_correct_solution_passes(mode, check, learner, capsys):
 def test_a_max_transition_passes_where_it_is_asked_for(mode):
     switch(mode)
     checks.transition_block(sequence(BN, relu, conv1, maximum), pool='max')
-    with pytest.raises(ValueError, match="'avg' or 'max', got 'mean'"):
+    with pytest.raises(checks.CheckFailed, match="pool='max', and got 'mean'"):
         checks.transition_block(sequence(BN, relu, conv1, maximum), pool='mean')
+
+
+def test_any_stack_of_layers_gets_a_verdict():
+    npx.set_np()
+    draw = random.Random(0)
+    bag = [BN, relu, conv3, conv1, average, maximum, nn.Dense, lambda k: nn.Flatten(), lambda k: nn.GlobalAvgPool2D(),
+           lambda k: nn.Dropout(0.5), lambda k: nn.Conv1D(k, 3), lambda k: nn.PReLU(), lambda k: nn.GroupNorm(),
+           lambda k: nn.Embedding(4, k), lambda k: nn.Conv2DTranspose(k, 2), lambda k: nn.BatchNorm(axis=-1)]
+    for _ in range(40):
+        layers = draw.choices(bag, k=draw.randint(0, 5))
+        check = draw.choice([checks.conv_block, checks.transition_block, checks.bottleneck_layer])
+        message = message_of(check, sequence(*layers))  # none of these 40 is right
+        assert 'cannot make sense' not in message, message
+
+
+def test_what_nobody_thought_of_ends_in_a_sentence_too():
+    class Odd:
+        def __call__(self, num_channels):
+            return my_conv_block(num_channels)
+
+        def __getattr__(self, name):
+            raise RuntimeError('odd')
+
+    message = message_of(checks.conv_block, Odd())
+    assert 'cannot make sense of your solution; inside it came to RuntimeError: odd' in message
 
 
 # Code that does not end, or ends too much.

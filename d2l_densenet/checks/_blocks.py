@@ -1,5 +1,6 @@
 """Looking into a learner's block: building and running it, its layers, and the same operations in NumPy."""
 
+import collections
 import inspect
 import itertools
 import re
@@ -48,7 +49,7 @@ def require_callable(f):
     """The name of the learner's function; `CheckFailed` if it is none."""
     if not callable(f):
         raise CheckFailed(f'This check wants your function itself, without brackets after its name. It got {shown(f)}.')
-    name = getattr(f, '__name__', type(f).__name__)
+    name = getattr(getattr(f, 'func', f), '__name__', type(f).__name__)
     return 'your_function' if name == '<lambda>' else name
 
 
@@ -74,7 +75,7 @@ def require_block(block, f, name, text):
         raise CheckFailed(f'{text} returns the class {block.__name__} and not a block{where}. Did you forget the '
                           f'brackets that make a block of it: {block.__name__}(...)?')
     if isinstance(block, (list, tuple)):
-        raise CheckFailed(f'{text} returns a {type(block).__name__} of {len(block)} things{where}. It should return '
+        raise CheckFailed(f'{text} returns a {type(block).__name__} of length {len(block)}{where}. It should return '
                           'one block: can you add the layers to a nn.Sequential and return that?')
     if not isinstance(block, Block):
         if inspect.isclass(f):
@@ -91,18 +92,16 @@ def require_block(block, f, name, text):
         wanted = 'forward (or hybrid_forward)' if isinstance(block, HybridBlock) else 'forward'
         raise CheckFailed(f'The class {kind.__name__} has no method {wanted} of its own. Is the name right, and is it '
                           'indented so that it belongs to the class?')
-    _require_registered(block, text)
+    _require_registered(block)
     _require_unshared(block, text)
 
 
-def _require_registered(block, text):
+def _require_registered(block):
     """Layers in a plain list are invisible to Gluon."""
+    registered = {id(part) for part in walk(block)}
     for part in walk(block):
-        children = {id(child) for child in part._children.values()}
         for attribute, value in vars(part).items():
-            if attribute.startswith('_') and attribute in ('_children', '_layers', '_reg_params'):
-                continue
-            hidden = [item for item in _items(value) if isinstance(item, Block) and id(item) not in children]
+            hidden = [item for item in _items(value) if isinstance(item, Block) and id(item) not in registered]
             if hidden:
                 raise CheckFailed(f'self.{attribute} of your {type(part).__name__} is a plain {type(value).__name__} '
                                   f'with {len(hidden)} layers. Gluon does not see layers in it: they are not '
@@ -152,7 +151,7 @@ def walk(block, repeated=False):
             return
         seen.add(id(part))
         if not isinstance(part, Block):
-            raise CheckFailed(f'{shown(part)}, was added to a Sequential, which takes only blocks. npx.relu is a '
+            raise CheckFailed(f'{shown(part)} was added to a Sequential, which takes only blocks. npx.relu is a '
                               "function, nn.Activation('relu') is a block. Which one did you add?")
         yield part
         for child in part._children.values():
@@ -250,7 +249,7 @@ def require_array(Y, what, kind):
         raise CheckFailed(f'{what} returns None{where}. Does forward end with `return`, at the indentation of its '
                           'loop and not inside something else?')
     if isinstance(Y, (list, tuple)):
-        raise CheckFailed(f'{what} returns a {type(Y).__name__} of {len(Y)} things{where}. It should return one array. '
+        raise CheckFailed(f'{what} returns a {type(Y).__name__} of length {len(Y)}{where}. It should return one array. '
                           'Which one, or are they still to be concatenated?')
     if isinstance(Y, numpy.ndarray):
         raise CheckFailed(f'{what} returns a NumPy array{where}. No gradient can come back through it. Can you stay '
@@ -307,7 +306,9 @@ def require_gradient(block, X, text):
     if not numpy.abs(at_input).max() > 0:
         raise CheckFailed(f'No gradient reaches the input of {text}. {hint}')
     for parameter in block.collect_params().values():
-        if parameter.grad_req != 'null' and not numpy.abs(parameter.grad().asnumpy()).max() > 0:
+        # Only weights: behind a bias, batch normalisation takes the gradient away.
+        trained = parameter.grad_req != 'null' and parameter.name.endswith('weight')
+        if trained and not numpy.abs(parameter.grad().asnumpy()).max() > 0:
             raise CheckFailed(f'No gradient reaches the parameter {parameter.name} of {text}: it would never be '
                               f'trained. {hint}')
 
@@ -317,7 +318,7 @@ def require_hybrid(block, X, Y, text):
     if not isinstance(block, HybridBlock):
         return
     block.hybridize()
-    again = run(block, X, f'{text}, after hybridize(),', [
+    again = run(block, X, f'{text}, after hybridize()', [
         ('must have NDArray type|Symbol|operator can only accept|can only accept',
          'In hybrid_forward take every function from F (F.np.concatenate in np mode, F.concat in nd mode), and use '
          'no shapes and no values of X.')])
@@ -445,7 +446,10 @@ def require_order(found, right, text, why):
     missing = list((_count(right) - _count(found)).elements())
     extra = list((_count(found) - _count(right)).elements())
     if extra and missing:
-        hint = f'It has {" and ".join(extra)} in the place of {" and ".join(missing)}.'
+        hint = (f'It has {" and ".join(extra)} in the place of {" and ".join(missing)}. Which of the '
+                'two does the paper have?')
+    elif len(set(missing)) < len(missing):
+        hint = f'Where is each {missing[0]}?'
     elif missing:
         hint = f'Where is the {" and the ".join(missing)}?'
     elif extra:
@@ -456,14 +460,10 @@ def require_order(found, right, text, why):
 
 
 def _count(steps):
-    from collections import Counter
-    return Counter(step.split(' (', 1)[0] if step.startswith('BN') else step for step in steps)
+    return collections.Counter(step.split(' (', 1)[0] if step.startswith('BN') else step for step in steps)
 
 
 def layer_names(block):
     """The layers of `block` that hold no others, for a message."""
     return ', '.join(type(part).__name__ for part in walk(block) if not part._children) or 'no layer'
 
-
-def is_normalisation(part):
-    return isinstance(part, (nn.InstanceNorm, nn.LayerNorm, getattr(nn, 'GroupNorm', nn.LayerNorm)))

@@ -33,6 +33,10 @@ TIME_LIMIT = 20.0
 PRINT_LIMIT = 10_000
 
 
+#: Begins the message where a check itself stumbles over what it was given.
+UNFORESEEN = 'This check cannot make sense of your solution; inside it came to'
+
+
 class CheckFailed(AssertionError):
     """A learner's solution is not right yet; the message says what was seen and where to look.
 
@@ -70,6 +74,9 @@ def check(function):
         except _OutOfTime:
             failure = CheckFailed(f'Your code was still running after {time_limit:g} seconds{clock.place}. Is there a '
                                   'loop whose condition never becomes false, or far more work than the task needs?')
+        except Exception as error:  # what nobody thought of must not end in a stack of ours either
+            failure = CheckFailed(f'{UNFORESEEN} {type(error).__name__}: {_essence(error)}. Which part of your '
+                                  'solution is unlike what the task describes?')
         if failure is not None:
             raise failure.with_traceback(None) from None
         print(sentence)
@@ -162,7 +169,7 @@ def _essence(error):
         # Without the time, the places in MXNet's source, and the condition that was checked there.
         line = re.sub(r'^.*MXNetError: |\[\d\d:\d\d:\d\d\] |\S+\.(cc|h|cu):\d+: ', '', line)
         line = re.sub(r'^.*?Check failed: (!?AGInfo: )?.*?: (?=.{12})', '', line)
-    return textwrap.shorten(line, 220, placeholder=' ...').rstrip('.')
+    return textwrap.shorten(line, 170, placeholder=' ...').rstrip(' .,(')
 
 
 def _text(error):
@@ -239,7 +246,7 @@ def shown(value):
         text = reprlib.repr(value)
     except Exception:
         text = '?'
-    return f'{text}, a {type(value).__name__}'
+    return f'{text} (of type {type(value).__name__})'
 
 
 def _shell():

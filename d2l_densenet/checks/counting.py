@@ -27,10 +27,10 @@ def connections(f):
          'or only to L - 1?'),
         (lambda L: L * (L - 1), "Each pair of layers is counted twice, and the block's input not at all. Which layers "
          'can layer l read?'),
-        (lambda L: L * (L + 1), 'That is twice too many: 1 + 2 + ... + L is L(L+1) / 2. What did you forget at the '
+        (lambda L: L * (L + 1), 'That is twice too many. In the formula for 1 + 2 + ... + L, what is forgotten at the '
          'end?'),
-        (lambda L: L * L, 'That is every layer with every layer. Can layer 1 read layer 3? (If you meant L(L+1)/2: '
-         'did the brackets get lost?)'),
+        (lambda L: L * L, 'That is every layer with every layer. Can layer 1 read layer 3? (If your formula has '
+         'brackets: did they get lost?)'),
         (lambda L: (L + 1) * (L + 2) // 2, 'What reads all of x_0 to x_L behind the block is not counted: is your '
          'range one too long?'),
         (lambda L: L * (L + 1) // 2 - 1, 'One is missing. Does your count begin at the second layer?'),
@@ -234,7 +234,7 @@ def _whole_number(value, text, f, right):
         raise CheckFailed(f'{text} returns None{where}; it should return {right:,}. Did you print the number instead '
                           'of returning it, or forget `return`?')
     if isinstance(value, (list, tuple, set, dict)) or isinstance(value, range):
-        raise CheckFailed(f'{text} returns a {type(value).__name__} of {len(value)} things{where}; it should return '
+        raise CheckFailed(f'{text} returns a {type(value).__name__} of length {len(value)}{where}; it should return '
                           f'their number, {right:,}. Which function counts (len) or adds up (sum)?')
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         if getattr(value, 'shape', None) in ((), (1,)) and hasattr(value, 'item'):

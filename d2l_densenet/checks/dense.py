@@ -76,8 +76,6 @@ def _joined(source):
     """The hint for a concatenation that fails, after a look at how the learner wrote it."""
     written = re.search(r'(?:axis|dim)\s*=\s*(-?\d)', source)
     place = int(written.group(1)) if written else None
-    if 'stack' in source and 'concat' not in source:
-        return 'np.stack makes a new axis; np.concatenate joins along one that is there. Which do you want?'
     if place not in (None, 1):
         meaning = {0: ', which is the batch', 2: ', the height', 3: ', the width', -1: ', the last one'}.get(place, '')
         return f'You concatenate along axis {place}{meaning}. Which axis are the channels (or features)?'
@@ -87,8 +85,16 @@ def _joined(source):
     return 'Their heights and widths differ. Does the convolution keep the size: is padding=1 there, and no stride?'
 
 
+def _stacked(source):
+    """The hint for an array with another number of axes."""
+    if 'stack' in source:
+        return 'np.stack makes a new axis; np.concatenate joins along one that is there. Which do you want?'
+    return 'An array has another number of axes than its layer takes. Is it the right kind of layer for this input?'
+
+
 _JOINING = [
-    (r'Incompatible input shape|new and old shape|ndim\(\)|\d vs\. \d', _joined),
+    (r'Incompatible input shape', _joined),
+    (r'ndim\(\)|4D|new and old shape', _stacked),
     (r'could not be broadcast|elemwise', 'You add the two, as ResNet does. DenseNet puts them side by side: which '
      'function does that?'),
     *_IN_LAYERS]
@@ -152,17 +158,17 @@ def _require_reading(convs, c, k, text):
                       f'{", ".join(map(str, reads))}; wanted: {", ".join(map(str, right))}.)')
 
 
-def _require_first(X, Y, c, text):
+def _require_first(X, Y, c, text, kind='channels'):
     """The first channels are the input itself."""
     if numpy.array_equal(Y[:, :c], X):
         return
     if numpy.array_equal(Y[:, -c:], X):
-        raise CheckFailed(f'The last {c} channels of what {text} returns are the input; it should be the first. In '
+        raise CheckFailed(f'The last {c} {kind} of what {text} returns are the input; it should be the first. In '
                           'which order do you name the two when you concatenate: [X, Y] or [Y, X]?')
     if look.same(Y[:, :c], numpy.maximum(X, 0)):
-        raise CheckFailed(f'The first {c} channels of what {text} returns are the input after a ReLU; they should be '
+        raise CheckFailed(f'The first {c} {kind} of what {text} returns are the input after a ReLU; they should be '
                           'the input, untouched. Is there a ReLU that is not inside a conv_block?')
-    raise CheckFailed(f'The first {c} channels of what {text} returns should be the input itself, value by value, and '
+    raise CheckFailed(f'The first {c} {kind} of what {text} returns should be the input itself, value by value, and '
                       'are not. Is it changed before, or is something else put in its place?')
 
 
@@ -263,7 +269,7 @@ def dense_mlp(cls):
             raise CheckFailed(f'Layer {i + 1} of {text} reads {reads[i]} values; it should read the input and all '
                               f'earlier layers, {c} + {i} x {k} = {right[i]}. What is concatenated before it?')
         Y = look.run(block, X, text, _JOINING)
-        _require_first(X, Y, c, text)
+        _require_first(X, Y, c, text, 'features')
         _require_nonlinear(block, X, Y, c, k, L, text)
         look.require_hybrid(block, X, Y, text)
         look.require_gradient(block, X, text)

@@ -5,7 +5,7 @@ import itertools
 import numpy
 
 from . import _blocks as look
-from ._guard import CheckFailed, check
+from ._guard import CheckFailed, check, shown
 
 CONV = '3x3 convolution'
 # What goes wrong inside the layers of a learner's block, where the traceback has no line of theirs.
@@ -86,7 +86,7 @@ def transition_block(f, pool='avg'):
     """
     pools = {'avg': 'average pooling', 'max': 'max-pooling'}
     if pool not in pools:
-        raise ValueError(f"pool must be 'avg' or 'max', got {pool!r}")
+        raise CheckFailed(f"checks.transition_block knows pool='avg' and pool='max', and got {shown(pool)}.")
     conv_name = '1x1 convolution'
     for num_channels, X in ((10, look.images(4, 23, 12, 8)), (4, look.images(2, 6, 9, 14))):
         block, text = look.build(f, {'num_channels': num_channels}, _IN_LAYERS)
@@ -188,7 +188,7 @@ def _bottleneck_layer(f, k, X):
         raise CheckFailed(f'The 1x1 convolution of {text} makes {middle} channels; it should make 4 x {k} = '
                           f'{4 * k}. {hint}')
     look.require_shape(Y.shape, (n, k, height, width), X.shape, text, [
-        (Y.shape[1:2] == (c + k,), "It returns its own channels alone; the concatenation is the dense block's "
+        (Y.shape[1:2] == (c + k,), "It should return its own channels alone; the concatenation is the dense block's "
          'work.'),
         (out != k, f'The 3x3 convolution makes {out} channels: is it given growth_rate?'),
         (Y.shape[2:] == (height - 2, width - 2), 'Did you forget padding=1 of the 3x3 convolution?'),

@@ -52,7 +52,7 @@ def _densenet(f, k, blocks, stem, classes, X):
     if not look.same(Y, reference(X)):
         for changes, sentence in _WRONG:
             if look.same(Y, reference(X, **changes)):
-                raise CheckFailed(f'{text} has all the right layers, but {sentence}')
+                raise CheckFailed(f'{text} has the right parameters, but {sentence}')
         raise CheckFailed(f"{text} has the right parameters and gives other scores than the article's network. Compare "
                           'stride, padding and pooling of the stem, then the layers after the last block, and look at '
                           'your blocks with checks.conv_block, checks.dense_block and checks.transition_block.')
@@ -110,8 +110,9 @@ def _require_channels(convs, text, k, blocks, stem):
                                   f'{reads} channels; a 1x1 convolution should read {c}. What stands between the '
                                   'blocks?')
             if out != c // 2:
-                hint = ('They are not halved.' if out == c else 'That is half of the channels before the block, or '
-                        'without its growth: is num_channels increased by num_convs * growth_rate first?'
+                hint = ('They are not halved: where is the // 2?' if out == c else 'That is half of the channels '
+                        'before the block, or without its growth: is num_channels increased by num_convs * '
+                        'growth_rate first?'
                         if out in ((c - count * k) // 2, (c - k) // 2) else
                         'Is num_channels halved once for each transition, and from the channels that leave the block?')
                 raise CheckFailed(f'Transition {i} of {text} makes {out} channels of {c}; it should make {c} // 2 = '
@@ -226,12 +227,14 @@ _WRONG = [
      'stride 2 and padding 1. Can you change it?'),
     ({'stem_relu': False}, 'no ReLU in the stem. What follows its batch normalisation?'),
     ({'stem_first': True}, 'the stem pools before the batch normalisation. In which order are its four layers?'),
-    ({'transition': 'max'}, 'the transitions take maxima; the article averages. What says checks.transition_block?'),
-    ({'transition': None}, 'the transitions do not pool. What says checks.transition_block?'),
+    ({'transition': 'max'}, 'the transitions take maxima; the article averages. What does '
+                            'checks.transition_block say?'),
+    ({'transition': None}, 'the transitions do not pool. What does checks.transition_block say?'),
     ({'last_relu': False}, 'no ReLU after the last batch normalisation. What follows it, before the pooling?'),
     ({'last': 'max'}, 'the last pooling takes maxima; the article averages over all pixels. Which layer is that?'),
-    ({'layer': 'BN conv'}, 'no ReLU in the layers of the dense blocks. What says checks.conv_block?'),
-    ({'layer': 'ReLU BN conv'}, 'ReLU comes before BN in the layers of the dense blocks. What says checks.conv_block?'),
+    ({'layer': 'BN conv'}, 'no ReLU in the layers of the dense blocks. What does checks.conv_block say?'),
+    ({'layer': 'ReLU BN conv'}, 'ReLU comes before BN in the layers of the dense blocks. What does '
+                                'checks.conv_block say?'),
     ({'end': lambda x: numpy.maximum(x, 0)}, 'there is a ReLU after the last layer: scores may be negative. Can you '
      'take it out?'),
     ({'end': lambda x: x - numpy.log(numpy.exp(x).sum(1, keepdims=True))}, 'there is a log-softmax after the last '

@@ -253,8 +253,9 @@ def _require_cut(before, after, source, layer, sizes, text):
     if numpy.array_equal(where, mask):
         return
     found = sorted(set(numpy.nonzero(where)[1].tolist()))
-    seen = f'{text} sets channels {_ranges(found)} of layer {layer} to zero; it should be {wanted}.'
     rows = sorted(set(numpy.nonzero(where)[0].tolist()))
+    part = '' if len(rows) == k and where[:, found].all() else 'some of the weights on '
+    seen = f'{text} sets {part}channels {_ranges(found)} of layer {layer} to zero; it should be all of {wanted}.'
     if len(found) == mask.shape[1] and len(rows) == k and where.all():
         hint = 'The whole layer is cut off. Which of its input channels belong to the source?'
     elif len(rows) < k:
