@@ -4,6 +4,9 @@ Every function returns a matplotlib ``Figure`` and shows nothing. In a notebook 
 last expression of a cell; elsewhere use ``figure.savefig('name.png')``. matplotlib is imported on the first call.
 """
 
+import re
+import sys
+
 import mxnet as mx
 import numpy
 
@@ -11,14 +14,15 @@ from ._checks import positive_int
 from .blocks import DenseBlock
 from .builder import DenseNet
 
-__all__ = ['DENSENET', 'RESNET', 'draw_add_vs_concat', 'draw_chain', 'draw_dense_block', 'plot_channels',
+__all__ = ['DENSENET', 'RESNET', 'describe', 'draw_add_vs_concat', 'draw_chain', 'draw_dense_block', 'plot_channels',
            'plot_confusion_matrix', 'plot_history', 'plot_images', 'plot_mistakes', 'plot_stages', 'style']
 
-# One colour for each network in every figure, from the palette of Okabe and Ito, which can be told apart by
-# readers with any of the common colour blindnesses, in print and on a projector.
-RESNET = '#D55E00'
+# One colour for each network in every figure. Blue, vermilion and green are those of Okabe and Ito; the vermilion
+# is darkened and their paler colours are replaced, so that all stand out from white on a projector and those used
+# together stay apart for readers with red-green colour blindness. tests/test_plots.py has the limits.
+RESNET = '#C44F00'
 DENSENET = '#0072B2'
-_FURTHER = ('#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#000000')
+_FURTHER = ('#009E73', '#5F27CD', '#000000', '#B88500')
 _GREY = '#555555'
 
 _MOST_LAYERS = 12
@@ -27,6 +31,9 @@ _MOST_LAYERS = 12
 def style():
     """Context in which every figure of the course is made: ``with style(): ...``.
 
+    In a notebook, the figures shown from then on carry their alternative text (`describe`) in the metadata of the
+    output. The course's site makes the ``alt`` of its pictures from it; JupyterLab 4.6 does not read it.
+
     Returns
     -------
     context manager
@@ -34,6 +41,7 @@ def style():
     """
     from matplotlib import rc_context
 
+    _give_alternative_text()
     return rc_context({
         'figure.dpi': 100, 'savefig.dpi': 100, 'figure.facecolor': 'white', 'figure.constrained_layout.use': True,
         'figure.constrained_layout.h_pad': 0.09, 'figure.constrained_layout.w_pad': 0.07,
@@ -41,6 +49,56 @@ def style():
         'axes.titlesize': 14, 'axes.labelsize': 13, 'axes.spines.top': False, 'axes.spines.right': False,
         'axes.grid': False, 'grid.color': '#dddddd', 'axes.axisbelow': True,
         'lines.linewidth': 2.2, 'lines.markersize': 7, 'legend.frameon': False})
+
+
+def describe(figure):
+    """Alternative text of a figure: what its titles, axes, legends and captions say, as one line.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+        A label, set by ``figure.set_label('...')``, is taken instead.
+
+    Returns
+    -------
+    str
+        Empty if the figure has no text.
+
+    Examples
+    --------
+    >>> describe(draw_chain(3))
+    'plain chain: 3 layers, 3 connections. A row x0, H1, x1, H2, ...: each layer H reads only the features before it.'
+    """
+    if figure.get_label():
+        return str(figure.get_label())
+    shared = [text.get_text() for text in (figure._suptitle, figure._supxlabel) if text is not None]
+    panels = []
+    labels = [[axis.label.get_text() if axes.axison else '' for axis in (axes.xaxis, axes.yaxis)]
+              for axes in figure.axes]
+    for axes, (x, y) in zip(figure.axes, labels):
+        legend = axes.get_legend()
+        lines = [text.get_text() for text in legend.get_texts()] if legend else []
+        # Panels beside the first often leave the label of the shared axis out: theirs says nothing new.
+        units = f'{y} against {x}' if x and y else y or ('' if any(y for _, y in labels) else x)
+        panels.append(': '.join(part for part in [axes.get_title(), units, ', '.join(lines)] if part))
+    # Panels of nothing but a title are images with their captions: one list.
+    between = '. ' if any(axes.axison for axes in figure.axes) else ', '
+    text = '. '.join(part for part in [*shared[:1], between.join(filter(None, panels)), *shared[1:]] if part)
+    return re.sub(r'\s+', ' ', re.sub(r'[$\\{}]', '', text)).strip()
+
+
+def _give_alternative_text():
+    """Let IPython put the description of each figure that it shows into the metadata of the output."""
+    shell = sys.modules['IPython'].get_ipython() if 'IPython' in sys.modules else None
+    if shell is None:
+        return
+    from matplotlib.figure import Figure
+
+    def metadata(figure):
+        text = describe(figure)
+        return {}, {'image/png': {'alt': text}} if text else {}
+
+    shell.display_formatter.mimebundle_formatter.for_type(Figure, metadata)
 
 
 def plot_history(history):
@@ -239,7 +297,7 @@ def plot_mistakes(net, data_iter, num=12, ctx=None):
             mistakes = 'mistake' if len(wrong) == 1 else 'mistakes'
             figure.suptitle(f'{len(wrong):,} {mistakes} in {len(labels):,} images; the {len(chosen)} most confident,\n'
                             'with the probability given to the wrong class',
-                            fontsize='large' if len(chosen) > 3 else 10.5)
+                            fontsize='large' if len(chosen) > 3 else 11)
         _caption(figure, _source(data_iter))
     return figure
 
@@ -326,7 +384,8 @@ def draw_dense_block(num_layers):
     count = _check_layers(num_layers) * (num_layers + 1) // 2
     pairs = [(i, j) for j in range(1, num_layers + 1) for i in range(j)]
     return _draw_layers(num_layers, pairs, _SOURCE_COLOURS, f'dense block: {num_layers} layer{"s"[:num_layers - 1]}, '
-                        f'{num_layers} · {num_layers + 1} / 2 = {count} connection{"s"[:count - 1]}')
+                        f'{num_layers} · {num_layers + 1} / 2 = {count} connection{"s"[:count - 1]}',
+                        'arcs lead from every feature x to all later layers H.')
 
 
 def draw_chain(num_layers):
@@ -355,12 +414,11 @@ def draw_chain(num_layers):
     plural = 's'[:_check_layers(num_layers) - 1]
     pairs = [(j - 1, j) for j in range(1, num_layers + 1)]
     return _draw_layers(num_layers, pairs, [_GREY], f'plain chain: {num_layers} layer{plural}, '
-                        f'{num_layers} connection{plural}')
+                        f'{num_layers} connection{plural}', 'each layer H reads only the features before it.')
 
 
-# For the features x_0, x_1, ...: neighbours differ in hue and in brightness.
-_SOURCE_COLOURS = ('#0072B2', '#E69F00', '#009E73', '#CC79A7', '#000000', '#56B4E9', '#999999',
-                   '#7F3B08')
+# For the features x_0, x_1, ...; with more of them the colours come again.
+_SOURCE_COLOURS = (DENSENET, '#B88500', '#009E73', '#5F27CD', '#000000')
 
 
 def _check_layers(num_layers):
@@ -369,7 +427,7 @@ def _check_layers(num_layers):
     return num_layers
 
 
-def _draw_layers(num_layers, pairs, colours, title):
+def _draw_layers(num_layers, pairs, colours, title, meaning):
     from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch
     from matplotlib.path import Path
 
@@ -408,6 +466,7 @@ def _draw_layers(num_layers, pairs, colours, title):
                                            gid=gid, zorder=2))
         axes.set(xlim=(-0.6, num_layers * step + 0.6), ylim=(-0.95, lift(top + 1) + 0.75), title=title)
         axes.set_axis_off()
+        figure.set_label(f'{title}. A row x0, H1, x1, H2, ...: {meaning}')
     return figure
 
 
@@ -449,6 +508,8 @@ def draw_add_vs_concat():
             axes.set_title(title, fontsize=13)
         left.set_ylabel('channels')
         right.tick_params(labelleft=True)
+        figure.set_label('ResNet adds x and F(x), of 64 channels each, to a sum of 64 channels. DenseNet puts x, '
+                         'of 64 channels, and H(x), of 32, side by side and gets 96.')
     return figure
 
 
@@ -636,7 +697,7 @@ def _tint(colour):
 def _caption(figure, data):
     """Write below the figure which data set, or what else, it is about."""
     if data is not None:
-        figure.supxlabel(str(data), fontsize=10.5, color=_GREY)
+        figure.supxlabel(str(data), fontsize=11, color=_GREY)
 
 
 def _source(data_iter):

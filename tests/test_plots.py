@@ -1,11 +1,13 @@
 """The figures: that they show what their data say. How they look was looked at."""
 
 import io
+import itertools
+import pathlib
 
 import mxnet as mx
 import numpy
 import pytest
-from matplotlib.colors import to_hex
+from matplotlib.colors import to_hex, to_rgb
 from mxnet import gluon
 from test_blocks import MODES, switch
 
@@ -192,3 +194,116 @@ def test_style_leaves_the_readers_settings_alone():
     with plots.style():
         assert dict(matplotlib.rcParams) != before
     assert dict(matplotlib.rcParams) == before
+
+
+# Legible: on a projector, and to the colour-blind
+
+def linear(colour):
+    parts = numpy.array(to_rgb(colour))
+    return numpy.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+
+
+def contrast(colour, ground='white'):
+    """Contrast ratio of WCAG 2.2, from 1 to 21."""
+    light = sorted(linear(one) @ [0.2126, 0.7152, 0.0722] + 0.05 for one in (colour, ground))
+    return light[1] / light[0]
+
+
+# Machado, Oliveira and Fernandes (2009), severity 1.0, on linear RGB.
+SIGHTS = {'usual': numpy.eye(3),
+          'protanopia': [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216],
+                         [-0.003882, -0.048116, 1.051998]],
+          'deuteranopia': [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413],
+                           [-0.011820, 0.042940, 0.968881]]}
+
+
+def difference(one, other, sight):
+    """Distance of two colours in CIELAB, as seen; 2.3 can just be noticed side by side."""
+    places = []
+    for colour in (one, other):
+        seen = (numpy.array(SIGHTS[sight]) @ linear(colour)).clip(0, 1)
+        xyz = numpy.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]) @ seen
+        x, y, z = (numpy.cbrt(v) if v > 0.008856 else 7.787 * v + 16 / 116 for v in xyz / [0.9505, 1, 1.0888])
+        places.append(numpy.array([116 * y - 16, 500 * (x - y), 200 * (y - z)]))
+    return numpy.linalg.norm(places[0] - places[1])
+
+
+def test_contrast_of_known_pairs():
+    """WCAG's own examples: black on white has 21, and #777 just misses 4.5."""
+    assert contrast('black') == pytest.approx(21)
+    assert contrast('#777777') == pytest.approx(4.48, abs=0.01)
+
+
+def test_colours_stand_out_from_white():
+    """4.5 is WCAG's limit for text (level AA), 3 that for lines and marks."""
+    for colour in (plots.RESNET, plots.DENSENET, plots._GREY):
+        assert contrast(colour) >= 4.5, colour
+    for colour in (*plots._FURTHER, *plots._SOURCE_COLOURS):
+        assert contrast(colour) >= 3, colour
+
+
+@pytest.mark.parametrize('sight', SIGHTS)
+def test_colours_used_together_can_be_told_apart(sight):
+    for group in ([plots.RESNET, plots.DENSENET, *plots._FURTHER[:3]], [plots.DENSENET, *plots._FURTHER],
+                  plots._SOURCE_COLOURS):
+        for one, other in itertools.combinations(group, 2):
+            assert difference(one, other, sight) > 25, (one, other)
+
+
+FIGURES = {
+    'history': lambda: plots.plot_history({'article': history(0.6, 0.7), 'course': history(0.8)}),
+    'confusions': lambda: plots.plot_confusion_matrix(column_reader('nd', swap=[(6, 0)]), Loader()),
+    'mistakes': lambda: plots.plot_mistakes(column_reader('nd', swap=[(6, 0)]), Loader()),
+    'images': lambda: plots.plot_images(numpy.zeros((3, 28, 28)), [0, 1, 9], data='source'),
+    'block': lambda: plots.draw_dense_block(4), 'chain': lambda: plots.draw_chain(4),
+    'add': plots.draw_add_vs_concat, 'channels': lambda: plots.plot_channels(DenseNet()),
+    'stages': lambda: plots.plot_stages('resnet18', 'densenet121')}
+
+
+@pytest.mark.parametrize('name', FIGURES)
+def test_text_is_dark_and_large_and_lines_are_wide(name):
+    from matplotlib.text import Text
+    switch('nd')
+    figure = FIGURES[name]()
+    for text in figure.findobj(lambda artist: isinstance(artist, Text) and artist.get_text().strip()):
+        assert text.get_fontsize() >= 11, text
+        # The numbers in a confusion matrix stand on its colours, not on white.
+        image = text.axes.images[0] if text.axes and text.axes.images and text in text.axes.texts else None
+        column, row = (round(place) for place in text.get_position()) if image else (0, 0)
+        ground = image.cmap(image.norm(image.get_array()[row, column])) if image else 'white'
+        assert contrast(text.get_color(), ground) >= 4.5, text
+    for axes in figure.axes:
+        for line in axes.lines:
+            assert line.get_linewidth() >= 1.5
+
+
+@pytest.mark.parametrize('name', FIGURES)
+def test_alternative_text_says_the_finding(name):
+    switch('nd')
+    figure = FIGURES[name]()
+    text = plots.describe(figure)
+    assert len(text) >= 30 or name == 'images' and 'ankle boot' in text
+    assert '\n' not in text and '$' not in text and '..' not in text.replace('...', '')
+    if not figure.get_label():
+        assert figure._suptitle.get_text().replace('\n', ' ') in text
+
+
+def test_notebooks_carry_the_alternative_text(monkeypatch):
+    """In the metadata of the output, in a real kernel, for a figure that is returned and for one of pyplot."""
+    import nbformat
+    from nbclient import NotebookClient
+    monkeypatch.setenv('MPLBACKEND', 'module://matplotlib_inline.backend_inline')    # what a kernel has by itself
+    new = nbformat.v4.new_code_cell
+    notebook = nbformat.v4.new_notebook(cells=[
+        new("import sys; sys.path.insert(0, '..')\nfrom d2l_densenet import plots\nplots.draw_chain(2)"),
+        new('import matplotlib.pyplot as plt\n'
+            'with plots.style():\n'
+            '    plt.figure(figsize=(5, 2)); plt.plot([1, 2])\n'
+            r"    plt.title(r'as $\theta$ falls'); plt.xlabel('x'); plt.ylabel('y')" '\n'
+            '    plt.show()')])
+    place = str(pathlib.Path(__file__).resolve().parent)
+    NotebookClient(notebook, timeout=100, resources={'metadata': {'path': place}}).execute()
+    first, second = (cell.outputs[-1] for cell in notebook.cells)
+    assert 'image/png' in first.data and 'image/png' in second.data
+    assert first.metadata['image/png']['alt'].startswith('plain chain: 2 layers, 2 connections.')
+    assert second.metadata['image/png']['alt'] == 'as theta falls: y against x'
