@@ -4,6 +4,7 @@ Every function returns a matplotlib ``Figure`` and shows nothing. In a notebook 
 last expression of a cell; elsewhere use ``figure.savefig('name.png')``. matplotlib is imported on the first call.
 """
 
+import itertools
 import re
 import sys
 
@@ -71,19 +72,21 @@ def describe(figure):
     """
     if figure.get_label():
         return str(figure.get_label())
-    shared = [text.get_text() for text in (figure._suptitle, figure._supxlabel) if text is not None]
-    panels = []
+    title, caption = ('' if text is None else text.get_text() for text in (figure._suptitle, figure._supxlabel))
     labels = [[axis.label.get_text() if axes.axison else '' for axis in (axes.xaxis, axes.yaxis)]
               for axes in figure.axes]
+    panels = []
     for axes, (x, y) in zip(figure.axes, labels):
         legend = axes.get_legend()
         lines = [text.get_text() for text in legend.get_texts()] if legend else []
         # Panels beside the first often leave the label of the shared axis out: theirs says nothing new.
         units = f'{y} against {x}' if x and y else y or ('' if any(y for _, y in labels) else x)
         panels.append(': '.join(part for part in [axes.get_title(), units, ', '.join(lines)] if part))
-    # Panels of nothing but a title are images with their captions: one list.
-    between = '. ' if any(axes.axison for axes in figure.axes) else ', '
-    text = '. '.join(part for part in [*shared[:1], between.join(filter(None, panels)), *shared[1:]] if part)
+    if not any(axes.axison for axes in figure.axes):
+        # Images with their captions: one list.
+        groups = [(name, len(list(same))) for name, same in itertools.groupby(panels)]
+        panels = [', '.join(f'{name} ({count} times)' if count > 1 else name for name, count in groups if name)]
+    text = '. '.join(part for part in [title, *panels, caption] if part)
     return re.sub(r'\s+', ' ', re.sub(r'[$\\{}]', '', text)).strip()
 
 
