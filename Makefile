@@ -29,7 +29,7 @@ TEST := -m pytest -n $(WORKERS) --dist loadfile
 NOTEBOOKS := --nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg notebooks
 
 .DEFAULT_GOAL := help
-.PHONY: help env train test test-full lab notebooks records mutants lint lock torch doctor clean
+.PHONY: help env train test test-full lab notebooks site records mutants lint lock torch doctor clean
 
 help:
 	@echo 'make train     train the article'"'"'s network ($(EPOCHS) epochs, $(SIZE)x$(SIZE)); results under runs/'
@@ -38,6 +38,7 @@ help:
 	@echo 'make test-full the same with the notebooks in full, on the real data: hours on a CPU'
 	@echo 'make lab       JupyterLab on the notebooks   (ARGS=--allow-root: as root, in a container)'
 	@echo 'make notebooks run every notebook top to bottom, in place'
+	@echo 'make site      the course as HTML, in build/site: reads on a phone, prints, needs no network'
 	@echo 'make records   the recorded runs: both recipes, three seeds, into records/'
 	@echo 'make mutants   faults put into the package one by one: do the tests notice?'
 	@echo 'make torch     PyTorch, for the tests that compare with it and for .pth files'
@@ -81,6 +82,9 @@ notebooks: env
 		TQDM_DISABLE=1 env -u D2L_DENSENET_QUICK $(RUN) $(CONVERT) $(ARGS) "$$notebook" || exit 1; \
 		echo "$$notebook  $$(($$(date +%s) - start)) s"; \
 	done
+
+site: env
+	@$(RUN) tools/build_site.py $(ARGS)
 
 records: env
 	@$(RUN) benchmarks/accuracy.py $(ARGS)
