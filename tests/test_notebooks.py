@@ -206,8 +206,10 @@ def assert_same(mine, theirs, shape, hybridize=False):
     X = np.array(random.uniform(-1, 1, shape), dtype='float32')
     G = random.uniform(-1, 1, 10 ** 6)
     results = [run(net, X, lambda size: np.array(numpy.resize(G, size), dtype='float32')) for net in (mine, theirs)]
+    # Hybridized, a transition computes in another order, and the rounding of its gradients is another.
+    tolerance = 1e-5 if hybridize else 1e-6
     for a, b in zip(*results):
-        numpy.testing.assert_allclose(a, b, rtol=0, atol=1e-6 * max(1, abs(b).max()))
+        numpy.testing.assert_allclose(a, b, rtol=0, atol=tolerance * max(1, abs(b).max()))
 
 
 @pytest.fixture

@@ -101,8 +101,9 @@ def test_wrong_python_is_refused_by_pip_with_the_reason(tmp_path):
     (tmp_path / 'pyproject.toml').write_text(project)
     for name in ('README.md', 'LICENSE'):
         (tmp_path / name).write_text('x')
-    (tmp_path / 'd2l_densenet').mkdir()
-    (tmp_path / 'd2l_densenet' / '__init__.py').write_text('')
+    for name in ('d2l_densenet', 'd2l_densenet/checks'):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / '__init__.py').write_text('')
     done = subprocess.run([sys.executable, '-m', 'pip', 'install', '--no-deps', '--no-index', '--no-build-isolation',
                            '--target', str(tmp_path / 'site'), str(tmp_path)], env=clean_environment(PIP_USER='0'),
                           capture_output=True, text=True, timeout=120)
@@ -120,7 +121,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(tmp_path):
                     '--wheel-dir', str(tmp_path), str(source)], check=True, capture_output=True, timeout=120)
     wheel, = tmp_path.glob('d2l_densenet-*.whl')
     names = zipfile.ZipFile(wheel).namelist()
-    modules = {f'd2l_densenet/{path.name}' for path in (ROOT / 'd2l_densenet').glob('*.py')}
+    modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / 'd2l_densenet').rglob('*.py')}
     assert modules == {name for name in names if '.dist-info/' not in name}
     assert any(name.endswith('LICENSE') for name in names)
 
@@ -385,8 +386,8 @@ def test_make_train_passes_what_is_asked():
 
 
 @needs_make
-@pytest.mark.parametrize('target', ['train', 'test', 'test-full', 'lab', 'notebooks', 'site', 'records', 'lint',
-                                    'doctor'])
+@pytest.mark.parametrize('target', ['train', 'test', 'test-full', 'lab', 'notebooks', 'site', 'records', 'mutants',
+                                    'lint', 'doctor'])
 def test_each_target_makes_the_environment_and_shuts_others_out(target):
     text = make('-n', target, PYTHON='/somewhere/python3.12').stdout
     assert "PYTHON='' sh tools/make-env" in text
@@ -403,6 +404,6 @@ def test_continuous_integration_calls_make():
     path = ROOT / '.ci' / 'run'
     assert os.access(path, os.X_OK)
     assert re.findall('^make .*$', path.read_text(), flags=re.M) == [
-        'make lint </dev/null', 'make torch </dev/null || ' + re.search(r"echo '.*'", path.read_text())[0],
+        'make lint </dev/null', 'make torch </dev/null || ' + re.search(r"echo 'PyTorch.*'", path.read_text())[0],
         'make test </dev/null']
     assert subprocess.run(['bash', '-n', str(path)], timeout=60).returncode == 0
