@@ -96,8 +96,8 @@ FAULTS = [
     (
         'blocks',
         'the bottleneck is B wide, not B k',
-        "positive_int('bottleneck', bottleneck) * num_channels, 1",
-        "positive_int('bottleneck', bottleneck), 1",
+        "width = positive_int('bottleneck', bottleneck) * num_channels",
+        "width = positive_int('bottleneck', bottleneck)",
     ),
     ('blocks', 'the bottleneck comes last', 'steps.insert(0, (', 'steps.append(('),
     (
@@ -221,20 +221,20 @@ FAULTS = [
     (
         'training',
         "the test images are normalised by their batch's own statistics",
-        'right += _correct(net(_to(X, ctx)), y)',
-        'right += _correct((autograd.set_training(True), net(_to(X, ctx)))[1], y)',
+        'scores = net(_to(X, ctx))',
+        'scores = (autograd.set_training(True), net(_to(X, ctx)))[1]',
     ),
     (
         'training',
         'the test accuracy is that of the training images',
-        'evaluate_accuracy(net, test_iter, devices[0])',
-        'evaluate_accuracy(net, train_iter, devices[0])',
+        "_evaluate(net, test_iter, devices[0], 'test_iter')",
+        "_evaluate(net, train_iter, devices[0], 'test_iter')",
     ),
     (
         'training',
         'the class with the lowest score',
-        'scores.asnumpy().argmax(axis=1)',
-        'scores.asnumpy().argmin(axis=1)',
+        'int((scores.argmax(axis=1) == labels).sum())',
+        'int((scores.argmin(axis=1) == labels).sum())',
     ),
     (
         'training',

@@ -1,7 +1,23 @@
-"""Writing a file so that its name stands for the old content or the new one, never for a part."""
+"""Files, written so that a name stands for the old content or the new one, and read so that none can be a trap."""
 
+import contextlib
+import errno
+import json
 import os
 import pathlib
+import reprlib
+import stat
+
+
+def a_path(name, value):
+    """Return `value` as text if it can be the path of a file or directory, else raise TypeError or ValueError."""
+    if not isinstance(value, (str, os.PathLike)) or not isinstance(os.fspath(value), str):
+        raise TypeError(f'{name} must be a path (str or pathlib.Path), got {reprlib.repr(value)}')
+    path = os.fspath(value)
+    if not path or '\0' in path:
+        raise ValueError(f'{name} must be a path that is not empty and holds no null character, got '
+                         f'{reprlib.repr(value)}')
+    return path
 
 
 def replace_file(path, content):
@@ -9,7 +25,9 @@ def replace_file(path, content):
     path = pathlib.Path(path)
     temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
     try:
-        with open(temporary, 'wb') as file:
+        temporary.unlink(missing_ok=True)
+        # 'x' does not follow a link that a stranger has put there.
+        with open(temporary, 'xb') as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -20,5 +38,41 @@ def replace_file(path, content):
         finally:
             os.close(directory)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         raise
+
+
+def open_file(path):
+    """Open a file to read its bytes; OSError if it is anything else: a pipe or a device could keep the reader."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | getattr(os, 'O_CLOEXEC', 0))
+    kind = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(kind):
+        os.close(descriptor)
+        code = errno.EISDIR if stat.S_ISDIR(kind) else errno.EINVAL
+        text = os.strerror(code) if stat.S_ISDIR(kind) else 'It is a pipe or a device, not a file'
+        raise OSError(code, text, str(path))
+    return os.fdopen(descriptor, 'rb')
+
+
+def read_file(path, most):
+    """The bytes of a file; OSError if it cannot be read, ValueError if there are more than `most`."""
+    with open_file(path) as file:
+        # To read `most` bytes at most would take memory for all of them first.
+        size = os.fstat(file.fileno()).st_size
+        if size > most:
+            raise ValueError(f'{path} has {size:,} bytes, expected at most {most:,}')
+        return file.read(size)
+
+
+def read_json(path):
+    """What the JSON file `path` holds; OSError if it cannot be read, ValueError if it is no JSON or too long."""
+    return parse_json(read_file(path, 2 ** 26))
+
+
+def parse_json(content):
+    """What a JSON text holds; ValueError if it is none, also where it is nested without end."""
+    try:
+        return json.loads(content)
+    except RecursionError:
+        raise ValueError('it is nested too deeply') from None

@@ -10,11 +10,13 @@ import contextvars
 
 from mxnet.base import MXNetError
 from mxnet.gluon import HybridBlock, nn
-from mxnet.ndarray import NDArray, waitall
+from mxnet.ndarray import waitall
 from mxnet.symbol import Symbol
 from mxnet.util import is_np_array, np_shape
 
-from ._checks import image_batch, positive_int, share
+from ._atomic import a_path
+from ._checks import block_options, image_batch, last_line, positive_int, share, switch
+from ._params import check_params
 
 __all__ = ['conv_block', 'DenseBlock', 'transition_block']
 
@@ -71,15 +73,23 @@ class ModePortable:
     """Mix-in for a Gluon block that makes its files safe.
 
     `load_parameters` also reads, in classic nd mode, a file written in np mode. (The other direction Gluon has itself.)
-    `save_parameters` waits for what is being computed: oneDNN rearranges weights in place while a forward pass uses
-    them, and MXNet may copy them in between.
+    It raises OSError for a file that cannot be read and ValueError for one that is damaged, before MXNet sees it:
+    MXNet's reader takes as much memory as the file asks for. `save_parameters` waits for what is being computed: oneDNN
+    rearranges weights in place while a forward pass uses them, and MXNet may copy them in between.
     """
 
     def save_parameters(self, filename, *args, **kwargs):
+        filename = a_path('filename', filename)
         waitall()
-        super().save_parameters(filename, *args, **kwargs)
+        try:
+            super().save_parameters(filename, *args, **kwargs)
+        except MXNetError as error:
+            raise OSError(f'{filename} cannot be written ({last_line(error)}): choose another place or free the '
+                          'space') from error
 
     def load_parameters(self, filename, *args, **kwargs):
+        filename = a_path('filename', filename)
+        check_params(filename)
         try:
             super().load_parameters(filename, *args, **kwargs)
         except MXNetError as error:
@@ -90,7 +100,19 @@ class ModePortable:
 
 
 class HybridSequential(ModePortable, nn.HybridSequential):
-    """Gluon's ``HybridSequential``, its files readable in both array modes."""
+    """Gluon's ``HybridSequential`` for images, its files readable in both array modes.
+
+    `owner` is what errors call it, `least` the smallest height and width that it takes.
+    """
+
+    def __init__(self, owner='HybridSequential', least=1, **kwargs):
+        super().__init__(**kwargs)
+        self._owner, self._least, self._built_in_np = owner, least, is_np_array()
+
+    def forward(self, x, *args):
+        if not isinstance(x, Symbol):
+            image_batch(self._owner, x, self._built_in_np, least=self._least)
+        return super().forward(x, *args)
 
 
 class _Transition(HybridSequential):
@@ -153,10 +175,13 @@ def conv_block(num_channels, in_channels=0, bottleneck=None, dropout=0.0, bias=T
     positive_int('num_channels', num_channels)
     positive_int('in_channels', in_channels, least=0)
     share('dropout', dropout)
+    switch('bias', bias)
+    block_options(kwargs)
     steps = [(num_channels, 3)]
     if bottleneck is not None:
-        steps.insert(0, (positive_int('bottleneck', bottleneck) * num_channels, 1))
-    block = HybridSequential(**kwargs)
+        width = positive_int('bottleneck', bottleneck) * num_channels
+        steps.insert(0, (positive_int('bottleneck times num_channels', width), 1))
+    block = HybridSequential('conv_block', **kwargs)
     with block.name_scope():
         for width, size in steps:
             block.add(nn.BatchNorm(in_channels=in_channels), nn.Activation('relu'),
@@ -203,10 +228,12 @@ class DenseBlock(ModePortable, HybridBlock):
     """
 
     def __init__(self, num_convs, num_channels, in_channels=0, bottleneck=None, dropout=0.0, bias=True, **kwargs):
+        block_options(kwargs)
         super().__init__(**kwargs)
         positive_int('num_convs', num_convs)
         positive_int('num_channels', num_channels)
         positive_int('in_channels', in_channels, least=0)
+        positive_int('in_channels plus num_convs times num_channels', in_channels + num_convs * num_channels)
         self._num_channels = num_channels
         self._in_channels = in_channels
         self._built_in_np = is_np_array()
@@ -218,7 +245,7 @@ class DenseBlock(ModePortable, HybridBlock):
 
     def forward(self, X, *args):
         # Only a real array can be checked and shows its width. Inside a hybridized parent X is a symbol.
-        if isinstance(X, NDArray):
+        if not isinstance(X, Symbol):
             image_batch('DenseBlock', X, self._built_in_np, channels=self._in_channels)
             self._in_channels = X.shape[1]
         return super().forward(X, *args)
@@ -269,7 +296,9 @@ def transition_block(num_channels, in_channels=0, dropout=0.0, bias=True, **kwar
     positive_int('num_channels', num_channels)
     positive_int('in_channels', in_channels, least=0)
     share('dropout', dropout)
-    block = _Transition(**kwargs)
+    switch('bias', bias)
+    block_options(kwargs)
+    block = _Transition('transition_block', least=2, **kwargs)
     with block.name_scope():
         block.add(nn.BatchNorm(in_channels=in_channels), nn.Activation('relu'),
                   nn.Conv2D(num_channels, kernel_size=1, use_bias=bias, in_channels=in_channels))

@@ -7,10 +7,10 @@ import math
 import numbers
 
 from mxnet.gluon import HybridBlock, nn
-from mxnet.ndarray import NDArray
+from mxnet.symbol import Symbol
 from mxnet.util import is_np_array
 
-from ._checks import image_batch, one_of, positive_int, share
+from ._checks import MOST_ELEMENTS, block_options, image_batch, one_of, positive_int, share, show, switch
 from .blocks import DenseBlock, ModePortable, transition_block
 
 __all__ = ['DenseNet']
@@ -75,15 +75,19 @@ class DenseNet(ModePortable, HybridBlock):
     (2, 10)
     """
 
+    #: Names of the arguments, the keys of `config`.
+    arguments = ('growth_rate', 'block_config', 'num_init_features', 'bottleneck', 'compression', 'dropout', 'stem',
+                 'bias', 'classes', 'in_channels')
+
     def __init__(self, growth_rate=32, block_config=(4, 4, 4, 4), num_init_features=64, bottleneck=None,
                  compression=0.5, dropout=0.0, stem='imagenet', bias=True, classes=10, in_channels=1, **kwargs):
+        block_options(kwargs)
         super().__init__(**kwargs)
-        if isinstance(block_config, str) or not hasattr(block_config, '__len__') or not len(block_config):
-            raise ValueError(f'block_config must be a sequence of positive integers, got {block_config!r}')
+        if isinstance(block_config, (str, bytes, dict, set)) or not hasattr(block_config, '__len__') or \
+                not len(block_config):
+            raise ValueError(f'block_config must be a sequence of positive integers, got {show(block_config)}')
         if isinstance(compression, bool) or not isinstance(compression, numbers.Real) or not 0 < compression <= 1:
-            raise ValueError(f'compression must be a number with 0 < compression <= 1, got {compression!r}')
-        if not isinstance(bias, bool):
-            raise ValueError(f'bias must be True or False, got {bias!r}')
+            raise ValueError(f'compression must be a number with 0 < compression <= 1, got {show(compression)}')
         #: The arguments, enough to build the same network again.
         self.config = {
             'growth_rate': positive_int('growth_rate', growth_rate),
@@ -91,8 +95,9 @@ class DenseNet(ModePortable, HybridBlock):
             'num_init_features': positive_int('num_init_features', num_init_features),
             'bottleneck': None if bottleneck is None else positive_int('bottleneck', bottleneck),
             'compression': float(compression), 'dropout': share('dropout', dropout),
-            'stem': one_of('stem', stem, STEMS), 'bias': bias,
+            'stem': one_of('stem', stem, STEMS), 'bias': switch('bias', bias),
             'classes': positive_int('classes', classes), 'in_channels': positive_int('in_channels', in_channels)}
+        self._check_widths()
         self._round_up = False
         self._built_in_np = is_np_array()
         with self.name_scope():
@@ -106,14 +111,33 @@ class DenseNet(ModePortable, HybridBlock):
                     num_channels += num_convs * growth_rate
                     if i != len(block_config) - 1:
                         width = math.floor(compression * num_channels)
-                        if not width:
-                            raise ValueError(f'compression {compression!r} leaves transition {i + 1} no channel: '
-                                             f'floor({compression!r} * {num_channels}) is 0')
                         self.features.add(transition_block(width, num_channels, dropout, bias))
                         num_channels = width
                 self.features.add(nn.BatchNorm(in_channels=num_channels), nn.Activation('relu'), nn.GlobalAvgPool2D(),
                                   nn.Flatten())
             self.output = nn.Dense(classes, in_units=num_channels)
+
+    def _check_widths(self):
+        """ValueError if a layer would have no channel, or more weights than MXNet can count."""
+        config = self.config
+        compression, growth_rate = config['compression'], config['growth_rate']
+        width = config['num_init_features']
+        most = 49 * config['in_channels'] * width
+        for i, num_convs in enumerate(config['block_config']):
+            bottleneck = (config['bottleneck'] or 0) * growth_rate
+            width += num_convs * growth_rate
+            most = max(most, 9 * growth_rate * (bottleneck or width), bottleneck * width)
+            if i != len(config['block_config']) - 1:
+                before, width = width, math.floor(compression * width)
+                if not width:
+                    raise ValueError(f'compression {compression!r} leaves transition {i + 1} no channel: '
+                                     f'floor({compression!r} * {before}) is 0')
+                most = max(most, before * width)
+        most = max(most, config['classes'] * width)
+        if most > MOST_ELEMENTS:
+            raise ValueError(f'a layer of this network would have {most:,} weights, and MXNet counts to '
+                             f'{MOST_ELEMENTS:,}: take a smaller growth_rate, block_config, num_init_features, '
+                             f'bottleneck, classes or in_channels than in {self.config}')
 
     @property
     def smallest_input_size(self):
@@ -147,6 +171,8 @@ class DenseNet(ModePortable, HybridBlock):
         return pairs
 
     def _rounds_up(self, height, width):
+        positive_int('height', height)
+        positive_int('width', width)
         if min(height, width) < self.smallest_input_size:
             raise ValueError(f'images of {height} x {width} pixels are too small for this network: after the stem '
                              f'and {len(self.config["block_config"]) - 1} transitions nothing is left to pool; '
@@ -197,7 +223,7 @@ class DenseNet(ModePortable, HybridBlock):
 
     def forward(self, x, *args):
         # Inside a hybridized parent x is a symbol without a size: the rounding stays as last decided.
-        if isinstance(x, NDArray):
+        if not isinstance(x, Symbol):
             image_batch('DenseNet', x, self._built_in_np, channels=self.config['in_channels'])
             self.set_input_size(*x.shape[2:])
         return super().forward(x, *args)

@@ -13,9 +13,13 @@ import re
 
 import numpy
 
-from ._atomic import replace_file
+from ._atomic import a_path, parse_json, read_file, replace_file
+from ._params import shown
 
 __all__ = ['Checkpoints', 'ResumeError']
+
+# Parameters, the optimizer's state and the running statistics of the largest named network come to less than 1 GB.
+_MOST_BYTES = 2 ** 32
 
 _NAME = re.compile(r'checkpoint-(\d{6})-(\d{8})-([0-9a-f]{32})\.safetensors')
 
@@ -41,13 +45,17 @@ class Checkpoints:
     """
 
     def __init__(self, directory, keep=2):
-        self.directory = pathlib.Path(directory)
+        self.directory = pathlib.Path(a_path('directory', directory))
+        if type(keep) is not int or keep < 1:
+            raise ValueError(f'keep must be an integer of at least 1, got {keep!r}')
         self.keep = keep
 
     def __enter__(self):
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
-            self._lock = open(self.directory / 'lock', 'w')
+            # Neither emptied nor followed where it is a link: the directory may be a stranger's.
+            lock = os.open(self.directory / 'lock', os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+            self._lock = os.fdopen(lock, 'r+')
         except OSError as error:
             raise ResumeError(f'checkpoint_dir {self.directory} cannot be written ({error.strerror}): give another '
                               'directory') from error
@@ -58,7 +66,7 @@ class Checkpoints:
             self._lock.close()
             raise ResumeError(f'another run writes its checkpoints to {self.directory}: wait until it has ended, or '
                               'give another directory') from None
-        for leftover in self.directory.glob('.*.tmp'):  # of a process that was killed while it wrote
+        for leftover in self.directory.glob('.checkpoint-*.safetensors.*.tmp'):  # of a process killed while it wrote
             leftover.unlink(missing_ok=True)
         return self
 
@@ -99,15 +107,20 @@ class Checkpoints:
         """The newest good checkpoint: (path, arrays, state), or None. A damaged one is renamed and named on stdout."""
         for path in self.files():
             try:
-                content = path.read_bytes()
+                content = read_file(path, _MOST_BYTES)
                 if hashlib.sha256(content).hexdigest()[:32] != _NAME.fullmatch(path.name)[3]:
                     raise ValueError('its checksum is another')
                 return path, *parsed(content)
             except (OSError, ValueError, KeyError) as error:
                 aside = path.with_name(path.name + '.damaged')
-                print(f'{path} is damaged ({error}): it is renamed to {aside.name}, and the one before it is tried',
+                why = shown(str(error))
+                print(f'{path} is damaged ({why}): it is renamed to {aside.name}, and the one before it is tried',
                       flush=True)
-                os.replace(path, aside)
+                try:
+                    os.replace(path, aside)
+                except OSError as problem:
+                    raise ResumeError(f'{path} is damaged ({why}) and cannot be renamed ({problem.strerror}): move '
+                                      'it out of the directory') from None
         return None
 
 
@@ -118,7 +131,10 @@ def parsed(content):
 
     try:
         arrays = load(content)
-    except SafetensorError as error:
-        raise ValueError(str(error)) from error
-    header = json.loads(content[8:8 + int.from_bytes(content[:8], 'little')])
-    return arrays, json.loads(header['__metadata__']['state'])
+        header = parse_json(content[8:8 + int.from_bytes(content[:8], 'little')])
+        state = parse_json(header['__metadata__']['state'])
+    except (SafetensorError, KeyError, TypeError) as error:  # a KeyError also of a type that NumPy lacks
+        raise ValueError(f'it is no checkpoint of a run: {error}') from error
+    if not isinstance(state, dict):
+        raise ValueError('it is no checkpoint of a run: its state is no object')
+    return arrays, state

@@ -72,7 +72,7 @@ def _network(text):
 def _device(text):
     """'auto', 'cpu', 'gpu' or 'gpu:1'."""
     kind, _, number = text.partition(':')
-    if text in ('auto', 'cpu', 'gpu') or (kind == 'gpu' and number.isdigit()):
+    if text in ('auto', 'cpu', 'gpu') or (kind == 'gpu' and number.isdecimal()):
         return text
     raise argparse.ArgumentTypeError(f'{text!r} is none of auto, cpu, gpu, gpu:1')
 
@@ -177,7 +177,7 @@ def _train(options):
     from .recipes import RECIPES
     from .runs import command, machine, read_config, save_run, versions, write_atomically
     before = None
-    if options.resume:
+    if options.resume is not None:
         before = read_config(options.resume)
         _take_settings(options, before)
     recipe = RECIPES[options.recipe]
@@ -196,7 +196,7 @@ def _train(options):
     if workers:
         train_iter = train_iter.part(workers.rank, workers.number)
     first = not workers or workers.rank == 0
-    output = pathlib.Path(options.resume or (_new_directory(options) if first else 'runs'))
+    output = pathlib.Path(options.resume) if before else _new_directory(options) if first else pathlib.Path('runs')
     if options.network == 'article':  # as the article did
         mx.random.seed(options.seed)
         net.initialize(mx.init.Xavier(), ctx=ctx)
@@ -226,7 +226,7 @@ def _train(options):
 
     history = fit(net, train_iter, test_iter, options.epochs, ctx=ctx, seed=options.seed, on_epoch=keep,
                   checkpoint_dir=output / 'checkpoints', checkpoint_seconds=options.checkpoint_seconds,
-                  resume=bool(options.resume), kvstore=options.kvstore,
+                  resume=before is not None, kvstore=options.kvstore,
                   **recipe.fit_options(options.epochs * len(train_iter)))
     if history.rows and first:
         keep(history)
@@ -270,8 +270,10 @@ _SETTINGS = {'network': 'network_name', 'size': 'size', 'epochs': 'epochs', 'bat
 
 def _take_settings(options, config):
     """Set the options that `config` records; ValueError if the command line says otherwise."""
-    if options.output:
+    if options.output is not None:
         raise ValueError('--output goes with a new run; --resume writes to the directory of the old one')
+    from ._checks import one_of
+    from .recipes import RECIPES
     for option, key in _SETTINGS.items():
         if key not in config:
             raise ValueError(f'{options.resume} was written by an earlier version, without checkpoints: it cannot be '
@@ -280,21 +282,29 @@ def _take_settings(options, config):
             raise ValueError(f'--{option.replace("_", "-")} {getattr(options, option)} differs from the run in '
                              f'{options.resume}, which has {config[key]}: leave it out, or start a new run')
         setattr(options, option, config[key])
+    one_of('recipe in config.json', options.recipe, RECIPES)
+    one_of('data_option in config.json', options.data, ('auto', 'fashion-mnist', 'synthetic'))
 
 
 def _evaluate(options):
     from . import evaluate_accuracy, load_data_fashion_mnist
     from .runs import load_run
     net, history, config = load_run(options.directory, _context(options.device))
+    size, batch_size, data = (_setting(options.directory, config, name) for name in ('size', 'batch_size', 'data'))
     net.hybridize(static_alloc=True, static_shape=True)
-    _, test_iter = load_data_fashion_mnist(config['batch_size'], resize=config['size'], root=options.data_dir,
-                                           data=options.data)
-    trained_on = config['data']['name']
-    if test_iter.source.name != trained_on:
-        print(f'note: the run was trained on {trained_on} and is evaluated on {test_iter.source.name}')
+    _, test_iter = load_data_fashion_mnist(batch_size, resize=size, root=options.data_dir, data=options.data)
+    if test_iter.source.name != data['name']:
+        print(f'note: the run was trained on {data["name"]} and is evaluated on {test_iter.source.name}')
     accuracy = evaluate_accuracy(net, test_iter)
     print(f'test accuracy {accuracy:.4f} on {test_iter.num_examples} images, data: {test_iter.source}')
     return 0
+
+
+def _setting(directory, config, name):
+    """A setting of a run; ValueError if its config.json has none."""
+    if name not in config:
+        raise ValueError(f'config.json in {directory} has no {name}: it is not one that d2l-densenet train wrote')
+    return config[name]
 
 
 def _summary(options):
@@ -310,18 +320,20 @@ def _export(options):
     if (options.directory is None) == (options.network is None):
         raise ValueError('give either RUN or --network NAME')
     if options.network:
-        if not options.output:
+        if options.output is None:
             raise ValueError('--network needs --output DIR')
         net, shape = _with_weights(options.network, options.weights)
     else:
-        if options.weights:
+        if options.weights is not None:
             raise ValueError('--weights goes with --network; a RUN has its own')
         from .runs import load_run
         net, _, config = load_run(options.directory)
-        shape = (config['network'].get('in_channels', 1), config['size'], config['size'])
-    exported = export_model(net, options.output or options.directory,
+        size = _setting(options.directory, config, 'size')
+        shape = (config['network'].get('in_channels', 1), size, size)
+    exported = export_model(net, options.directory if options.output is None else options.output,
                             (shape[0], options.size or shape[1], options.size or shape[2]),
-                            options.format or list(FORMATS), options.name or options.network or 'densenet')
+                            options.format or list(FORMATS),
+                            (options.network or 'densenet') if options.name is None else options.name)
     for kind, difference in exported.differences.items():
         print(f'{kind}: checked, largest difference {difference:.1e} of the largest score')
     print('wrote ' + ', '.join(f'{path} ({path.stat().st_size / 1e6:.1f} MB)' for path in exported.files))
@@ -333,9 +345,9 @@ def _with_weights(name, weights):
     from . import he_initialize
     from .networks import RESNETS, named_network, published_shape
     net, shape = named_network(name), published_shape(name)
-    if weights and name in RESNETS:
+    if weights is not None and name in RESNETS:
         raise ValueError(f'--weights reads DenseNet checkpoints, and {name} is a ResNet')
-    if weights:
+    if weights is not None:
         from .pretrained import load_pretrained
         load_pretrained(net, weights)
     else:
@@ -351,8 +363,9 @@ def _networks(options):
 
 
 def _new_directory(options):
-    if options.output:
-        path = pathlib.Path(options.output)
+    from ._atomic import a_path
+    if options.output is not None:
+        path = pathlib.Path(a_path('--output', options.output))
     else:
         now = datetime.datetime.now().strftime('%Y%m%d-%H%M%S')
         path = pathlib.Path('runs') / f'{options.network}-{options.recipe}-seed{options.seed}-{now}'
@@ -395,7 +408,8 @@ def main(arguments=None):
         print(f'd2l-densenet {options.command}: error: {error}', file=sys.stderr)
         return 2
     try:
-        from .data import DataError
+        from mxnet.base import MXNetError
+
         from .training import DivergenceError
     except (ImportError, OSError, AttributeError) as error:  # the three ways in which `import mxnet` fails
         print(f'd2l-densenet {options.command}: error: MXNet cannot be imported ({error}): d2l-densenet doctor '
@@ -412,6 +426,9 @@ def main(arguments=None):
     except DivergenceError as error:
         print(f'd2l-densenet {options.command}: {error}', file=sys.stderr)
         return 1
-    except (ValueError, DataError) as error:
+    except ValueError as error:
         print(f'd2l-densenet {options.command}: error: {error}', file=sys.stderr)
         return 2
+    except (OSError, MemoryError, MXNetError) as error:  # no space, no rights, no memory
+        print(f'd2l-densenet {options.command}: error: {str(error).strip().splitlines()[-1]}', file=sys.stderr)
+        return 1

@@ -2,18 +2,17 @@
 
 import io
 import json
+import math
 import re
-from collections.abc import Sequence
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from html import escape
 
 import mxnet as mx
-import numpy
 from mxnet.base import MXNetError
-from mxnet.gluon import Block, HybridBlock, nn
+from mxnet.gluon import HybridBlock, nn
 from mxnet.util import is_np_array
 
-from ._checks import positive_int
+from ._checks import gluon_block, sizes
 from .blocks import written_order
 from .builder import DenseNet
 from .networks import named_network, published_shape
@@ -205,19 +204,15 @@ class Summary:
 
 
 def _product(sizes):
-    return int(numpy.prod(sizes, dtype='int64'))
+    return math.prod(int(size) for size in sizes)
 
 
 def _check_block(net):
-    if not isinstance(net, Block):
-        raise TypeError(f'net must be a Gluon block, got {type(net).__name__}')
+    gluon_block('net', net)
 
 
 def _check_shape(net, input_shape):
-    if isinstance(input_shape, str) or not isinstance(input_shape, Sequence) or not input_shape:
-        raise ValueError(f'input_shape must be the shape of one input without the batch axis, such as (1, 48, 48), '
-                         f'got {input_shape!r}')
-    input_shape = tuple(positive_int('each entry of input_shape', size) for size in input_shape)
+    input_shape = sizes('input_shape', input_shape, '(1, 48, 48), the shape of one input without the batch axis')
     if isinstance(net, DenseNet):
         channels = net.config['in_channels']
         if len(input_shape) != 3 or input_shape[0] != channels:

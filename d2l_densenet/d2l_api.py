@@ -6,6 +6,7 @@ switch on with ``npx.set_np()``; what is here, and ``d2l.Trainer`` with it, work
 
 import mxnet as mx
 
+from ._checks import gluon_block, number, positive_int
 from .builder import DenseNet
 from .data import FASHION_MNIST_LABELS, load_data_fashion_mnist
 
@@ -108,14 +109,14 @@ class DenseNetClassifier(d2l.Classifier):
 
     def __init__(self, net=None, lr=0.1, num_classes=10):
         super().__init__()
-        if isinstance(lr, bool) or not isinstance(lr, (int, float)) or not 0 < lr < float('inf'):
-            raise ValueError(f'lr must be a number above 0, got {lr!r}')
+        number('lr', lr, above=0)
+        positive_int('num_classes', num_classes)
         self.save_hyperparameters(ignore=['net'])
         if net is None:
             net = DenseNet(classes=num_classes)
             net.initialize(mx.init.Xavier())
             net.hybridize(static_alloc=True, static_shape=True)
-        elif isinstance(net, DenseNet) and net.config['classes'] != num_classes:
+        elif isinstance(gluon_block('net', net), DenseNet) and net.config['classes'] != num_classes:
             raise ValueError(f'num_classes must be the number of outputs of net, {net.config["classes"]}, '
                              f'got {num_classes!r}')
         self.net = net

@@ -3,12 +3,14 @@
 import copy
 import dataclasses
 import hashlib
+import warnings
 
 import mxnet as mx
 import numpy
 from mxnet.util import is_np_array
 
-from ._checks import one_of, positive_int, share
+from ._atomic import a_path
+from ._checks import MOST_ELEMENTS, a_seed, one_of, positive_int, share, show, switch
 from .distributed import equal_share
 from .files import OFFICIAL, REMEDY, Unavailable, cache_directory, find_fashion_mnist
 from .idx import DataError
@@ -59,6 +61,15 @@ def _md5(*arrays):
     for array in arrays:
         digest.update(numpy.ascontiguousarray(array))
     return 'md5:' + digest.hexdigest()
+
+
+def _as_numpy(name, values):
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('error', numpy.VisibleDeprecationWarning)
+            return values.asnumpy() if isinstance(values, mx.nd.NDArray) else numpy.asarray(values)
+    except (ValueError, numpy.VisibleDeprecationWarning) as error:  # lists of different lengths
+        raise ValueError(f'{name} must be an array, got {show(values)}: {error}') from None
 
 
 def _resized(images, size):
@@ -133,18 +144,27 @@ class ImageLoader:
 
     def __init__(self, images, labels, batch_size, *, resize=None, shuffle=False, flip=False, crop=0,
                  erase=0.0, seed=0, source=None):
-        images, labels = numpy.asarray(images), numpy.asarray(labels)
+        images, labels = _as_numpy('images', images), _as_numpy('labels', labels)
         if images.ndim != 3 or images.dtype != numpy.uint8 or not images.size:
             raise ValueError(f'images must be uint8 of shape (n, h, w), got {images.dtype} {images.shape}')
         if labels.shape != images.shape[:1]:
             raise ValueError(f'labels must be of shape ({len(images)},), one for each image, got {labels.shape}')
+        if labels.dtype.kind not in 'iuf':
+            raise ValueError(f'labels must be integers, got {show(labels)}')
+        with numpy.errstate(all='ignore'):
+            self.labels = labels.astype(numpy.int32)
+        wrong = numpy.flatnonzero((self.labels != labels) | (labels < 0))
+        if len(wrong):
+            raise ValueError(f'labels must be integers from 0 to {MOST_ELEMENTS:,}, got {labels[wrong[0]]} at position '
+                             f'{wrong[0]}')
         self.batch_size = positive_int('batch_size', batch_size)
-        self.shuffle = bool(shuffle)
-        self.flip = bool(flip)
-        self.seed = positive_int('seed', seed, least=0)
+        self.shuffle = switch('shuffle', shuffle)
+        self.flip = switch('flip', flip)
+        self.seed = a_seed('seed', seed)
+        if not isinstance(source, (DataSource, type(None))):
+            raise TypeError(f'source must be a DataSource or None, got {show(source)}')
         self.epoch = 0
         self.place = (0, 1)
-        self.labels = labels.astype(numpy.int32)
         self.num_examples = len(images)
         self.source = source or DataSource('arrays', _md5(images, self.labels), 'memory')
         #: Size that each batch is scaled to, None where `images` has its final size.
@@ -152,6 +172,10 @@ class ImageLoader:
         height, width = images.shape[1:]
         if resize is not None:
             height = width = positive_int('resize', resize)
+            count = min(self.batch_size, len(images), _RESIZE_CHUNK)
+            if count * height * width > MOST_ELEMENTS:
+                raise ValueError(f'resize must be smaller, got {resize!r}: {count:,} images would have '
+                                 f'{count * height * width:,} pixels, and MXNet counts to {MOST_ELEMENTS:,}')
             if images.shape[1:] != (height, width):
                 if len(images) * height * width > _RESIZE_AT_ONCE:
                     self.resize = height
@@ -309,7 +333,12 @@ def load_data_fashion_mnist(batch_size, resize=None, root=None, *, data='auto', 
     if limit is not None:
         positive_int('limit', limit)
     positive_int('validation', validation, least=0)
-    positive_int('seed', seed, least=0)
+    a_seed('seed', seed)
+    switch('flip', flip)
+    positive_int('crop', crop, least=0)
+    share('erase', erase)
+    if root is not None:
+        root = a_path('root', root)
     one_of('data', data, ('auto', 'fashion-mnist', 'synthetic'))
     if data == 'synthetic' and root is not None:
         raise ValueError(f"root must be None with data='synthetic', which reads no files, got {root!r}")

@@ -4,6 +4,7 @@ Nothing is written that was not first read back, run, and found to give the netw
 """
 
 import json
+import math
 import os
 import pathlib
 import re
@@ -18,6 +19,8 @@ import numpy
 from mxnet.base import MXNetError
 from mxnet.util import np_array, np_shape
 
+from ._atomic import a_path
+from ._checks import MOST_ELEMENTS, settled
 from .builder import DenseNet
 from .counting import _check_shape, _input_size, _left_as_found
 from .networks import from_config
@@ -116,7 +119,10 @@ def export_model(net, directory, input_shape=(1, 48, 48), formats=('mxnet', 'onn
                          f'got {name!r}')
     if 'onnx' in formats:
         _check_packages()
-    directory = pathlib.Path(directory)
+    settled('export_model')
+    directory = pathlib.Path(a_path('directory', directory))
+    if math.prod(input_shape) * max(_BATCH_SIZES) > MOST_ELEMENTS:
+        raise ValueError(f'input_shape must be smaller, got {input_shape}: MXNet counts to {MOST_ELEMENTS:,} elements')
     values = _values(net)
     symbol, values = _graph(net, values, input_shape)
     images = [numpy.random.RandomState(size).standard_normal((size, *input_shape)).astype('float32')
@@ -125,8 +131,8 @@ def export_model(net, directory, input_shape=(1, 48, 48), formats=('mxnet', 'onn
 
     files = [pattern.format(name) for kind in formats for pattern in FORMATS[kind]]
     # Files are made beside their place, so that moving them there is one step each.
-    existing = next(path for path in (directory, *directory.absolute().parents) if path.exists())
     try:
+        existing = next(path for path in (directory, *directory.absolute().parents) if path.exists())
         staging = pathlib.Path(tempfile.mkdtemp(prefix='.export-', dir=existing))
         try:
             for kind in formats:

@@ -10,6 +10,7 @@ import threading
 import time
 from urllib.parse import urlsplit
 
+from ._atomic import a_path
 from .idx import DataError, check_pair, content_md5, read_idx
 
 __all__ = ['OfficialFile', 'OFFICIAL', 'MIRRORS', 'REMEDY', 'Unavailable', 'cache_directory', 'read_directory',
@@ -79,7 +80,7 @@ def cache_directory():
 def _what_is_it(path, array):
     """Name the data set behind a well-formed file that is not the official one."""
     with open(path, 'rb') as file:
-        packed = file.read()
+        packed = file.read(min(os.path.getsize(path), 2 ** 26))  # the largest of the known ones has 26 MB
     if hashlib.sha1(packed).hexdigest() in _GLUON_SHA1:
         return ("Gluon's older release of Fashion-MNIST, of 2017-08-26. Zalando replaced it on 2017-08-31 to remove "
                 'duplicate samples; mxnet.gluon and d2l still download the old one')
@@ -131,7 +132,9 @@ def read_directory(directory, files=OFFICIAL):
     DataError
         If the directory or a file cannot be read, is missing, malformed, or not the official one.
     """
-    directory = os.path.expanduser(os.fspath(directory))
+    directory = os.path.expanduser(a_path('directory', directory))
+    if len(files) % 2 or not all(isinstance(official, OfficialFile) for official in files):
+        raise ValueError(f'files must be pairs of OfficialFile, images and labels, got {files!r:.200}')
     _list_directory(directory)
     paths = [_locate(directory, official.name) for official in files]
     missing = [official.name + '.gz' for official, path in zip(files, paths) if path is None]
@@ -283,6 +286,7 @@ def download(directory, files=OFFICIAL, mirrors=MIRRORS):
     """
     import pooch
 
+    directory = a_path('directory', directory)
     _make_writable(directory)
     bad = _bad_files(directory, files)
     for error in bad.values():
@@ -363,7 +367,7 @@ def find_fashion_mnist(root=None, *, cache=None, files=OFFICIAL, mirrors=MIRRORS
     """
     named = root if root is not None else os.environ.get('D2L_DENSENET_DATA') or None
     if named is not None:
-        directory = os.path.abspath(os.path.expanduser(os.fspath(named)))
+        directory = os.path.abspath(os.path.expanduser(a_path('D2L_DENSENET_DATA' if root is None else 'root', named)))
         try:
             return read_directory(directory, files), directory
         except DataError as error:

@@ -7,6 +7,7 @@ output position.
 
 import inspect
 
+from ._checks import known_name, positive_int, show
 from .builder import DenseNet
 from .networks import NETWORKS
 from .resnets import RESNETS
@@ -14,7 +15,7 @@ from .resnets import RESNETS
 __all__ = ['densenet_formula', 'network_formula', 'resnet_formula']
 
 # Arguments of DenseNet that have a default: all of them.
-_DEFAULTS = {name: argument.default for name, argument in inspect.signature(DenseNet).parameters.items()}
+_DEFAULTS = {name: inspect.signature(DenseNet).parameters[name].default for name in DenseNet.arguments}
 
 
 def densenet_formula(config, height, width):
@@ -39,6 +40,11 @@ def densenet_formula(config, height, width):
     >>> densenet_formula(DenseNet().config, 48, 48)
     (758226, 32029232)
     """
+    positive_int('height', height)
+    positive_int('width', width)
+    if not isinstance(config, dict) or not _DEFAULTS.keys() <= config.keys():
+        raise ValueError(f'config must be a dict of all arguments of DenseNet, as its attribute config is, got '
+                         f'{show(config)}')
     k, factor, theta = config['growth_rate'], config['bottleneck'], config['compression']
     biased, blocks, m = config['bias'], config['block_config'], config['num_init_features']
     if config['stem'] == 'imagenet':
@@ -85,9 +91,12 @@ def resnet_formula(name, height, width, classes=None, in_channels=None):
     -------
     parameters, multiply_adds : int
     """
-    block, layers, channels, published_classes, (published_channels, *_) = RESNETS[name]
+    block, layers, channels, published_classes, (published_channels, *_) = known_name(name, RESNETS)
+    positive_int('height', height)
+    positive_int('width', width)
     kind = block.__name__
-    in_channels, classes = in_channels or published_channels, classes or published_classes
+    in_channels = published_channels if in_channels is None else positive_int('in_channels', in_channels)
+    classes = published_classes if classes is None else positive_int('classes', classes)
     m, sizes = channels[0], [height, width]
     if kind.endswith('V2'):
         total = _Total(9 * in_channels * m, sizes)
@@ -126,6 +135,7 @@ def network_formula(name):
     >>> network_formula('densenet121')
     (7978856, 2834161664)
     """
+    known_name(name, {**NETWORKS, **RESNETS})
     if name in RESNETS:
         _, height, width = RESNETS[name][-1]
         return resnet_formula(name, height, width)

@@ -8,6 +8,8 @@ import zlib
 
 import numpy
 
+from ._atomic import a_path, open_file
+
 __all__ = ['DataError', 'read_idx', 'check_pair', 'content_md5']
 
 # The first four bytes of a file: two zeros, the type (8: unsigned byte), the number of axes.
@@ -42,9 +44,11 @@ def read_idx(path, kind):
         If the file cannot be read, is not an idx file of that kind, is cut off, or goes on after its end. A header
         that claims more than 256 MiB is refused before any memory is taken.
     """
-    path = os.fspath(path)
+    path = a_path('path', path)
+    if not isinstance(kind, str) or kind not in _MAGIC:
+        raise ValueError(f'kind must be one of {", ".join(map(repr, _MAGIC))}, got {kind!r}')
     try:
-        with open(path, 'rb') as raw:
+        with open_file(path) as raw:
             start = raw.read(2)
             raw.seek(0)
             if start == b'\x1f\x8b':
@@ -112,6 +116,10 @@ def check_pair(images_path, images, labels_path, labels, classes=10):
     DataError
         If the images are not 28 x 28 pixels, the counts differ, or a label is `classes` or more.
     """
+    for name, array, axes in (('images', images, 3), ('labels', labels, 1)):
+        if not isinstance(array, numpy.ndarray) or array.ndim != axes or not array.size:
+            raise ValueError(f'{name} must be a numpy.ndarray with {axes} axes that is not empty, got '
+                             f'{type(array).__name__} {getattr(array, "shape", "")}')
     if images.shape[1:] != (28, 28):
         raise DataError(f'{images_path}: expected images of 28 x 28 pixels, found {images.shape[1]} x '
                         f'{images.shape[2]}. Put the official file in its place.')
@@ -129,6 +137,9 @@ def content_md5(array):
 
     Two gzip programs may pack the same file differently, so the content is what is compared.
     """
+    if getattr(array, 'dtype', None) != numpy.uint8 or array.ndim not in (1, 3):
+        raise ValueError(f'array must be uint8 with one axis (labels) or three (images), got {type(array).__name__} '
+                         f'{getattr(array, "dtype", "")} {getattr(array, "shape", "")}')
     magic = _MAGIC['images' if array.ndim == 3 else 'labels']
     digest = hashlib.md5(struct.pack(f'>{1 + array.ndim}I', magic, *array.shape))
     digest.update(numpy.ascontiguousarray(array))

@@ -2,7 +2,7 @@
 
 import mxnet as mx
 
-from ._checks import known_name, positive_int
+from ._checks import a_seed, device, gluon_block, known_name, show, sizes, surfacing
 from .builder import DenseNet
 from .resnets import RESNETS, resnet
 
@@ -92,6 +92,10 @@ def named_network(name, classes=None, in_channels=None):
 
 def from_config(config, **kwargs):
     """The network whose attribute ``config`` this is, with further arguments for the Gluon block."""
+    known = ('name', 'classes') if isinstance(config, dict) and 'name' in config else DenseNet.arguments
+    if not isinstance(config, dict) or not config.keys() <= set(known):
+        raise ValueError(f'config must be a dict with some of {", ".join(known)}, as the attribute config of a network '
+                         f'is, got {show(config)}')
     return (resnet if 'name' in config else DenseNet)(**config, **kwargs)
 
 
@@ -115,8 +119,10 @@ def he_initialize(net, seed=0, input_shape=None, ctx=None):
 
     Raises
     ------
+    TypeError
+        If `net` is no Gluon block or `ctx` no device.
     ValueError
-        If a shape is unknown and `input_shape` is not given.
+        If a shape is unknown and `input_shape` is not given, or an argument is out of its range.
 
     Examples
     --------
@@ -126,8 +132,16 @@ def he_initialize(net, seed=0, input_shape=None, ctx=None):
     >>> round(float(weight.asnumpy().std() / (2 / 49) ** 0.5), 1)
     1.0
     """
-    ctx = ctx or mx.cpu()
-    parameters = net.collect_params()
+    ctx = mx.cpu() if ctx is None else device('ctx', ctx)
+    a_seed('seed', seed)
+    if input_shape is not None:
+        input_shape = sizes('input_shape', input_shape, '(3, 32, 32)')
+    parameters = gluon_block('net', net).collect_params()
+    with surfacing('he_initialize'):
+        _initialize(net, parameters, seed, input_shape, ctx)
+
+
+def _initialize(net, parameters, seed, input_shape, ctx):
     unknown = [p.name for p in parameters.values() if p.shape is None or any(size <= 0 for size in p.shape)]
     if unknown:
         if input_shape is None:
@@ -136,5 +150,5 @@ def he_initialize(net, seed=0, input_shape=None, ctx=None):
         net.initialize(ctx=ctx, force_reinit=True)
         make = mx.np if mx.util.is_np_array() else mx.nd
         net(make.zeros((1, *input_shape), ctx=ctx))
-    mx.random.seed(positive_int('seed', seed, least=0))
+    mx.random.seed(seed)
     net.initialize(mx.init.MSRAPrelu(factor_type='in', slope=0), ctx=ctx, force_reinit=True)

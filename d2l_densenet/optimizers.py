@@ -2,6 +2,8 @@
 
 import mxnet as mx
 
+from ._checks import number, share
+
 __all__ = ['Muon']
 
 
@@ -35,11 +37,13 @@ class Muon(mx.optimizer.Optimizer):
     """
 
     def __init__(self, learning_rate=0.02, momentum=0.9, others=5.0, **kwargs):
+        if learning_rate is not None:  # with a lr_scheduler, None stands for the scheduler's own
+            number('learning_rate', learning_rate)
+        if kwargs.get('wd') is not None:
+            number('wd', kwargs['wd'])
         super().__init__(learning_rate=learning_rate, **kwargs)
-        if not 0 <= momentum < 1:
-            raise ValueError(f'momentum must be a number with 0 <= momentum < 1, got {momentum!r}')
-        self.momentum = momentum
-        self.others = others
+        self.momentum = share('momentum', momentum)
+        self.others = number('others', others)
 
     def create_state(self, index, weight):
         return mx.nd.zeros(weight.shape, weight.context, dtype=weight.dtype)

@@ -11,7 +11,7 @@ import sys
 import mxnet as mx
 import numpy
 
-from ._checks import positive_int
+from ._checks import positive_int, show
 from .blocks import DenseBlock
 from .builder import DenseNet
 
@@ -138,6 +138,11 @@ def plot_history(history):
                             f'got {type(one).__name__}{f" under {label!r}" if label else ""}')
         if not one.rows:
             raise ValueError(f'history{f" {label!r}" if label else ""} has no finished epoch: nothing to plot')
+        for row in one.rows:
+            if not all(isinstance(row.get(name), (int, float)) or name == 'test_acc' and row.get(name, 0) is None
+                       for name in ('epoch', 'loss', 'train_acc', 'test_acc')):
+                raise ValueError('each row of history must have the numbers epoch, loss, train_acc and test_acc, got '
+                                 f'{show(row)}')
 
     from matplotlib.ticker import MaxNLocator
 
@@ -343,6 +348,8 @@ def plot_images(images, labels, rows=2, title=None, data=None):
         raise ValueError(f'images must have the shape (n, H, W) or (n, 1, H, W) with n at least 1, got {images.shape}')
     if labels.shape != (len(images),):
         raise ValueError(f'labels must hold one label for each of the {len(images)} images, got shape {labels.shape}')
+    if images.dtype.kind not in 'biuf':
+        raise ValueError(f'images must be an array of numbers, got {images.dtype}')
     if labels.dtype.kind in 'iuf':
         names = _class_names(10)
         for label in labels:

@@ -2,7 +2,7 @@
 
 A file is read without trust. Each length in it is compared with the bytes that are there before memory is taken,
 nothing in it is run, and everything is checked before the first parameter is set. MXNet's own reader of `.params`
-believes the sizes in the file (1,170 bytes have made it take 12 GB), so a small reader stands here in its place.
+believes the sizes in the file (1,170 bytes have made it take 12 GB), so `_params` stands in its place.
 `torch.load` runs nothing with `weights_only=True`, but in files from before PyTorch 1.6 it believes the sizes too and
 returns memory as it happens to be (tried with 2.13). It is given only what has been followed to its end here first.
 """
@@ -14,7 +14,6 @@ import math
 import os
 import pickletools
 import re
-import struct
 import warnings
 import zipfile
 from typing import NamedTuple
@@ -24,17 +23,19 @@ import numpy
 from mxnet.gluon import nn
 from mxnet.util import is_np_array
 
+from . import _params
+from ._atomic import a_path
+from ._checks import switch
+from ._params import Entry, entry, shown
 from .builder import DenseNet
 from .runs import RunError, write_atomically
 
 __all__ = ['CheckpointError', 'LoadReport', 'load_pretrained', 'save_torch']
 
-# The largest named network has 0.13 GB of weights; an optimizer may have stored as much again two or three times.
-_MOST_BYTES = 2 ** 32
 # A pickle of 600 tensors has about 20,000 opcodes. More than this is not a checkpoint but an attempt to keep us busy.
 _MOST_OPCODES = 2 ** 22
-# NumPy's limit; and names that an error quotes or a pattern searches.
-_MOST_AXES, _LONGEST_NAME = 32, 200
+# Names that an error quotes or a pattern searches.
+_LONGEST_NAME = 200
 
 _AGAIN = 'Fetch or write the file again.'
 
@@ -128,7 +129,8 @@ def load_pretrained(net, file, new_head=False, strict=True):
     layers = _layers(net)
     parameters = _parameters(layers)
     path = _text_path(file)
-    if new_head:
+    switch('strict', strict)
+    if switch('new_head', new_head):
         try:
             net.output.weight.list_data()
         except RuntimeError:
@@ -153,7 +155,7 @@ def load_pretrained(net, file, new_head=False, strict=True):
         bad = 'NaN or infinity' if not numpy.isfinite(value).all() else \
             'a negative variance' if name.endswith('running_var') and (value < 0).any() else None
         if bad:
-            raise CheckpointError(f'{path}: {_show(found[name])} has {bad} as {value.dtype.name}, expected numbers to '
+            raise CheckpointError(f'{path}: {shown(found[name])} has {bad} as {value.dtype.name}, expected numbers to '
                                   'compute with. Give a checkpoint of a training that did not diverge.')
     ctx = next((parameter.list_ctx() for parameter in parameters.values() if _is_initialised(parameter)), mx.cpu())
     for name, value in plan.items():
@@ -382,17 +384,11 @@ def _match(path, net, layers, parameters, entries):
         if known is None:
             unexpected.append(name)
         elif known in found:
-            raise CheckpointError(f'{path}: {_show(found[known])} and {_show(name)} are both {known}: expected one '
+            raise CheckpointError(f'{path}: {shown(found[known])} and {shown(name)} are both {known}: expected one '
                                   'network in the file. Save the one that is wanted by itself.')
         else:
             found[known] = name
     return found, unexpected
-
-
-def _show(name):
-    """A name from a file, fit to be printed."""
-    name = name if len(name) <= 80 else name[:77] + '...'
-    return name if name.isprintable() and name else repr(name)
 
 
 def _few(texts):
@@ -407,7 +403,7 @@ def _misfit(path, source, plan, missing, unexpected, mismatched):
     if missing:
         parts.append(f'{len(missing)} missing: {_few(missing)}')
     if unexpected:
-        parts.append(f'{len(unexpected)} unexpected: {_few(map(_show, unexpected))}')
+        parts.append(f'{len(unexpected)} unexpected: {_few(map(shown, unexpected))}')
     if mismatched:
         shapes = (f'{name} is {there}, the network has {here}' for name, there, here in mismatched)
         parts.append(f'{len(mismatched)} of another shape or type: {_few(shapes)}')
@@ -425,32 +421,24 @@ def _misfit(path, source, plan, missing, unexpected, mismatched):
 # --- The file's side: what it is, and its entries.
 
 
-class _Entry(NamedTuple):
-    """An array of a file. `flat` is None if it is of a type that no parameter can have."""
-
-    shape: tuple
-    dtype: str
-    flat: object = None
-
-    def __str__(self):
-        return f'{self.dtype} {self.shape if len(self.shape) < 9 else "of many axes"}'
-
-
 def _text_path(file):
-    return os.fsdecode(os.path.expanduser(os.fspath(file)))
+    try:
+        return os.path.expanduser(a_path('file', file))
+    except ValueError as error:
+        raise CheckpointError(str(error)) from None
 
 
 def _read(path):
-    """What the file is and its entries {name: _Entry}, whatever its ending."""
+    """What the file is and its entries {name: Entry}, whatever its ending."""
     try:
         if not os.path.isfile(path):
             found = 'is a directory or device, not a file' if os.path.exists(path) else 'is not there'
             raise CheckpointError(f'{path}: {found}. Give the path of a .safetensors, .pth, .pt or .params file.')
         with open(path, 'rb') as stream:
             size = os.fstat(stream.fileno()).st_size
-            if size > _MOST_BYTES:
-                raise CheckpointError(f'{path}: has {size:,} bytes, expected at most {_MOST_BYTES:,}: not the weights '
-                                      'of one DenseNet. Save the network alone.')
+            if size > _params.MOST_BYTES:
+                raise CheckpointError(f'{path}: has {size:,} bytes, expected at most {_params.MOST_BYTES:,}: not the '
+                                      'weights of one DenseNet. Save the network alone.')
             data = stream.read(size)
     except (OSError, ValueError) as error:  # ValueError: a null character in the path
         if isinstance(error, CheckpointError):
@@ -460,7 +448,7 @@ def _read(path):
     # Before .params: eight bytes with the length of a header, which may be 274, their magic number.
     if data[4:9] == b'\0\0\0\0{':
         return 'safetensors', _read_safetensors(path, data)
-    if data[:8] == _PARAMS_MAGIC:
+    if data[:8] == _params.MAGIC:
         return 'Gluon params', _read_params(path, data)
     if data[:4] == b'PK\x03\x04':
         return 'PyTorch', _read_torch_zip(path, data)
@@ -498,22 +486,10 @@ def _what_is_it(data):
     return f'is of no known format, its first bytes are {data[:16]!r}'
 
 
-# Type names of safetensors and PyTorch, and the number of each type in MXNet.
-_DTYPES = {'float64': 'f8', 'float32': 'f4', 'float16': 'f2', 'bfloat16': 'u2', 'int64': 'i8', 'int32': 'i4',
-           'int16': 'i2', 'int8': 'i1', 'uint64': 'u8', 'uint32': 'u4', 'uint16': 'u2', 'uint8': 'u1', 'bool': 'u1'}
-_MXNET_TYPES = ('float32', 'float64', 'float16', 'uint8', 'int32', 'int8', 'int64', 'bool', 'int16', 'uint16',
-                'uint32', 'uint64', 'bfloat16')
+# Their names for the types.
 _SAFETENSORS_TYPES = {'F64': 'float64', 'F32': 'float32', 'F16': 'float16', 'BF16': 'bfloat16', 'I64': 'int64',
                       'I32': 'int32', 'I16': 'int16', 'I8': 'int8', 'U64': 'uint64', 'U32': 'uint32',
                       'U16': 'uint16', 'U8': 'uint8', 'BOOL': 'bool'}
-
-
-def _entry(shape, dtype, content):
-    """The _Entry of little-endian bytes, whose number has been checked."""
-    flat = numpy.frombuffer(content, '<' + _DTYPES[dtype])
-    if dtype == 'bfloat16':  # the upper half of a float32
-        flat = (flat.astype('<u4') << 16).view('<f4')
-    return _Entry(shape, dtype, flat)
 
 
 def _damaged(path, what, reason):
@@ -547,87 +523,17 @@ def _read_safetensors(path, data):
     entries = {}
     for name, array in arrays:
         shape, dtype = tuple(array['shape']), _SAFETENSORS_TYPES.get(array['dtype'])
-        entries[name] = _entry(shape, dtype, array['data']) if dtype else _Entry(shape, array['dtype'])
+        entries[name] = entry(shape, dtype, array['data']) if dtype else Entry(shape, array['dtype'])
     return entries
-
-
-# --- Gluon's .params: a list of arrays and a list of names, as NDArray::Save in MXNet's ndarray.cc writes them.
-
-_PARAMS_MAGIC = (0x112).to_bytes(8, 'little')
-_V1, _V2, _V3 = 0xf993fac8, 0xf993fac9, 0xf993faca
-
-
-class _Cursor:
-    """Reads numbers and bytes from the front of `data` and never beyond its end."""
-
-    def __init__(self, data):
-        self._data, self._at = memoryview(data), 0
-
-    @property
-    def left(self):
-        return len(self._data) - self._at
-
-    def take(self, size):
-        if not 0 <= size <= self.left:
-            raise ValueError(f'{size:,} bytes are claimed at byte {self._at:,}, {self.left:,} are left')
-        self._at += size
-        return self._data[self._at - size:self._at]
-
-    def numbers(self, form):
-        return struct.unpack('<' + form, self.take(struct.calcsize('<' + form)))
 
 
 def _read_params(path, data):
-    """The entries of a .params file, of nd mode, np mode or MXNet before 1.0."""
-    cursor = _Cursor(data)
     try:
-        cursor.take(16)
-        count, = cursor.numbers('Q')
-        if count > cursor.left // 16:
-            raise ValueError(f'{count:,} arrays are claimed in {cursor.left:,} bytes')
-        arrays = [_params_array(cursor) for _ in range(count)]
-        names, = cursor.numbers('Q')
-        if names == 0 and count:
-            raise CheckpointError(f'{path}: holds {count} arrays without names, so there is no telling which is which. '
-                                  'Save it with net.save_parameters.')
-        if names != count:
-            raise ValueError(f'{count} arrays have {names:,} names')
-        entries = {}
-        for array in arrays:
-            name = str(cursor.take(*cursor.numbers('Q')), 'utf-8')
-            if name in entries:
-                raise ValueError(f'the name {_show(name)} comes twice')
-            entries[name] = array
-        if cursor.left:
-            raise ValueError(f'{cursor.left:,} bytes follow its end')
-    except CheckpointError:
-        raise
-    except (ValueError, struct.error) as error:
+        return _params.read_params(data)
+    except _params.NamelessError as error:
+        raise CheckpointError(f'{path}: {error}') from None
+    except ValueError as error:
         raise _damaged(path, 'a Gluon .params file', error) from error
-    return entries
-
-
-def _params_array(cursor):
-    """One array: version, storage, shape, device, type, values."""
-    version, = cursor.numbers('I')
-    if version in (_V2, _V3):
-        storage, = cursor.numbers('i')
-        if storage != 0:
-            raise ValueError(f'storage type {storage}, expected 0, a dense array')
-    axes, of = cursor.numbers('i')[0] if version in (_V1, _V2, _V3) else version, 'q'
-    if version not in (_V1, _V2, _V3):
-        of = 'I'  # the oldest files begin an array with the number of axes
-    if not (0 if version == _V3 else 1) <= axes <= _MOST_AXES:
-        raise ValueError(f'an array of {axes:,} axes')
-    shape = cursor.numbers(f'{axes}{of}')
-    cursor.take(8)  # the device that it was on
-    number, = cursor.numbers('i')
-    if not 0 <= number < len(_MXNET_TYPES):
-        raise ValueError(f'type number {number}, expected 0 to {len(_MXNET_TYPES) - 1}')
-    if min(shape, default=1) < 0:
-        raise ValueError(f'an array of shape {shape}')
-    dtype = _MXNET_TYPES[number]
-    return _entry(shape, dtype, cursor.take(math.prod(shape) * int(_DTYPES[dtype][1])))
 
 
 # --- PyTorch: a pickle that names storages, and their bytes; in a zip archive, or one after the other before 1.6.
@@ -759,7 +665,7 @@ def _fill(target, items):
 
 
 def _stranger(function):
-    name = _show(function.replace(' ', '.')) if type(function) is _Global else 'an object'
+    name = shown(function.replace(' ', '.')) if type(function) is _Global else 'an object'
     return f'{name}, which is neither a tensor nor a dictionary'
 
 
@@ -808,7 +714,7 @@ def _check_tensor(storage, offset, size, stride):
     """Refuse a tensor that does not lie within its storage."""
     if type(storage) is not _Storage or type(size) is not tuple or type(stride) is not tuple:
         raise _Refused('a tensor without a storage or shape')
-    if len(size) != len(stride) or len(size) > _MOST_AXES:
+    if len(size) != len(stride) or len(size) > _params.MOST_AXES:
         raise _Refused('a tensor with a wrong number of axes')
     numel = math.prod(_whole(length, storage.numel) for length in size)
     last = _whole(offset) + sum((length - 1) * _whole(step) for length, step in zip(size, stride))
@@ -832,7 +738,7 @@ def _stored(reference, storages):
         raise _Refused('a reference to what is no storage')
     name = re.fullmatch('torch ([A-Za-z0-9]+)Storage', kind)
     if not name or name[1] not in _ITEM_SIZES or not re.fullmatch('[0-9]{1,20}', key):
-        raise _Refused(f'a storage of the type {_show(kind)}')
+        raise _Refused(f'a storage of the type {shown(kind)}')
     storage = _Storage(key, name[1], _whole(numel))
     if storages.setdefault(key, storage) != storage:
         raise _Refused('a storage with two sizes or types')
@@ -877,7 +783,7 @@ def _checked_zip(path, data):
             info = infos[root + name]
             # torch.save does not compress. So no part is larger than the file, or becomes so when it is unpacked.
             if info.compress_type != zipfile.ZIP_STORED or info.file_size > len(data):
-                raise _Refused(f'a compressed or too large part {_show(name)}')
+                raise _Refused(f'a compressed or too large part {shown(name)}')
             return archive.read(info)  # checks the CRC
 
         pickle, storages = member('data.pkl'), {}
@@ -933,11 +839,11 @@ def _load_torch(path, checked):
     entries = {}
     for name, tensor in _state_dict(path, _guarded(path, load)).items():
         if not isinstance(tensor, torch.Tensor):
-            entries[str(name)] = _Entry((), type(tensor).__name__)
+            entries[str(name)] = Entry((), type(tensor).__name__)
             continue
         flat = tensor.detach().reshape(-1)
         flat = flat.float() if flat.dtype == torch.bfloat16 else flat
-        entries[str(name)] = _Entry(tuple(tensor.shape), str(tensor.dtype).removeprefix('torch.'), flat.numpy())
+        entries[str(name)] = Entry(tuple(tensor.shape), str(tensor.dtype).removeprefix('torch.'), flat.numpy())
     return entries
 
 
@@ -954,6 +860,6 @@ def _state_dict(path, saved):
             break
         saved = inner[0]
     found = f'an object of type {type(saved).__name__}' if not isinstance(saved, dict) else \
-        f'a dictionary of {_few(_show(str(key)) for key in saved) or "nothing"}'
+        f'a dictionary of {_few(shown(str(key)) for key in saved) or "nothing"}'
     raise CheckpointError(f'{path}: expected a dictionary of tensors, by itself or under state_dict or model, found '
                           f'{found}. Save net.state_dict().')

@@ -47,11 +47,17 @@ class Recipe:
 
     def fit_options(self, num_steps):
         """Keyword arguments for `fit`, for a run of `num_steps` steps in all."""
+        from ._checks import number, positive_int, share  # they import MXNet
+        positive_int('num_steps', num_steps)
+        for name in ('learning_rate', 'weight_decay'):
+            number(name, getattr(self, name))
+        share('momentum', self.momentum)
         params = {'learning_rate': self.learning_rate, 'wd': self.weight_decay}
         if self.momentum:
             params['momentum'] = self.momentum
         schedule = None
         if self.warmup is not None:
+            share('warmup', self.warmup)
             import mxnet as mx  # here, so that the command line can list the recipes without it
 
             # CosineScheduler wants at least one step after the warm-up.

@@ -6,10 +6,10 @@ pre-activation networks: "Identity Mappings in Deep Residual Networks", ECCV 201
 
 from mxnet.gluon import HybridBlock, nn
 from mxnet.gluon.model_zoo.vision import resnet as zoo
-from mxnet.ndarray import NDArray
+from mxnet.symbol import Symbol
 from mxnet.util import is_np_array
 
-from ._checks import image_batch, known_name, positive_int
+from ._checks import MOST_ELEMENTS, block_options, image_batch, known_name, positive_int
 from .blocks import HybridSequential, ModePortable
 
 __all__ = ['RESNETS', 'resnet']
@@ -72,7 +72,7 @@ class ResNet(ModePortable, HybridBlock):
                 ('classifier', layers[end:] + [self.output])]
 
     def forward(self, x, *args):
-        if isinstance(x, NDArray):
+        if not isinstance(x, Symbol):
             image_batch('ResNet', x, self._built_in_np)
         return super().forward(x, *args)
 
@@ -133,7 +133,8 @@ def resnet(name, classes=None, **kwargs):
     (2, 10)
     """
     block, layers, channels, published_classes, published = known_name(name, RESNETS)
-    classes = published_classes if classes is None else positive_int('classes', classes)
+    block_options(kwargs)
+    classes = published_classes if classes is None else positive_int('classes', classes, most=MOST_ELEMENTS // 2048)
     cifar = published[1] == 32
     parts = (zoo.ResNetV2 if cifar else zoo.ResNetV1)(block, layers, channels, classes=classes, thumbnail=cifar)
     features = parts.features

@@ -1,15 +1,19 @@
 """What a training run consists of besides its code: taken down in a checkpoint, put back, and compared."""
 
 import dataclasses
+import math
 import os
 import platform
 import time
 
 import mxnet as mx
 import numpy
+from mxnet.base import MXNetError
 from mxnet.gluon import nn
 from mxnet.util import is_np_array
 
+from ._checks import show
+from ._params import shown
 from .checkpoints import ResumeError, parsed
 
 __all__ = ['Keeper', 'Progress', 'draws_in_training', 'settings_of', 'share_parameters']
@@ -93,23 +97,64 @@ class Keeper:
         if found is None:
             return None
         path, arrays, state = found
+        try:
+            return self._restored(history, path, arrays, state)
+        except ResumeError:
+            raise
+        # Its checksum is right, so it is not damaged: it was made so.
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError, AssertionError, MXNetError) as error:
+            raise ResumeError(f'{path} is no checkpoint that fit has written ({type(error).__name__}: '
+                              f'{shown(str(error)[-80:])}): give another checkpoint_dir, and initialise the network '
+                              'anew') from error
+
+    def _restored(self, history, path, arrays, state):
+        progress = _checked(state, arrays, self.trainer)
         differences = _differences(state['settings'], self.settings)
         if differences:
-            raise ResumeError(f'{path} belongs to another run: ' + '; '.join(differences) +
+            raise ResumeError(f'{path} belongs to another run: ' + '; '.join(differences[:10]) +
                               '. Give the same settings, or another checkpoint_dir for a new run')
         if self.store and state['environment'] != self._environment():
-            print(f'note: {path.name} was written with {state["environment"]}, this is {self._environment()}: the '
-                  'numbers need not be the same to the last bit', flush=True)
+            print(f'note: {path.name} was written with {show(state["environment"])}, this is {self._environment()}: '
+                  'the numbers need not be the same to the last bit', flush=True)
         _put_back(self.net, self.trainer, arrays, state)
         kind, *rest = state['numpy']
         self._numpy = (kind, arrays['numpy'], *rest)
         history.rows[:] = state['history']['rows']
-        return Progress(**state['progress'])
+        return progress
 
     def _environment(self):
         found = {'python': platform.python_version(), 'mxnet': mx.__version__, 'numpy': numpy.__version__,
                  'threads': os.environ.get('OMP_NUM_THREADS', 'unset')}
         return {**found, 'workers': self.workers.number} if self.workers else found
+
+
+def _checked(state, arrays, trainer):
+    """The Progress in a checkpoint's `state`; an error if a number in it would lead astray what takes it as it is."""
+    from .training import History  # which imports this module
+
+    progress = Progress(**state['progress'])
+    counts = (progress.batch, progress.right, progress.count, progress.epoch - 1, state['num_update'],
+              *state['updates'].values(), 0 if progress.loader_pass is None else progress.loader_pass)
+    if any(type(count) is not int or not 0 <= count < 2 ** 53 for count in counts):
+        raise ValueError('a count that is none')
+    if any(type(value) not in (int, float) or not math.isfinite(value) for value in (
+            progress.loss_sum, progress.seconds, progress.waited)) or progress.batch and not (
+            progress.count and progress.seconds > 0):
+        raise ValueError('sums that are none')
+    rows = History.from_dict(state['history']).rows
+    if any(row.keys() != set(History.columns) or not row['seconds'] > 0 for row in rows):
+        raise ValueError('a history with other columns')
+    # NumPy takes the place in its generator's numbers unseen, and reads beyond their end.
+    kind, place, has_gauss, gauss = state['numpy']
+    if kind != 'MT19937' or type(place) is not int or not 0 <= place <= 624 or has_gauss not in (0, 1) or not (
+            math.isfinite(gauss)) or arrays['numpy'].shape != (624,) or arrays['numpy'].dtype != 'uint32':
+        raise ValueError("no state of NumPy's generator")
+    mine = _scalars(trainer._optimizer.lr_scheduler)
+    if state['scheduler'].keys() != mine.keys() or any(
+            not isinstance(value, (int, float) if type(mine[name]) in (int, float) else type(mine[name]))
+            for name, value in state['scheduler'].items()):
+        raise ValueError('the state of another scheduler')
+    return progress
 
 
 def settings_of(net, train_iter, trainer, loss, seed):
@@ -165,13 +210,14 @@ def _differences(old, new):
             names = [name for name in {**old[part], **new[part]} if old[part].get(name) != new[part].get(name)]
             if names:
                 was, now = (settings[part].get(names[0], 'missing') for settings in (old, new))
-                texts.append(f'the network has {len(names)} other parameters, the first {names[0]}: {was} in the '
-                             f'checkpoint, {now} here')
+                texts.append(f'the network has {len(names)} other parameters, the first {shown(names[0])}: {show(was)} '
+                             f'in the checkpoint, {show(now)} here')
         elif isinstance(new[part], dict):
-            texts += [f'{part} {name}: {old[part].get(name)!r} in the checkpoint, {new[part].get(name)!r} here'
+            texts += [f'{part} {shown(name)}: {show(old[part].get(name))} in the checkpoint, '
+                      f'{show(new[part].get(name))} here'
                       for name in {**old[part], **new[part]} if old[part].get(name) != new[part].get(name)]
         elif old[part] != new[part]:
-            texts.append(f'{part}: {old[part]!r} in the checkpoint, {new[part]!r} here')
+            texts.append(f'{part}: {show(old[part])} in the checkpoint, {show(new[part])} here')
     return texts
 
 
@@ -207,6 +253,9 @@ def _put_back(net, trainer, arrays, state):
     make = mx.np.array if is_np_array() else mx.nd.array
     for name, parameter in net._collect_params_with_prefix().items():
         value = arrays[f'parameter/{name}']
+        if value.dtype != parameter.dtype or value.ndim != len(parameter.shape) or any(
+                there != here and here > 0 for there, here in zip(value.shape, parameter.shape)):
+            raise ValueError(f'parameter {name} is {value.dtype} {value.shape}')
         parameter.set_data(make(value, dtype=value.dtype))
         if parameter._data is None:
             parameter._finish_deferred_init()
@@ -234,4 +283,7 @@ def _put_back(net, trainer, arrays, state):
                 for number, leaf in enumerate(_leaves(updater.states[i])):
                     # Some optimizers keep classic arrays in np mode too.
                     like = mx.np.array if isinstance(leaf, mx.np.ndarray) else mx.nd.array
-                    leaf[:] = like(arrays[f'optimizer/{name}/{number}'], dtype=leaf.dtype, ctx=data.context)
+                    value = arrays[f'optimizer/{name}/{number}']
+                    if value.shape != leaf.shape:
+                        raise ValueError(f'the state of parameter {name} is {value.shape}')
+                    leaf[:] = like(value, dtype=leaf.dtype, ctx=data.context)

@@ -15,8 +15,9 @@ import numpy
 from mxnet import autograd, gluon
 from mxnet.util import is_np_array
 
-from . import optimizers  # noqa: F401  (so that gluon.Trainer knows 'muon')
-from ._checks import positive_int, share
+from . import _checks, optimizers  # noqa: F401  (optimizers: so that gluon.Trainer knows 'muon')
+from ._atomic import a_path, parse_json
+from ._checks import a_seed, positive_int, share, show
 from .checkpoints import Checkpoints, ResumeError
 from .distributed import check_kvstore, join
 from .resume import Keeper, Progress, draws_in_training, settings_of, share_parameters
@@ -43,6 +44,9 @@ class History:
     ``history['loss']`` is a column as a list.
     """
 
+    columns = ('epoch', 'loss', 'train_acc', 'test_acc', 'seconds', 'images_per_second', 'data_seconds',
+               'learning_rate')
+
     rows: list = dataclasses.field(default_factory=list)
     data: str = 'unnamed data'
     stopped: str | None = None
@@ -60,11 +64,22 @@ class History:
     @classmethod
     def from_json(cls, text):
         """The history that `to_json` wrote; ValueError if `text` is something else."""
-        values = json.loads(text)
-        try:
-            return cls(**values)
-        except TypeError:
-            raise ValueError('this JSON is not a training history: rows, data and stopped are expected') from None
+        return cls.from_dict(parse_json(text))
+
+    @classmethod
+    def from_dict(cls, values):
+        """The history whose attributes are `values`; ValueError if they are something else."""
+        fits = isinstance(values, dict) and values.keys() == {'rows', 'data', 'stopped'}
+        if not fits or not isinstance(values['rows'], list) or not isinstance(values['data'], str) or not isinstance(
+                values['stopped'], (str, type(None))):
+            raise ValueError('this JSON is not a training history: rows, data and stopped are expected')
+        for number, row in enumerate(values['rows'], 1):
+            if not isinstance(row, dict) or not row.keys() <= set(cls.columns) or not all(
+                    type(value) in (int, float) and abs(value) < 1e300 or value != value or
+                    name == 'test_acc' and value is None for name, value in row.items()):
+                raise ValueError(f'row {number} of this training history must have numbers under some of '
+                                 f'{", ".join(cls.columns)}, got {show(row)}')
+        return cls(**values)
 
 
 class DivergenceError(RuntimeError):
@@ -155,6 +170,8 @@ def fit(net, train_iter, test_iter=None, num_epochs=5, *, optimizer='sgd', optim
     positive_int('num_epochs', num_epochs)
     if kvstore != 'device':
         check_kvstore(kvstore)
+    _check_fit(net, train_iter, test_iter, optimizer, optimizer_params, lr_scheduler, loss, progress, on_epoch,
+               checkpoint_dir, checkpoint_seconds, resume)
     if resume and checkpoint_dir is None:
         raise ValueError('resume=True needs checkpoint_dir, the directory with the checkpoints')
     if share('label_smoothing', label_smoothing):
@@ -163,7 +180,7 @@ def fit(net, train_iter, test_iter=None, num_epochs=5, *, optimizer='sgd', optim
         loss = SmoothedCrossEntropyLoss(label_smoothing)
     devices = _places(net, ctx)
     if seed is not None:
-        positive_int('seed', seed, least=0)
+        a_seed('seed', seed)
         mx.random.seed(seed)
         numpy.random.seed(seed)
     if optimizer_params is None:
@@ -183,10 +200,7 @@ def fit(net, train_iter, test_iter=None, num_epochs=5, *, optimizer='sgd', optim
         train_iter, workers = _join(net, train_iter)
         if workers.rank:
             progress = on_epoch = test_iter = None
-    # On several devices each updates its own copy, and so does each worker: then the optimizer's state is where a
-    # checkpoint looks for it.
-    trainer = gluon.Trainer(net.collect_params(), optimizer, optimizer_params,
-                            kvstore=workers.store if workers else kvstore, update_on_kvstore=False)
+    trainer = _trainer(net, optimizer, optimizer_params, workers.store if workers else kvstore)
     report = _report_line if progress else None
     loss = loss or gluon.loss.SoftmaxCrossEntropyLoss()
     writes = checkpoint_dir is not None and not (workers and workers.rank)
@@ -267,9 +281,17 @@ def train_ch5(net, train_iter, test_iter, batch_size, trainer, ctx, num_epochs):
     """
     positive_int('batch_size', batch_size)
     positive_int('num_epochs', num_epochs)
+    _checks.iterable('train_iter', train_iter)
+    if test_iter is not None:
+        _checks.iterable('test_iter', test_iter)
     if not isinstance(trainer, gluon.Trainer):
-        raise TypeError(f'trainer must be a gluon.Trainer, got {trainer!r}')
+        raise TypeError(f'trainer must be a gluon.Trainer, got {show(trainer)}')
     ctx = _place(net, ctx)
+    own = {id(parameter) for parameter in net.collect_params().values()}
+    strangers = [parameter.name for parameter in trainer._params if id(parameter) not in own]
+    if strangers:
+        raise ValueError(f'trainer must be made from the parameters of net, gluon.Trainer(net.collect_params(), ...), '
+                         f'and has {len(strangers)} others, the first {strangers[0]}')
     print('training on', ctx)
     loss = gluon.loss.SoftmaxCrossEntropyLoss()
     return _run(net, train_iter, test_iter, trainer, [ctx], num_epochs, loss, batch_size, _article_line)
@@ -285,16 +307,37 @@ def evaluate_accuracy(net, data_iter, ctx=None):
         Yields (X, y), as for `fit`.
     ctx : mxnet.Context, optional
         Device; by default the one that the network is on.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the network has no values, or a batch is none: no pair of arrays, empty, with NaN or infinity, or with labels
+        that are none of the network's classes. The error names the batch.
     """
-    ctx = _place(net, ctx)
+    return _evaluate(net, data_iter, _place(net, ctx), 'data_iter')
+
+
+def _evaluate(net, data_iter, ctx, name):
+    """`evaluate_accuracy` of an iterable that errors call `name`."""
     right = count = 0
-    for X, y in data_iter:
-        right += _correct(net(_to(X, ctx)), y)
-        count += len(y)
+    for scores, labels in _forward(net, data_iter, ctx, name):
+        right += int((scores.argmax(axis=1) == labels).sum())
+        count += len(labels)
     if not count:
-        raise ValueError('data_iter gave no images: there is nothing to evaluate')
-    mx.nd.waitall()  # as in _snapshot, for whoever reads the parameters next
+        raise ValueError(f'{name} gave no images: there is nothing to evaluate')
     return right / count
+
+
+def _forward(net, data_iter, ctx, name):
+    """Scores and labels of each batch, as NumPy arrays."""
+    number = 1
+    # It waits in the end, as _snapshot does, for whoever reads the parameters next.
+    with _checks.surfacing('this evaluation', lambda: f'batch {number} of {name}'):
+        for number, item in enumerate(_checks.iterable(name, data_iter), 1):  # noqa: B007
+            X, y = _checks.batch(name, number, item)
+            scores = net(_to(X, ctx))
+            labels = _checks.classes_of(name, number, scores, y)
+            yield scores.asnumpy(), labels
 
 
 def predict(net, data_iter, ctx=None):
@@ -311,15 +354,16 @@ def predict(net, data_iter, ctx=None):
     -------
     probabilities : numpy.ndarray, (images, classes), float32
     labels : numpy.ndarray, (images,)
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `evaluate_accuracy`.
     """
-    ctx = _place(net, ctx)
-    scores, labels = [], []
-    for X, y in data_iter:
-        scores.append(net(_to(X, ctx)).asnumpy())
-        labels.append(y.asnumpy())
-    if not scores:
+    found = list(_forward(net, data_iter, _place(net, ctx), 'data_iter'))
+    if not found:
         raise ValueError('data_iter gave no images: there is nothing to predict')
-    mx.nd.waitall()  # as in _snapshot, for whoever reads the parameters next
+    scores, labels = zip(*found)
     scores = numpy.concatenate(scores)
     powers = numpy.exp(scores - scores.max(axis=1, keepdims=True))
     return powers / powers.sum(axis=1, keepdims=True), numpy.concatenate(labels)
@@ -344,7 +388,10 @@ def _run(net, train_iter, test_iter, trainer, devices, num_epochs, loss, step_si
     # MXNet's generator cannot be read. So that dropout is the same in a resumed run, each step has its own seed.
     seeds = seed if seed is not None and draws_in_training(net) else None
     try:
-        with _EndedBySignal(workers) as ended:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(_checks.surfacing('training', lambda: f'epoch {at.epoch}, batch {at.batch + 1} of '
+                                                  'train_iter'))
+            ended = stack.enter_context(_EndedBySignal(workers))
             while at.epoch <= num_epochs and not ended.by:
                 if not _train_epoch(net, train_iter, trainer, devices, num_epochs, loss, step_size, report, history,
                                     at, seeds, keeper, ended, workers):
@@ -353,7 +400,7 @@ def _run(net, train_iter, test_iter, trainer, devices, num_epochs, loss, step_si
                     print('note: the parameters of the workers are no longer the same to the bit: their machines or '
                           'versions round differently', flush=True)
                 trained = at.seconds
-                test_acc = None if test_iter is None else evaluate_accuracy(net, test_iter, devices[0])
+                test_acc = None if test_iter is None else _evaluate(net, test_iter, devices[0], 'test_iter')
                 history.rows.append({
                     'epoch': at.epoch, 'loss': at.loss_sum / at.count, 'train_acc': at.right / at.count,
                     'test_acc': test_acc, 'seconds': time.perf_counter() - at.started,
@@ -392,23 +439,27 @@ def _train_epoch(net, train_iter, trainer, devices, num_epochs, loss, step_size,
     with _bar(train_iter, f'epoch {at.epoch}/{num_epochs}', report, at.batch) as bar:
         batches = iter(train_iter)
         for _ in range(at.batch):  # those that the run had before it was resumed
-            next(batches, None)
+            if next(batches, None) is None:
+                break
         if keeper:
             keeper.batches_skipped()
         while True:
             tick = time.perf_counter()
-            X, y = next(batches, (None, None))
+            item = next(batches, None)
             at.waited += time.perf_counter() - tick
-            if X is None:
+            if item is None:
                 if workers:
                     _together(workers, None, ended)
                 break
+            X, y = _checks.batch('train_iter', at.batch + 1, item)
             parts = _split(X, y, devices, trainer)
             if seeds is not None and (at.epoch, at.batch) != (1, 0):
                 of_step = [seeds, at.epoch, at.batch] + ([workers.rank] if workers and workers.rank else [])
                 mx.random.seed(int(numpy.random.SeedSequence(of_step).generate_state(1)[0] >> 1))
             with autograd.record():
                 scores = [net(X) for X, _ in parts]
+                for out, (_, part) in zip(scores, parts):
+                    _checks.classes_of('train_iter', at.batch + 1, out, part)
                 losses = [loss(out, y) for out, (_, y) in zip(scores, parts)]
             if good is None:
                 # Only now has a new network all its values. (BN's statistics move in the backward pass.)
@@ -442,7 +493,8 @@ def _train_epoch(net, train_iter, trainer, devices, num_epochs, loss, step_size,
                 keeper.save(at, history)
     if not at.count:
         raise ValueError('train_iter gave no batches' + (' in a second pass: give a loader that can be iterated again, '
-                         'not a generator' if at.epoch > 1 else ''))
+                         'not a generator' if at.epoch > 1 else ': give a loader with images; an iterator that was '
+                         'used before has none left'))
     return True
 
 
@@ -495,22 +547,63 @@ class _EndedBySignal:
 
 def _place(net, ctx):
     """The device to compute on, the network's parameters being there; ValueError if they have no values."""
-    params = net.collect_params()
+    params = _checks.gluon_block('net', net).collect_params()
     for name, param in params.items():
         if param._data is None and not param._deferred_init:
             raise ValueError(f'the network is not initialised (parameter {name} has no values): '
                              'call net.initialize() or net.load_parameters(file) first')
     first = next(iter(params.values()), None)
+    if ctx is not None:
+        _checks.device('ctx', ctx)
     if first is None:
         return ctx or mx.cpu()
     here = first.list_ctx()
     if ctx is None:
         return here[0]
-    if not isinstance(ctx, mx.Context):
-        raise TypeError(f'ctx must be one mxnet device such as mx.cpu() or mx.gpu(0), got {ctx!r}')
     if ctx not in here:
         params.reset_ctx(ctx)
     return ctx
+
+
+def _check_fit(net, train_iter, test_iter, optimizer, optimizer_params, lr_scheduler, loss, progress, on_epoch,
+               checkpoint_dir, checkpoint_seconds, resume):
+    """Check what `fit` is given before anything is computed or written."""
+    _checks.gluon_block('net', net)
+    _checks.iterable('train_iter', train_iter)
+    if test_iter is not None:
+        _checks.iterable('test_iter', test_iter)
+    known = mx.optimizer.Optimizer.opt_registry
+    if not isinstance(optimizer, mx.optimizer.Optimizer) and not (
+            isinstance(optimizer, str) and optimizer.lower() in known):
+        raise ValueError(f'optimizer must be an mx.optimizer.Optimizer or one of {", ".join(sorted(known))}, got '
+                         f'{show(optimizer)}')
+    if optimizer_params is not None:
+        if not isinstance(optimizer_params, dict):
+            raise TypeError(f"optimizer_params must be a dict such as {{'learning_rate': 0.1}}, got "
+                            f'{show(optimizer_params)}')
+        if optimizer_params.get('learning_rate') is not None:
+            _checks.number("optimizer_params['learning_rate']", optimizer_params['learning_rate'])
+    if lr_scheduler is not None and not isinstance(lr_scheduler, mx.lr_scheduler.LRScheduler):
+        raise TypeError(f'lr_scheduler must be an mx.lr_scheduler.LRScheduler, got {show(lr_scheduler)}')
+    for name, value in (('loss', loss), ('on_epoch', on_epoch)):
+        if value is not None and not callable(value):
+            raise TypeError(f'{name} must be callable or None, got {show(value)}')
+    if checkpoint_dir is not None:
+        a_path('checkpoint_dir', checkpoint_dir)
+    _checks.number('checkpoint_seconds', checkpoint_seconds)
+    _checks.switch('progress', progress)
+    _checks.switch('resume', resume)
+
+
+def _trainer(net, optimizer, optimizer_params, kvstore):
+    try:
+        # On several devices each updates its own copy, and so does each worker: then the optimizer's state is where a
+        # checkpoint looks for it.
+        return gluon.Trainer(net.collect_params(), optimizer, optimizer_params, kvstore=kvstore,
+                             update_on_kvstore=False)
+    except (TypeError, AttributeError) as error:  # an unknown keyword, or a value of another type
+        raise TypeError(f'optimizer_params must be what the optimizer {show(optimizer)} takes, got '
+                        f'{show(optimizer_params)}: {error}') from error
 
 
 def _places(net, ctx):
@@ -519,6 +612,8 @@ def _places(net, ctx):
         return [_place(net, ctx)]
     if not ctx or not all(isinstance(one, mx.Context) for one in ctx) or len({str(one) for one in ctx}) < len(ctx):
         raise TypeError(f'ctx must be an mxnet device or a list of different ones, got {ctx!r}')
+    for one in ctx:
+        _checks.device('ctx', one)
     _place(net, None)
     if any(param.list_ctx() != list(ctx) for param in net.collect_params().values()):
         net.collect_params().reset_ctx(list(ctx))
@@ -570,7 +665,7 @@ def _restore(net, values):
 def _divergence(value, epoch, batch, learning_rate):
     return (f'the loss became {value} in epoch {epoch}, batch {batch}, at learning rate {learning_rate:g}. Try a '
             f'learning rate of {learning_rate / 10:g}, a warm-up, or clip_gradient among the optimizer_params; '
-            'check that the images are finite. The network has its values from the start of this epoch')
+            'the images are finite. The network has its values from the start of this epoch')
 
 
 def _article_line(history):

@@ -17,6 +17,7 @@ import zipfile
 import mxnet as mx
 import numpy
 import pytest
+from mutations import NUMBERS, mutated
 from mxnet import gluon, npx
 from mxnet.gluon.model_zoo import vision
 from safetensors.numpy import load_file, save_file
@@ -900,37 +901,6 @@ def test_damaged_storages_of_pytorch(torch, tmp_path):
 
 
 # --- A thousand mutations of each.
-
-NUMBERS = [0, 1, 2, 3, 7, 255, *(2 ** n for n in (15, 16, 31, 40, 62, 63)), *(2 ** n - 1 for n in (31, 32, 64))]
-
-
-def mutated(rng, content, others):
-    """The content with some of its bytes changed, cut, repeated, exchanged or set to a number of our choice."""
-    content = bytearray(content)
-    for _ in range(rng.choice((1, 1, 1, 2, 5))):
-        # Every other time at the front, where the lengths are.
-        at = rng.randrange(min(len(content), 200) if rng.random() < 0.5 else len(content)) if content else 0
-        kind = rng.randrange(7)
-        if kind == 0 and content:
-            content[at] ^= 1 << rng.randrange(8)
-        elif kind == 1 and content:
-            content[at] = rng.randrange(256)
-        elif kind == 2:
-            del content[at:]
-        elif kind == 3:
-            del content[at:at + rng.choice((1, 4, 8, 100))]
-        elif kind == 4:
-            content[at:at] = content[at:at + rng.randrange(1, 64)]
-        elif kind == 5:
-            other = rng.choice(others)
-            begin = rng.randrange(len(other))
-            content[at:at + rng.randrange(64)] = other[begin:begin + rng.randrange(64)]
-        else:
-            size = rng.choice((1, 2, 4, 8))
-            number = rng.choice(NUMBERS) % 256 ** size
-            content[at:at + size] = number.to_bytes(size, rng.choice(('little', 'big')))
-    return bytes(content)
-
 
 def mutants(rng, form, content, others):
     """One mutation of a file, half of them below what a checksum or a length at its front would catch."""
