@@ -1466,8 +1466,8 @@ def stops(num_channels):
 
 
 HOSTILE = [
-    (loops, r'still running after 0\.3 seconds, at test_checks\.py, line \d+: `(while True:|pass)`'),
-    (loops_and_catches, r'still running after 0\.3 seconds, at test_checks\.py, line \d+'),
+    (loops, r'still running after 0\.3 s, at test_checks\.py, line \d+: `(while True:|pass)`'),
+    (loops_and_catches, r'still running after 0\.3 s, at test_checks\.py, line \d+'),
     (exits, r'ends Python, at test_checks\.py, line \d+: `sys\.exit\(0\)`'),
     (recurses, r'calls itself without end, at test_checks\.py, line \d+: `return recurses'),
     (prints_without_end, r'printed more than 10,000 characters, at .*`print\('),
@@ -1489,7 +1489,7 @@ def test_hostile_code_gets_a_sentence(learner, expected, capsys):
 
 def test_a_sleep_is_ended_too():
     message = message_of(checks.conv_block, sleeps, time_limit=0.2)
-    assert re.search(r'still running after 0\.2 seconds, at test_checks\.py, line \d+: `time\.sleep\(60\)`', message)
+    assert re.search(r'still running after 0\.2 s, at test_checks\.py, line \d+: `time\.sleep\(60\)`', message)
 
 
 @pytest.mark.parametrize('learner', [loops, loops_and_catches])
@@ -1506,7 +1506,7 @@ def test_the_time_limit_holds_outside_the_main_thread(learner):
     thread = threading.Thread(target=in_thread)
     thread.start()
     thread.join(60)
-    assert 'still running after 0.3 seconds, at test_checks.py' in messages[0] and messages[1:] == ['end']
+    assert 'still running after 0.3 s, at test_checks.py' in messages[0] and messages[1:] == ['end']
 
 
 def test_an_outer_alarm_goes_on():

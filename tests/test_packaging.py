@@ -101,9 +101,9 @@ def test_wrong_python_is_refused_by_pip_with_the_reason(tmp_path):
     (tmp_path / 'pyproject.toml').write_text(project)
     for name in ('README.md', 'LICENSE'):
         (tmp_path / name).write_text('x')
-    for name in ('d2l_densenet', 'd2l_densenet/checks'):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / '__init__.py').write_text('')
+    for package in PROJECT['tool']['setuptools']['packages']:
+        (tmp_path / package.replace('.', '/')).mkdir()
+        (tmp_path / package.replace('.', '/') / '__init__.py').write_text('')
     done = subprocess.run([sys.executable, '-m', 'pip', 'install', '--no-deps', '--no-index', '--no-build-isolation',
                            '--target', str(tmp_path / 'site'), str(tmp_path)], env=clean_environment(PIP_USER='0'),
                           capture_output=True, text=True, timeout=120)

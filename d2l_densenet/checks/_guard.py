@@ -72,7 +72,7 @@ def check(function):
         except CheckFailed as error:
             failure = error
         except _OutOfTime:
-            failure = CheckFailed(f'Your code was still running after {time_limit:g} seconds{clock.place}. Is there a '
+            failure = CheckFailed(f'Your code was still running after {time_limit:g} s{clock.place}. Is there a '
                                   'loop whose condition never becomes false, or far more work than the task needs?')
         except Exception as error:  # what nobody thought of must not end in a stack of ours either
             failure = CheckFailed(f'{UNFORESEEN} {type(error).__name__}: {_essence(error)}. Which part of your '
@@ -100,9 +100,7 @@ def call(what, function, *args, hints=(), **kwargs):
     except (CheckFailed, KeyboardInterrupt, _OutOfTime):
         raise
     except BaseException as error:
-        sentence = _sentence(what, error, hints)
-        _drain()
-        raise CheckFailed(sentence) from None
+        raise CheckFailed(_sentence(what, error, hints)) from None
 
 
 def _drain():
@@ -140,14 +138,14 @@ def _sentence(what, error, hints):
     """What the learner reads about an exception of theirs."""
     frames = _frames(error.__traceback__)
     place, source = _place(frames)
-    if isinstance(error, NotImplementedError) and place:
-        return f'{what} is not written yet: it raises NotImplementedError{place}.'
+    if type(error) is NotImplementedError and place:
+        return f'{what} meets a part that is not written yet: NotImplementedError is raised{place}.'
     if isinstance(error, _TooMuchOutput):
         return f'{what} printed more than {PRINT_LIMIT:,} characters{place}. Is a print left in a loop?'
     if isinstance(error, RecursionError):
         return f'{what} calls itself without end{place}. Which call should be the last one?'
     if isinstance(error, SystemExit):
-        return f'{what} ends Python{place}: take the exit out; a function hands back its result with return.'
+        return f'{what} ends Python{place}. Take the exit out: a function hands back its result with return.'
     if isinstance(error, SyntaxError):
         place, source = f', {os.path.basename(str(error.filename))}, line {error.lineno}', ''
     kind, essence = type(error).__name__, _essence(error)
