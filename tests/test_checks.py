@@ -232,6 +232,12 @@ def adds_a_function(num_channels):
     return block
 
 
+def adds_a_list(num_channels):
+    block = nn.Sequential()
+    block.add([nn.BatchNorm(), nn.Activation('relu'), nn.Conv2D(num_channels, kernel_size=3, padding=1)])
+    return block
+
+
 def misspelt(num_channels):
     block = nn.Sequential()
     block.add(nn.BatchNorm(), nn.Activation('relu'), nn.Conv2d(num_channels, kernel_size=3, padding=1))
@@ -326,7 +332,8 @@ CONV_BLOCKS = [
     ('no function', 'conv_block', r"without brackets after its name\. It got 'conv_block'"),
     ('no argument', lambda: my_conv_block(10), r'should take \(num_channels\), and yours takes \(\)'),
     ('function added', adds_a_function, r'npx\.relu is a function'),
-    ('misspelt layer', misspelt, r'AttributeError: .*Conv2d.*line \d+: `block\.add\(nn\.BatchNorm\(\)'),
+    ('list added', adds_a_list, r'list of layers was added.*add\(\*layers\)'),
+    ('misspelt layer', misspelt, r'AttributeError: .*Conv2d.*line \d+: `block\.add\(nn\.BatchNorm\(\).*small letters'),
     ('undefined name', undefined, r'NameError: .*conv_blok.*typing mistake'),
     ('writes into input', sequence(BN, relu, conv3, kind=WritesIntoInput),
      r'changes the input.*at test_checks\.py, line \d+: `X\[:\] = X - 1`'),
@@ -451,6 +458,18 @@ def joins_along_last(self, X):
 def joins_without_axis(self, X):
     for layer in self.net:
         X = np.concatenate([X, layer(X)])
+    return X
+
+
+def joins_along_0_by_position(self, X):
+    for layer in self.net:
+        X = np.concatenate((X, layer(X)), 0)
+    return X
+
+
+def joins_without_list(self, X):
+    for layer in self.net:
+        X = np.concatenate(X, layer(X), axis=1)
     return X
 
 
@@ -659,6 +678,8 @@ DENSE_BLOCKS = [
      r'returns 10 channels; it should return 5 \+ 4 x 10 = 45: did you concatenate the input.*plain chain'),
     ('adds', block_class(adds), r'line \d+: `X = X \+ layer\(X\)`\. You add the two, as ResNet does'),
     ('axis 0', block_class(joins_along_0), r'concatenate along axis 0, which is the batch'),
+    ('axis 0 by position', block_class(joins_along_0_by_position), r'concatenate along axis 0'),
+    ('no list', block_class(joins_without_list), r'as one list: \[X, Y\]'),
     ('axis 2', block_class(joins_along_2), r'along axis 2, the height'),
     ('axis -1', block_class(joins_along_last), r'along axis -1, the last one'),
     ('no axis', block_class(joins_without_axis), r'without axis= joins along axis 0'),
@@ -1047,6 +1068,12 @@ def loss_again(net, loss, trainer, X, y):
     return float(loss(net(X), y).mean().asnumpy())
 
 
+def backward_twice(net, loss, trainer, X, y):
+    with autograd.record():
+        loss(net(X), y).backward()
+    return step_with()(net, loss, trainer, X, y)
+
+
 def returns_nothing(net, loss, trainer, X, y):
     step_with()(net, loss, trainer, X, y)
 
@@ -1087,6 +1114,7 @@ TRAIN_STEPS = [
     ('backward of the loss function', backward_of_the_loss, r'not to the function'),
     ('PyTorch', like_pytorch, r'That is PyTorch|one method for this'),
     ('loss after the step', loss_again, r'after the step'),
+    ('backward twice', backward_twice, r'running statistics.*more than once'),
     ('sum', step_with(result=lambda losses: losses.sum()), r'sum over the batch'),
     ('first loss', step_with(result=lambda losses: losses[0]), r'first image alone'),
     ('mean twice', step_with(result=lambda losses: losses.mean() / len(losses)), r'divided by 8 twice'),
@@ -1550,8 +1578,8 @@ def disturbs(num_channels):
 
 
 @pytest.mark.parametrize('mode', MODES)
-@pytest.mark.parametrize('check, learner', [('conv_block', disturbs), *dict(CORRECT).items()],
-                         ids=['disturbs', *dict(CORRECT)])
+@pytest.mark.parametrize('check, learner', [('conv_block', disturbs), ('conv_block', ConvBlock),
+                                             *dict(CORRECT).items()], ids=['disturbs', 'initializer', *dict(CORRECT)])
 def test_nothing_is_disturbed(mode, check, learner):
     switch(mode)
     mx.random.seed(3)

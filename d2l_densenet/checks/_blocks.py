@@ -150,6 +150,9 @@ def walk(block, repeated=False):
         if id(part) in seen and not repeated:
             return
         seen.add(id(part))
+        if isinstance(part, (list, tuple)):
+            raise CheckFailed(f'A {type(part).__name__} of layers was added to a Sequential, which takes them one by '
+                              'one. Is there a * missing: add(*layers)?')
         if not isinstance(part, Block):
             raise CheckFailed(f'{shown(part)} was added to a Sequential, which takes only blocks. npx.relu is a '
                               "function, nn.Activation('relu') is a block. Which one did you add?")
@@ -161,7 +164,10 @@ def walk(block, repeated=False):
 
 
 class _OurNumbers(mx.init.Initializer):
-    """Initial values that are not drawn from MXNet's generator, whose state the learner keeps."""
+    """Initial values that are not drawn from MXNet's generator, whose state the learner keeps.
+
+    Also in the place of the initializers that the learner's layers have: Gluon hands those to this one, for it to use.
+    """
 
     def __init__(self, generator):
         super().__init__()
@@ -201,8 +207,6 @@ def fill(block, X, text, hints=(), axes=4):
     """
     generator = numpy.random.RandomState(1)
     params = call(text, block.collect_params)
-    for parameter in params.values():
-        parameter.init = None  # a layer's own initializer may draw from MXNet's generator
     call(f'{text}.initialize()', block.initialize, _OurNumbers(generator), force_reinit=True)
     Y = run(block, X, text, hints)
     if axes and Y.ndim != axes:

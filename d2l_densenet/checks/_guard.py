@@ -125,6 +125,10 @@ _HINTS = [
      'Make your block a nn.HybridBlock with hybrid_forward, or put it into nn.Sequential.'),
     (r'(has not been|not) initialized', 'Is the layer an attribute of your block, or in a nn.Sequential that is one? '
      'Gluon does not see layers in a plain list.'),
+    (r"module 'mxnet.gluon.nn' has no attribute", 'Layers are called Conv2D, BatchNorm, Activation, AvgPool2D, Dense: '
+     'is it written so, with large and small letters?'),
+    (r"multiple values for argument 'axis'", 'np.concatenate takes the arrays as one list: [X, Y].'),
+    (r'must have NDArray type, but got \[', 'nd.concat takes the arrays one by one, without a list.'),
     (r'unexpected keyword argument .dim.', 'np.concatenate calls it axis; nd.concat calls it dim.'),
     (r'unexpected keyword argument .axis.', 'nd.concat calls it dim; np.concatenate calls it axis.'),
     (r'onlyaccepts|must be (an )?(mx\.)?(np|nd|NDArray|ndarray)|is not an? (mx\.)?(np|nd)|numpy ndarray|legacy',
@@ -294,7 +298,7 @@ class _Output(io.TextIOBase):
         self._stream, self._left = stream, PRINT_LIMIT
 
     def write(self, text):
-        if sys._getframe(1).f_globals.get('__name__', '').startswith('mxnet.'):
+        if str(sys._getframe(1).f_globals.get('__name__')).startswith('mxnet.'):
             return len(text)  # Gluon prints the shapes before some of its errors
         self._left -= len(text)
         if self._left < 0:

@@ -74,7 +74,7 @@ def dense_block(cls):
 
 def _joined(source):
     """The hint for a concatenation that fails, after a look at how the learner wrote it."""
-    written = re.search(r'(?:axis|dim)\s*=\s*(-?\d)', source)
+    written = re.search(r'(?:axis\s*=|dim\s*=|[])],)\s*(-?\d)\b', source)
     place = int(written.group(1)) if written else None
     if place not in (None, 1):
         meaning = {0: ', which is the batch', 2: ', the height', 3: ', the width', -1: ', the last one'}.get(place, '')
