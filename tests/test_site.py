@@ -134,10 +134,10 @@ def small(tmp_path):
     for folder in ('exercises', 'solutions'):
         (root / 'notebooks' / folder).mkdir(parents=True)
     new = nbformat.v4
-    text = new.new_markdown_cell('# One\n\n[next](exercises/01_one.ipynb#Two), [code](../LICENSE), $x_0$.')
+    text = new.new_markdown_cell('# One\n\n[next](exercises/01_one.ipynb#two-or-2), [code](../LICENSE), $x_0$.')
     output = new.new_output('stream', text='\x1b[31mred\x1b[0m <b>')
-    for place, cells in (('', [text, new.new_code_cell('1 < 2', outputs=[output])]),
-                         ('exercises/', [new.new_markdown_cell('# Exercises: one\n\n## Two')]),
+    task = new.new_markdown_cell('# Exercises: one\n\n## Two (or $2$)\n\n## Two (or $2$)')
+    for place, cells in (('', [text, new.new_code_cell('1 < 2', outputs=[output])]), ('exercises/', [task]),
                          ('solutions/', [new.new_markdown_cell('# Secret')])):
         nbformat.write(new.new_notebook(cells=cells), root / 'notebooks' / place / '01_one.ipynb')
     (root / 'notebooks' / 'README.md').write_text('# Course\n\n[a](01_one.ipynb) ![the curve](../curve.svg)')
@@ -154,7 +154,9 @@ def test_links_between_files_become_links_between_pages(small, tmp_path):
     index, one, exercise = ((tmp_path / 'site' / page.url).read_text() for page in made[:3])
     assert '<a href="01_one.html">a</a>' in index and 'src="files/curve.svg"' in index
     assert (tmp_path / 'site' / 'files' / 'curve.svg').is_file()
-    assert 'href="exercises/01_one.html#Two"' in one and 'LICENSE' not in one and ', code,' in one
+    assert 'href="exercises/01_one.html#two-or-2"' in one and 'id="two-or-2"' in exercise
+    assert '<li><a href="#two-or-2-1">Two (or <math' in exercise
+    assert 'LICENSE' not in one and ', code,' in one
     assert 'red &lt;b&gt;' in one and '1 < 2' in BeautifulSoup(one, 'html.parser').select_one('.highlight').text
     assert 'href="../style.css"' in exercise and 'href="../index.html"' in exercise
     assert '<mfrac>' in (tmp_path / 'site' / 'glossary.html').read_text()
@@ -192,7 +194,7 @@ STICKS_OUT = '''paper => {
     const scrolls = box => !paper && ['auto', 'scroll'].includes(getComputedStyle(box).overflowX);
     const held = box => { for (let b = box.parentElement; b; b = b.parentElement) if (scrolls(b)) return true; };
     if (document.documentElement.scrollWidth > width) found.push('the page');
-    for (const box of document.querySelectorAll('body *')) {
+    for (const box of document.querySelectorAll('body *:not(span)')) {
         if (box.closest('math') && box.tagName != 'math') continue;
         const { width: w, right } = box.getBoundingClientRect();
         if (w && right > width + 1 && !held(box)) found.push(box.outerHTML.slice(0, 150));

@@ -7,9 +7,11 @@ script and ask nothing of the network: equations become MathML, which browsers d
 (jupyter-book 2 was not taken: it needs node and downloads its theme when it builds.)
 """
 
+import itertools
 import os
 import pathlib
 import posixpath
+import re
 import shutil
 import struct
 import sys
@@ -20,7 +22,7 @@ import nbformat
 from bs4 import BeautifulSoup
 from latex2mathml.converter import convert
 from nbconvert import HTMLExporter
-from nbconvert.filters import strip_ansi
+from nbconvert.filters import DataTypeFilter, Highlight2HTML, strip_ansi
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from pygments.formatters import HtmlFormatter
 from traitlets.config import Config
@@ -63,7 +65,8 @@ class _Renderer(IPythonRenderer):
 
     def inline_math(self, body):
         # The word joiner keeps a full stop on the line of the equation before it.
-        return _mathml(body, 'inline') + '&#8288;'
+        equation = _mathml(body, 'inline')
+        return (f'<span class="long">{equation}</span>' if len(body) > 24 else equation) + '&#8288;'
 
     def block_math(self, body):
         return f'<div class="math">{_mathml(body, "block")}</div>'
@@ -88,7 +91,14 @@ class _Exporter(HTMLExporter):
                                           'output_filename_template': '{unique_key}_{cell_index}_{index}{extension}'}}))
 
     def markdown2html(self, context, source):
-        return MarkdownWithMath(renderer=_Renderer(escape=False, anchor_link_text='¶')).render(source)
+        return MarkdownWithMath(renderer=_Renderer(escape=False, exclude_anchor_links=True)).render(source)
+
+    def from_notebook_node(self, nb, resources=None, **options):
+        # HTMLExporter's own does two things more, which cost a third of the time: it parses the page once more, to
+        # write 'No description' where a picture has none, and prepares widgets, of which this course has none.
+        self.register_filter('highlight_code', Highlight2HTML(pygments_lexer='ipython3', parent=self))
+        self.register_filter('filter_data_type', DataTypeFilter(parent=self))
+        return super(HTMLExporter, self).from_notebook_node(nb, self._init_resources(resources), **options)
 
     markdown2html.__dict__.update(HTMLExporter.markdown2html.__dict__)     # marked as a filter that gets the context
 
@@ -209,10 +219,14 @@ def _mend_links(soup, target, root, page, order, to):
 
 
 def _finish(soup, place):
-    """Boxes in which wide tables scroll, sizes of pictures, a list of the sections."""
+    """Boxes in which wide tables scroll, sizes of pictures, anchors, a list of the sections."""
     for table in soup.select('main table'):
         table.wrap(soup.new_tag('div', attrs={'class': 'scroll', 'role': 'region', 'tabindex': '0',
                                               'aria-label': 'table'}))
+        for text in table.find_all(string=re.compile(r'[\w./:]{17,}')):
+            # Long names may break at their joints, so that they do not make a column wider than paper.
+            parts = re.split(r'(?<=[_/:.])(?=[^\W_])', text)
+            text.replace_with(*[piece for part in parts for piece in (part, soup.new_tag('wbr'))][:-1])
     for picture in soup.select('main img[src]'):
         if picture['src'].endswith('.png'):
             # The size in the file's header lets the browser keep the room free, and the style find the wide ones.
@@ -222,18 +236,28 @@ def _finish(soup, place):
             picture.attrs = {name: value for name, value in picture.attrs.items() if value != ''}
             whole = soup.new_tag('a', attrs={'href': picture['src']})
             picture.wrap(whole).wrap(soup.new_tag('div', attrs={'class': 'scroll'}))
-    contents = soup.find(id='sections')
-    headings = [heading for heading in soup.select('main h2') if heading.get('id')]
-    for heading in headings:
-        entry = soup.new_tag('a', attrs={'href': '#' + heading['id']})
-        for part in list(heading.contents):
-            if 'anchor-link' not in (getattr(part, 'attrs', None) or {}).get('class', ()):
-                entry.append(part.__copy__())
-        item = soup.new_tag('li')
-        item.append(entry)
-        contents.ul.append(item)
-    if len(headings) < 2:
+    contents, taken = soup.find(id='sections'), set()
+    # Not nbconvert's own anchors: they would take headings with equations for XML, and differ from GitHub's.
+    for heading in soup.select('.jp-MarkdownCell :is(h1, h2, h3, h4)'):
+        heading['id'] = _slug(heading.get_text(), taken)
+        if heading.name == 'h2':
+            entry = soup.new_tag('a', attrs={'href': '#' + heading['id']})
+            entry.extend([part.__copy__() for part in heading.contents])
+            contents.ul.append(soup.new_tag('li'))
+            contents.ul.contents[-1].append(entry)
+        anchor = soup.new_tag('a', attrs={'class': 'anchor-link', 'href': '#' + heading['id'], 'title': 'link here'})
+        anchor.string = '¶'
+        heading.append(anchor)
+    if len(contents.ul.contents) < 2:
         contents.decompose()
+
+
+def _slug(text, taken):
+    """A heading's anchor as GitHub makes it, so that a link to it works there and here."""
+    slug = re.sub(r'[^\w\- ]', '', text.strip().lower()).replace(' ', '-')
+    number = next(n for n in itertools.count() if (f'{slug}-{n}' if n else slug) not in taken)
+    taken.add(f'{slug}-{number}' if number else slug)
+    return f'{slug}-{number}' if number else slug
 
 
 def main():
