@@ -29,7 +29,7 @@ TEST := -m pytest -n $(WORKERS) --dist loadfile
 NOTEBOOKS := --nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg notebooks
 
 .DEFAULT_GOAL := help
-.PHONY: help env train test test-full lab notebooks site records mutants lint lock torch doctor clean
+.PHONY: help env train test test-full lab notebooks exercises site records mutants lint lock torch doctor clean
 
 help:
 	@echo 'make train     train the article'"'"'s network ($(EPOCHS) epochs, $(SIZE)x$(SIZE)); results under runs/'
@@ -38,6 +38,7 @@ help:
 	@echo 'make test-full the same with the notebooks in full, on the real data: hours on a CPU'
 	@echo 'make lab       JupyterLab on the notebooks   (ARGS=--allow-root: as root, in a container)'
 	@echo 'make notebooks run every notebook top to bottom, in place'
+	@echo 'make exercises   notebooks/exercises/ from notebooks/solutions/, without nbgrader'
 	@echo 'make site      the course as HTML, in build/site: reads on a phone, prints, needs no network'
 	@echo 'make records   the recorded runs: both recipes, three seeds, into records/'
 	@echo 'make mutants   faults put into the package one by one: do the tests notice?'
@@ -70,18 +71,23 @@ test-full: env
 lab: env
 	@$(RUN) -m jupyterlab notebooks $(ARGS)
 
-# Times of execution and the like stay out of the files, so that a diff shows what changed; tags stay in.
+# Times of execution and the like stay out of the files, so that a diff shows what changed; tags and nbgrader's marks
+# stay in.
 CONVERT := -m nbconvert --to notebook --execute --inplace --log-level WARN --ExecutePreprocessor.timeout=7200 \
 	--ExecutePreprocessor.record_timing=False --ClearMetadataPreprocessor.enabled=True \
 	--ClearMetadataPreprocessor.clear_notebook_metadata=False \
-	--ClearMetadataPreprocessor.preserve_cell_metadata_mask=tags
+	--ClearMetadataPreprocessor.preserve_cell_metadata_mask=tags \
+	--ClearMetadataPreprocessor.preserve_cell_metadata_mask=nbgrader
 
 notebooks: env
-	@for notebook in notebooks/*.ipynb; do \
+	@for notebook in notebooks/*.ipynb notebooks/solutions/*.ipynb; do \
 		start=$$(date +%s); \
 		TQDM_DISABLE=1 env -u D2L_DENSENET_QUICK $(RUN) $(CONVERT) $(ARGS) "$$notebook" || exit 1; \
 		echo "$$notebook  $$(($$(date +%s) - start)) s"; \
 	done
+
+exercises: env
+	@$(RUN) tools/make_exercises.py
 
 site: env
 	@$(RUN) tools/build_site.py $(ARGS)
