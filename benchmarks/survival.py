@@ -2,7 +2,8 @@
 
 Every row is ``d2l-densenet train`` on the drawn stand-in, again and again: it is ended at a random moment, resumed, and
 once it has finished, its parameters are compared with those of a run that nothing happened to. Runs follow one
-another until the number of events is reached. The record goes to ``records/survival.json``, the table to README.md.
+another until the number of events is reached. The last row is ``d2l-densenet launch`` with two workers: one of its four
+processes is killed, and the whole job resumed. The record goes to ``records/survival.json``, the table to README.md.
 """
 
 import argparse
@@ -31,21 +32,23 @@ ROWS = {
     'SIGKILL': 'killed with SIGKILL at a random moment, from its first second on',
     'SIGTERM': 'ended with SIGTERM at a random moment',
     'damage': 'killed, then a random byte of the newest checkpoint changed, or its end cut off',
-    'full': 'killed; resumed on a full disk for some seconds; killed again'}
+    'full': 'killed; resumed on a full disk for some seconds; killed again',
+    'job': 'two workers, a server, a scheduler: one of the four killed with SIGKILL at a random moment'}
 
 
-def command(*arguments):
-    """A training process."""
+def command(*arguments, job=False):
+    """A training process, or the launcher of a job."""
+    launch = ['launch', '--workers', '2', '--'] if job else []
     environment = {**os.environ, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1', 'TQDM_DISABLE': '1'}
-    return subprocess.Popen([sys.executable, '-m', 'd2l_densenet', 'train', *arguments], stdout=subprocess.PIPE,
-                            stderr=subprocess.STDOUT, text=True, env=environment)
+    return subprocess.Popen([sys.executable, '-m', 'd2l_densenet', *launch, 'train', *arguments], env=environment,
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def begin(directory):
+def begin(directory, job=False):
     """Start a run in `directory`, or go on with the one that is there."""
     if (directory / 'config.json').exists():
-        return command('--resume', str(directory), '--checkpoint-seconds', '0.1')
-    return command(*SETTINGS, '--output', str(directory), '--checkpoint-seconds', '0.1')
+        return command('--resume', str(directory), '--checkpoint-seconds', '0.1', job=job)
+    return command(*SETTINGS, '--output', str(directory), '--checkpoint-seconds', '0.1', job=job)
 
 
 def parameters(directory):
@@ -62,6 +65,23 @@ def end_it(process, how, draw):
         return process.returncode != 0
     if process.returncode:
         raise RuntimeError(f'a run ended with status {process.returncode}:\n{output}')
+    return False
+
+
+def kill_one(launcher, draw):
+    """Kill one process of a job after a random time; False if the job had finished by then."""
+    try:
+        output, _ = launcher.communicate(timeout=draw.uniform(1, 40))
+    except subprocess.TimeoutExpired:
+        children = pathlib.Path(f'/proc/{launcher.pid}/task/{launcher.pid}/children').read_text().split()
+        if children:
+            os.kill(int(draw.choice(children)), signal.SIGKILL)
+        output, _ = launcher.communicate()
+        if launcher.returncode and 'was killed by SIGKILL' not in output:
+            raise RuntimeError(f'a job ended with status {launcher.returncode}:\n{output}') from None
+        return launcher.returncode != 0
+    if launcher.returncode:
+        raise RuntimeError(f'a job ended with status {launcher.returncode}:\n{output}')
     return False
 
 
@@ -102,9 +122,11 @@ def row(kind, events, expected, draw, place):
     """Events of one kind over as many runs as it takes; how many runs ended with other parameters."""
     done = runs = different = 0
     while done < events:
-        directory = place / f'{kind}-{runs}'
+        directory, job = place / f'{kind}-{runs}', kind == 'job'
         while True:
-            if not end_it(begin(directory), signal.SIGTERM if kind == 'SIGTERM' else signal.SIGKILL, draw):
+            process = begin(directory, job)
+            if not (kill_one(process, draw) if job else
+                    end_it(process, signal.SIGTERM if kind == 'SIGTERM' else signal.SIGKILL, draw)):
                 break
             done += 1
             print(f'{kind}: {done} of {events}', flush=True)
@@ -113,7 +135,7 @@ def row(kind, events, expected, draw, place):
             elif kind == 'full':
                 fill(directory, draw)
             if done >= events:
-                output, _ = (last := begin(directory)).communicate()
+                output, _ = (last := begin(directory, job)).communicate()
                 if last.returncode:
                     raise RuntimeError(f'a run ended with status {last.returncode}:\n{output}')
                 break
@@ -136,6 +158,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--kills', type=int, default=50, help='SIGKILLs; a fifth as many of the others')
     parser.add_argument('--seed', type=int, default=0, help='for the moments')
+    parser.add_argument('--only', choices=ROWS, help='only this row; the others stay as they are recorded')
     parser.add_argument('--table', action='store_true', help='only make the table of the record')
     options = parser.parse_args()
     if options.table:
@@ -145,12 +168,14 @@ def main():
         draw, rows, begun = random.Random(options.seed), {}, time.monotonic()
         with tempfile.TemporaryDirectory() as temporary:
             place = pathlib.Path(temporary)
-            process = begin(place / 'whole')
-            output, _ = process.communicate()
-            if process.returncode:
-                raise RuntimeError(output)
-            expected = parameters(place / 'whole')
-            for kind in ROWS:
+            expected = {}
+            for job in (False, True):
+                process = begin(place / f'whole-{job}', job)
+                output, _ = process.communicate()
+                if process.returncode:
+                    raise RuntimeError(output)
+                expected[job] = parameters(place / f'whole-{job}')
+            for kind in [options.only] if options.only else ROWS:
                 events = options.kills if kind == 'SIGKILL' else max(1, options.kills // 5)
                 here = place
                 if kind == 'full':
@@ -162,12 +187,15 @@ def main():
                         print('no small file system can be mounted here: the row of the full disk is left out')
                         continue
                 try:
-                    rows[kind] = row(kind, events, expected, draw, here)
+                    rows[kind] = row(kind, events, expected[kind == 'job'], draw, here)
                 finally:
                     if kind == 'full':
                         subprocess.run(['umount', str(here)], check=True)
         record = {'started': started, 'seconds': round(time.monotonic() - begun), 'seed': options.seed,
                   'settings': SETTINGS, 'versions': versions(), 'machine': machine(), 'rows': rows}
+        if options.only:  # the row has its own date
+            row_of, record = rows[options.only], json.loads(RECORD.read_text())
+            record['rows'][options.only] = {**row_of, 'started': started}
         write_atomically(RECORD, json.dumps(record, indent=1) + '\n')
     readme.put(START, END, table(record))
     print(table(record))
