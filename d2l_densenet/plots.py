@@ -11,12 +11,14 @@ import sys
 import mxnet as mx
 import numpy
 
+from ._checks import number as finite_number
 from ._checks import positive_int, show
 from .blocks import DenseBlock
 from .builder import DenseNet
 
-__all__ = ['DENSENET', 'RESNET', 'describe', 'draw_add_vs_concat', 'draw_chain', 'draw_dense_block', 'plot_channels',
-           'plot_confusion_matrix', 'plot_history', 'plot_images', 'plot_mistakes', 'plot_stages', 'style']
+__all__ = ['DENSENET', 'RESNET', 'describe', 'draw_add_vs_concat', 'draw_chain', 'draw_dense_block', 'plot_accuracy',
+           'plot_channels', 'plot_confusion_matrix', 'plot_history', 'plot_images', 'plot_mistakes', 'plot_stages',
+           'style']
 
 # One colour for each network in every figure. Blue, vermilion and green are those of Okabe and Ito; the vermilion
 # is darkened and their paler colours are replaced, so that all stand out from white on a projector and those used
@@ -198,6 +200,94 @@ def _colours(histories):
             waiting = DENSENET in free and any('densenet' in str(name).lower() for name in list(histories)[number:])
             chosen.append(free.pop(1 if waiting else 0) if len(free) > waiting else _GREY)
     return chosen
+
+
+def plot_accuracy(networks, data=None):
+    """Accuracy of several runs of each network against its parameters and against its multiply-adds.
+
+    Parameters
+    ----------
+    networks : dict of str to (Summary, sequence of float)
+        For each label what `summary` returned, and a list of the accuracies (0 to 1) of one or more runs. A label that
+        names ResNet or DenseNet gets the colour of its kind.
+    data : optional
+        The data set's name, such as ``loader.source``, to be written below.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Each run is a small mark, the mean a large one with a line from the lowest to the highest run. Networks of about
+        equal cost stand side by side. The title says whether the runs of the best mean lie above all others.
+
+    Raises
+    ------
+    ValueError
+        If there is no network, one without a run, or an accuracy that is none.
+
+    Examples
+    --------
+    >>> table = summary(DenseNet())                                         # doctest: +SKIP
+    >>> figure = plot_accuracy({'DenseNet': (table, [0.93, 0.94, 0.93])})   # doctest: +SKIP
+    """
+    if not isinstance(networks, dict) or not networks:
+        raise ValueError('networks must be a dict of label to (summary of the network, accuracies of its runs), got '
+                         f'{show(networks)}')
+    for label, entry in networks.items():
+        pair = isinstance(entry, (tuple, list)) and len(entry) == 2 and hasattr(entry[0], 'multiply_adds')
+        if not isinstance(label, str) or not pair or not isinstance(entry[1], (tuple, list)) or not entry[1]:
+            raise ValueError('each entry of networks must be a label with (summary of the network, list of one or more '
+                             f'accuracies), got {show(label)}: {show(entry)}')
+        for accuracy in entry[1]:
+            finite_number(f'each accuracy in networks, here of {label!r},', accuracy, most=1)
+
+    from matplotlib.transforms import ScaledTranslation
+
+    kinds = {'resnet': (RESNET, 'sDP'), 'densenet': (DENSENET, 'o^v'), '': (_GREY, 'Xd*')}
+    seen = dict.fromkeys(kinds, 0)
+    everything = [run for _, runs in networks.values() for run in runs]
+    margin = 0.08 * (max(everything) - min(everything)) or 0.01
+    with style():
+        figure, both = _new_figure(12, 4.8, columns=2, sharey=True)
+        looks = {}
+        for label in networks:
+            kind = next(kind for kind in kinds if kind in label.lower())
+            colour, marks = kinds[kind]
+            looks[label] = colour, marks[seen[kind] % len(marks)]
+            seen[kind] += 1
+        for axes, quantity, unit, xlabel in ((both[0], 'parameters', 1e3, 'trainable parameters (thousands)'),
+                                             (both[1], 'multiply_adds', 1e6, 'multiply-adds for one image (millions)')):
+            costs = {label: getattr(table, quantity) / unit for label, (table, _) in networks.items()}
+            for label, (_, runs) in networks.items():
+                # Marks of about equal cost would hide one another: they move aside, by points and not by a cost.
+                near = [other for other in costs if abs(costs[other] / costs[label] - 1) < 0.04]
+                points = 13 * (near.index(label) - (len(near) - 1) / 2)
+                aside = axes.transData + ScaledTranslation(points / 72, 0, figure.dpi_scale_trans)
+                colour, mark = looks[label]
+                x, mean = costs[label], sum(runs) / len(runs)
+                axes.plot([x, x], [min(runs), max(runs)], color=colour, lw=1.5, transform=aside)
+                axes.plot([x] * len(runs), runs, '_', color=colour, markersize=11, transform=aside)
+                axes.plot([x], [mean], mark, color=colour, markersize=9, transform=aside, label=label, gid=label)
+            axes.set(xlabel=xlabel, xlim=(0, 1.12 * max(costs.values())))
+            axes.grid(True)
+        # Artists that are moved aside do not set the limits.
+        both[0].set(ylabel='accuracy (share of images)', ylim=(min(everything) - margin, max(everything) + margin))
+        both[1].legend(loc='center left', bbox_to_anchor=(1, 0.5))
+        figure.suptitle(_accuracy_finding({label: runs for label, (_, runs) in networks.items()}))
+        _caption(figure, data)
+    return figure
+
+
+def _accuracy_finding(runs):
+    best = max(runs, key=lambda label: sum(runs[label]) / len(runs[label]))
+    finding = f'highest mean: {best}, {sum(runs[best]) / len(runs[best]):.3f}'
+    others = [label for label in runs if label != best]
+    if not others:
+        return finding
+    if min(len(values) for values in runs.values()) == 1:
+        return f'{finding}; from one run nobody knows the spread'
+    overlapping = [label for label in others if max(runs[label]) >= min(runs[best])]
+    return finding + (f'; its runs overlap with those of {", ".join(overlapping)}' if overlapping
+                      else ', each run above all runs of the others')
 
 
 def plot_confusion_matrix(net, data_iter, ctx=None):

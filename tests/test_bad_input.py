@@ -155,6 +155,10 @@ TABLE = {
         'images': [3, None, 'x', [], IMAGES[:0], IMAGES.astype('str'), IMAGES[:, None, None]],
         'labels': [3, None, [], LABELS[:2], LABELS + 5, LABELS + 0.5, [NAN] * 6], 'rows': COUNTS, 'title': [],
         'data': []}),  # any object can be a title
+    'plots.plot_accuracy': (dict, {'networks': [
+        3, None, 'x', [], {}, {'a': 3}, {'a': (3, [0.5])}, {3: (d2l_densenet.summary(net()), [0.5])},
+        *({'a': (d2l_densenet.summary(net()), runs)} for runs in (3, None, [], 'x', ['x'], [NAN], [1.5], [True]))],
+        'data': []}),
     'plots.plot_channels': (lambda: {'net': net()}, {
         'net': [3, None, 'article', {'growth_rate': 0}], 'input_size': [3, None, 'xy', (8,), (0, 8), (8, 1.5)]}),
     'plots.plot_stages': (dict, {'nets': [3, 'nope', []], 'input_shape': SHAPES}),

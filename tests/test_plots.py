@@ -3,6 +3,7 @@
 import io
 import itertools
 import pathlib
+from types import SimpleNamespace
 
 import mxnet as mx
 import numpy
@@ -158,6 +159,39 @@ def test_stages_side_by_side():
     assert colours == [plots.RESNET, plots.DENSENET]
 
 
+def costs(parameters, multiply_adds):
+    return SimpleNamespace(parameters=parameters, multiply_adds=multiply_adds)
+
+
+def test_accuracy_against_cost():
+    figure = plots.plot_accuracy({
+        'ResNet': (costs(200_000, 7e6), [0.90, 0.92]), 'DenseNet, small': (costs(100_000, 7e6), [0.86, 0.88]),
+        'DenseNet': (costs(200_000, 12e6), [0.85, 0.89]), 'plain': (costs(200_000, 7e6), [0.5, 0.6])}, data='some data')
+    assert 'ResNet, 0.910, each run above all runs' in texts(figure) and 'some data' in texts(figure)
+    for axes, expected in zip(figure.axes, ([200, 100, 200, 200], [7, 7, 12, 7])):
+        means = {line.get_gid(): line for line in axes.get_lines() if line.get_gid()}
+        assert [line.get_xdata()[0] for line in means.values()] == expected
+        assert [line.get_ydata()[0] for line in means.values()] == pytest.approx([0.91, 0.87, 0.87, 0.55])
+        assert [line.get_color() for line in means.values()][:3] == [plots.RESNET, plots.DENSENET, plots.DENSENET]
+        assert len({(line.get_color(), line.get_marker()) for line in means.values()}) == 4
+        assert axes.get_ylim()[0] < 0.5 and axes.get_ylim()[1] > 0.92
+        # Equal costs stand side by side.
+        places = [tuple(line.get_transform().transform((0, 0)).round(3)) for line in means.values()]
+        assert len(set(places)) >= 3
+
+
+@pytest.mark.parametrize('runs, words', [
+    ([[0.90, 0.92], [0.89, 0.91]], 'its runs overlap with those of DenseNet'),
+    ([[0.9], [0.8]], 'nobody knows the spread')])
+def test_accuracy_claims_no_order_that_the_runs_do_not_show(runs, words):
+    resnet, densenet = runs
+    figure = plots.plot_accuracy({'ResNet': (costs(1, 1), resnet), 'DenseNet': (costs(1, 2), densenet)})
+    assert words in texts(figure) and 'above all' not in texts(figure)
+    for bad in ({}, {'ResNet': (costs(1, 1), [])}):
+        with pytest.raises(ValueError, match='networks'):
+            plots.plot_accuracy(bad)
+
+
 def test_add_vs_concat_names_the_widths():
     assert {'64', '32', '96'} <= set(texts(plots.draw_add_vs_concat()).split(' | '))
 
@@ -170,6 +204,7 @@ def test_add_vs_concat_names_the_widths():
     lambda: plots.draw_dense_block(1), lambda: plots.draw_chain(1), lambda: plots.draw_dense_block(8),
     lambda: plots.draw_add_vs_concat(), lambda: plots.plot_channels(DenseNet()),
     lambda: plots.plot_channels({'growth_rate': 12, 'block_config': (6, 12, 24, 16)}, (224, 224)),
+    lambda: plots.plot_accuracy({'ResNet': (costs(3, 9), [0.9, 0.91]), 'DenseNet, same work': (costs(3, 9), [0.9])}),
     lambda: plots.plot_stages(), lambda: plots.plot_stages('resnet110', 'densenet_bc_100_12', 'article')])
 def test_no_text_is_cut_off(make):
     switch('nd')
@@ -257,6 +292,7 @@ FIGURES = {
     'images': lambda: plots.plot_images(numpy.zeros((3, 28, 28)), [0, 1, 9], data='source'),
     'block': lambda: plots.draw_dense_block(4), 'chain': lambda: plots.draw_chain(4),
     'add': plots.draw_add_vs_concat, 'channels': lambda: plots.plot_channels(DenseNet()),
+    'accuracy': lambda: plots.plot_accuracy({'ResNet': (costs(3, 9), [0.9, 0.8]), 'plain': (costs(3, 9), [0.7])}),
     'stages': lambda: plots.plot_stages('resnet18', 'densenet121')}
 
 
