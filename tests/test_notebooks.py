@@ -12,11 +12,11 @@ import numpy
 import pytest
 from mxnet import autograd, init, np, npx
 
-from d2l_densenet import DenseBlock, DenseNet, conv_block, densenet, transition_block
+from d2l_densenet import DenseBlock, DenseNet, conv_block, densenet, resnets, summary, transition_block
 
 DIRECTORY = pathlib.Path(__file__).resolve().parent.parent / 'notebooks'
 EXPECTED = ['00_start_here', '01_dense_block', '02_transition_layer', '03_densenet', '04_training',
-            '06_bottleneck_and_compression', '09_named_networks', '10_bug_hunt', '11_claims']
+            '05_resnet_vs_densenet', '06_bottleneck_and_compression', '09_named_networks', '10_bug_hunt', '11_claims']
 NOTEBOOKS = sorted({*EXPECTED, *(path.stem for path in DIRECTORY.glob('*.ipynb'))})
 IGNORE = 'nbval-ignore-output'
 
@@ -239,6 +239,26 @@ def test_transition_block_of_notebook_02(np_mode, shape, hybridize):
     mine, = load('02_transition_layer', 'transition_block')
     assert mine is not transition_block
     assert_same(mine(10), transition_block(10), shape, hybridize)
+
+
+@pytest.mark.parametrize('hybridize', [False, True])
+@pytest.mark.parametrize('strides', [1, 2])
+@pytest.mark.parametrize('channels', [12, 16])
+def test_residual_of_notebook_05(np_mode, channels, strides, hybridize):
+    mine, = load('05_resnet_vs_densenet', 'Residual')
+    with_conv = channels != 12 or strides != 1
+    theirs = resnets.Residual(channels, strides, with_conv)
+    assert_same(mine(channels, with_conv, strides), theirs, (4, 12, 9, 8), hybridize)
+
+
+def test_costs_of_notebook_05():
+    densenet_cost, resnet_cost, build_resnet = load(
+        '05_resnet_vs_densenet', 'densenet_cost', 'resnet_cost', 'build_resnet')
+    for cost, net in ((densenet_cost(20, 24, 52, (4, 7)), DenseNet(20, (4, 7), 24)),
+                      (densenet_cost(16, 48, 48), DenseNet(16, (6, 6), 48, compression=1 / 3)),
+                      (resnet_cost(20, 2), build_resnet(20, 2)), (resnet_cost(32), build_resnet())):
+        table = summary(net, (1, 32, 32))
+        assert tuple(cost) == (table.parameters, table.multiply_adds)
 
 
 @pytest.mark.parametrize('hybridize', [False, True])
