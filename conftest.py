@@ -7,6 +7,7 @@ doctests lie in the package.
 import os
 import pathlib
 import random
+import signal
 import sys
 import zlib
 
@@ -19,6 +20,11 @@ from mxnet import npx
 # Programs, not tests: collecting them for doctests would import, and so run, them.
 # Exercises as handed out fail on purpose: tests/test_exercises.py runs them, nbval does not.
 collect_ignore_glob = ['tests/listings/*', 'benchmarks/*', 'notebooks/**/*.py', 'notebooks/exercises/*']
+
+# A shell starts what it puts into the background (`make test &`) with Ctrl-C ignored, and so would be what the tests
+# start: tests that send it would wait for ever.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The project's own machines keep the official data set beside the checkout.
 _DATA = pathlib.Path(__file__).resolve().parent.parent / 'shared' / 'fashion-mnist'
