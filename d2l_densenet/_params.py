@@ -29,9 +29,9 @@ class Entry(NamedTuple):
         return f'{self.dtype} {self.shape if len(self.shape) < 9 else "of many axes"}'
 
 
-def shown(name):
-    """A name from a file, fit to be printed."""
-    name = name if len(name) <= 80 else name[:77] + '...'
+def shown(name, most=80):
+    """A text from a file, fit to be printed."""
+    name = name if len(name) <= most else name[:most - 3] + '...'
     return name if name.isprintable() and name else repr(name)
 
 

@@ -72,6 +72,10 @@ def describe(figure):
     >>> describe(draw_chain(3))
     'plain chain: 3 layers, 3 connections. A row x0, H1, x1, H2, ...: each layer H reads only the features before it.'
     """
+    from matplotlib.figure import Figure
+
+    if not isinstance(figure, Figure):
+        raise TypeError(f'figure must be a matplotlib.figure.Figure, got {show(figure)}')
     if figure.get_label():
         return str(figure.get_label())
     title, caption = ('' if text is None else text.get_text() for text in (figure._suptitle, figure._supxlabel))

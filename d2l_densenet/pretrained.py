@@ -493,7 +493,8 @@ _SAFETENSORS_TYPES = {'F64': 'float64', 'F32': 'float32', 'F16': 'float16', 'BF1
 
 
 def _damaged(path, what, reason):
-    return CheckpointError(f'{path}: looks like {what}, but is cut off or damaged ({reason}). {_AGAIN}')
+    return CheckpointError(f'{path}: looks like {what}, but is cut off or damaged ({shown(str(reason), 200)}). '
+                           f'{_AGAIN}')
 
 
 def _import_safetensors(path):
@@ -519,7 +520,7 @@ def _read_safetensors(path, data):
     try:
         arrays = safetensors.deserialize(data)
     except Exception as error:  # SafetensorError, or whatever else the header provokes
-        raise _damaged(path, 'a safetensors file', str(error)[:200]) from error
+        raise _damaged(path, 'a safetensors file', str(error)) from error
     entries = {}
     for name, array in arrays:
         shape, dtype = tuple(array['shape']), _SAFETENSORS_TYPES.get(array['dtype'])
@@ -756,7 +757,7 @@ def _guarded(path, check):
                               'Save net.state_dict() alone with a current PyTorch, or convert it to .safetensors '
                               'where it can be trusted.') from error
     except Exception as error:  # zipfile, pickletools and torch raise dozens of kinds
-        raise _damaged(path, 'a PyTorch file', f'{type(error).__name__}: {str(error)[:200]}') from error
+        raise _damaged(path, 'a PyTorch file', f'{type(error).__name__}: {error}') from error
 
 
 def _read_torch_zip(path, data):

@@ -122,7 +122,8 @@ TABLE = {
                              {'rate': 1}],
         'lr_scheduler': [3, 'x', []], 'loss': [3, 'x', []], 'label_smoothing': SHARES, 'ctx': [*DEVICES, ['cpu']],
         'seed': SEEDS, 'progress': SWITCHES, 'on_epoch': [3, 'x'], 'checkpoint_dir': without(PATHS, None),
-        'checkpoint_seconds': [*NUMBERS, None], 'resume': [*SWITCHES, True]}),
+        'checkpoint_seconds': [*NUMBERS, None], 'resume': [*SWITCHES, True],
+        'kvstore': ['local', 3, None, [], 'dist_sync']}),
     'training.train_ch5': (lambda: {'net': net(), 'train_iter': loader(), 'test_iter': loader(), 'batch_size': 4,
                                     'trainer': trainer(), 'ctx': mx.cpu(), 'num_epochs': 1}, {
         'net': BLOCKS, 'train_iter': LOADERS, 'test_iter': without(LOADERS, None), 'batch_size': COUNTS,
@@ -163,6 +164,7 @@ TABLE = {
         'net': [3, None, 'article', {'growth_rate': 0}], 'input_size': [3, None, 'xy', (8,), (0, 8), (8, 1.5)]}),
     'plots.plot_stages': (dict, {'nets': [3, 'nope', []], 'input_shape': SHAPES}),
     'plots.draw_dense_block': (dict, {'num_layers': [*COUNTS, 13]}),
+    'plots.describe': (dict, {'figure': [3, None, 'x', []]}),
     'plots.draw_chain': (dict, {'num_layers': [*COUNTS, 13]}),
     'synthetic.synthetic_fashion': (lambda: {'num': 1, 'seed': 0}, {'num': COUNTS, 'seed': [*SEEDS[:-1], None]}),
     'checkpoints.Checkpoints': (lambda: {'directory': 'x'}, {'directory': PATHS, 'keep': [0, -1, 1.5, 'x', None]}),
@@ -180,6 +182,7 @@ TABLE = {
     'files.download': (dict, {'directory': PATHS, 'files': [], 'mirrors': []}),
     'files.find_fashion_mnist': (dict, {'root': [*without(PATHS, None), '/nowhere', __file__], 'cache': [], 'files': [],
                                         'mirrors': []}),
+    'distributed.check_kvstore': (dict, {'kvstore': ['local', 3, None, [], 'dist_sync'], 'environment': []}),
     'd2l_api.FashionMNISTData': (lambda: {'batch_size': 4, 'limit': 20, 'data': 'synthetic'}, {
         **{name: LOADING[name] for name in ('batch_size', 'resize', 'flip', 'crop', 'seed')}, 'limit': NO_NONE,
         'root': without(PATHS, None), 'data': ['x', 3], 'validation': SIZES}),
@@ -196,7 +199,7 @@ CALLED = {
 }
 
 #: Public names that take nothing from outside: constants, exceptions, records, functions without arguments; and what
-#: `fit` hands to its own helpers, whose arguments it has checked.
+#: `fit` and the command line hand to their own helpers, whose arguments they have checked.
 NOTHING_TO_REFUSE = {
     'NETWORKS', 'RESNETS', 'RECIPES', 'FASHION_MNIST_LABELS', 'OFFICIAL', 'MIRRORS', 'REMEDY', 'DENSENET', 'RESNET',
     'PUBLISHED', 'SOURCES', 'TRAIN_SIZE', 'TEST_SIZE', 'TRAIN_SEED', 'TEST_SEED',
@@ -204,13 +207,14 @@ NOTHING_TO_REFUSE = {
     'DataSource', 'LoadReport', 'Exported', 'Summary', 'Check', 'OfficialFile', 'Progress', 'Recipe', 'History',
     'style', 'draw_add_vs_concat', 'cache_directory', 'network_rows', 'network_table', 'machine', 'versions',
     'run_checks', 'main', 'Keeper', 'draws_in_training', 'settings_of', 'share_parameters',
+    'KVSTORES', 'Job', 'Workers', 'Role', 'job_of', 'join', 'equal_share', 'launch', 'supervise',
 }
 
 
 def modules():
     names = [info.name for info in pkgutil.iter_modules(d2l_densenet.__path__) if not info.name.startswith('_')]
     for name in names:
-        if name != 'd2l_api':
+        if name not in ('d2l_api', 'checks'):  # checks is made for wrong answers: tests/test_checks.py
             yield name, importlib.import_module(f'd2l_densenet.{name}')
 
 
@@ -501,8 +505,9 @@ def no_rights(path):
 
 @pytest.mark.parametrize('name', WRITERS)
 def test_a_directory_without_the_right_to_write(name, tmp_path):
-    importlib.import_module('d2l_densenet.runs')
-    if name != 'download':  # what is imported late is imported now
+    importlib.import_module('d2l_densenet.runs')  # what is imported late is imported now
+    importlib.import_module('pooch')
+    if name != 'download':
         WRITERS[name](tmp_path / 'fine') if name == 'export_model' else WRITERS[name](tmp_path)
     place = tmp_path / 'locked'
     place.mkdir()
@@ -549,7 +554,8 @@ COMMANDS = {
               '--data': ['x'], '--data-dir': ['', '/nowhere', __file__],
               '--device': ['tpu', 'gpu:x', 'gpu:99', 'gpu:²'],
               '--seed': ['-1', 'x', '4294967296'], '--limit': ['0', 'x'], '--validation': ['-1', 'x', '64'],
-              '--output': ['', __file__, f'{__file__}/x'], '--resume': ['', '/nowhere', __file__],
+              '--kvstore': ['x', 'dist_sync'], '--output': ['', __file__, f'{__file__}/x'],
+              '--resume': ['', '/nowhere', __file__],
               '--checkpoint-seconds': ['-1', 'nan', 'inf', 'x']},
     'evaluate': {'directory': ['', '/nowhere', __file__, '.'], '--data': ['x'], '--data-dir': ['/nowhere'],
                  '--device': ['tpu']},
@@ -557,10 +563,13 @@ COMMANDS = {
     'export': {'directory': ['', '/nowhere', __file__], '--network': ['nope'], '--weights': ['', '/nowhere', __file__],
                '--size': ['0', 'x', '1', '1000000'], '--output': ['', __file__], '--format': ['x'],
                '--name': ['', '../x', 'a/b']},
+    'launch': {'--workers': ['0', 'x'], '--servers': ['0', 'x'], '--time-limit': ['-1', 'nan', 'x'],
+               'program': ['', 'train --epochs 0', 'train --kvstore device', 'train --batch-size 3']},
     'networks': {}, 'doctor': {},
 }
 GIVEN = {'train': ['--data', 'synthetic', '--limit', '64', '--device', 'cpu'], 'summary': [],
-         'evaluate': [], 'export': ['--network', 'article', '--output', 'out', '--format', 'mxnet']}
+         'evaluate': [], 'export': ['--network', 'article', '--output', 'out', '--format', 'mxnet'],
+         'launch': []}
 
 
 def test_every_command_and_option_has_an_entry():
@@ -576,6 +585,8 @@ def test_options_that_cannot_be_taken(command, option, tmp_path, monkeypatch, ca
         given = list(GIVEN[command])
         if option == 'directory':
             arguments = [command, value]
+        elif option == 'program':
+            arguments = [command, '--', *value.split()]
         else:
             if option == '--data-dir':
                 given = ['--device', 'cpu', *(['.'] if command == 'evaluate' else [])]
