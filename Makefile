@@ -29,7 +29,7 @@ TEST := -m pytest -n $(WORKERS) --dist loadfile
 NOTEBOOKS := --nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg notebooks
 
 .DEFAULT_GOAL := help
-.PHONY: help env train test test-full lab notebooks exercises site records mutants lint lock torch doctor clean
+.PHONY: help env train test test-full lab notebooks exercises site records mutants fuzz lint lock torch doctor clean
 
 help:
 	@echo 'make train     train the article'"'"'s network ($(EPOCHS) epochs, $(SIZE)x$(SIZE)); results under runs/'
@@ -42,6 +42,7 @@ help:
 	@echo 'make site      the course as HTML, in build/site: reads on a phone, prints, needs no network'
 	@echo 'make records   the recorded runs: both recipes, three seeds, into records/'
 	@echo 'make mutants   faults put into the package one by one: do the tests notice?'
+	@echo 'make fuzz      ten thousand damaged files for each reader, into records/fuzz.json   (ARGS="--runs 500 --target idx")'
 	@echo 'make torch     PyTorch, for the tests that compare with it and for .pth files'
 	@echo 'make doctor    what is installed, what is missing, what to do'
 	@echo 'make lint      ruff, on the notebooks too'
@@ -97,6 +98,12 @@ records: env
 
 mutants: env
 	@$(RUN) benchmarks/mutants.py $(ARGS)
+
+FUZZER = $(shell sed -n 's/^fuzz = \["\(.*\)"\]$$/\1/p' pyproject.toml)
+fuzz: env
+	@$(RUN) -c 'import atheris' 2>/dev/null || $(RUN) -m pip install --quiet '$(FUZZER)' || \
+		echo 'atheris could not be installed: the mutations come from tests/mutations.py alone'
+	@$(RUN) benchmarks/fuzz.py $(ARGS)
 
 TORCH = $(shell sed -n 's/^torch = \["\(.*\)"\]$$/\1/p' pyproject.toml)
 # The CPU build: from where pip is told to look (PIP_FIND_LINKS, pip.conf), else from PyTorch's own index.

@@ -19,8 +19,9 @@ except ModuleNotFoundError:  # Python 3.10
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / 'pyproject.toml').read_text())
 EXTRAS = PROJECT['project']['optional-dependencies']
-TORCH, = EXTRAS['torch']  # installed by `make torch`, not locked
-REQUIREMENTS = PROJECT['project']['dependencies'] + [r for extra in EXTRAS.values() for r in extra if r != TORCH]
+TORCH, = EXTRAS['torch']  # installed by `make torch`, not locked; atheris by `make fuzz`
+REQUIREMENTS = PROJECT['project']['dependencies'] + [r for extra in EXTRAS.values() for r in extra
+                                                          if r not in (TORCH, *EXTRAS['fuzz'])]
 LOCK = (ROOT / 'requirements.lock').read_text()
 
 needs_make = pytest.mark.skipif(shutil.which('make') is None, reason='needs make')
