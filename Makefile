@@ -29,7 +29,7 @@ TEST := -m pytest -n $(WORKERS) --dist loadfile
 NOTEBOOKS := --nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg notebooks
 
 .DEFAULT_GOAL := help
-.PHONY: help env train test test-full lab notebooks exercises site records mutants fuzz lint lock torch doctor clean
+.PHONY: help env train test test-full lab notebooks exercises site records bench mutants fuzz lint lock torch doctor clean
 
 help:
 	@echo 'make train     train the article'"'"'s network ($(EPOCHS) epochs, $(SIZE)x$(SIZE)); results under runs/'
@@ -41,6 +41,7 @@ help:
 	@echo 'make exercises   notebooks/exercises/ from notebooks/solutions/, without nbgrader'
 	@echo 'make site      the course as HTML, in build/site: reads on a phone, prints, needs no network'
 	@echo 'make records   the recorded runs: both recipes, three seeds, into records/'
+	@echo 'make bench     every table that a benchmark makes: an hour or more, on a quiet machine'
 	@echo 'make mutants   faults put into the package one by one: do the tests notice?'
 	@echo 'make fuzz      ten thousand damaged files for each reader, into records/fuzz.json   (ARGS="--runs 500 --target idx")'
 	@echo 'make torch     PyTorch, for the tests that compare with it and for .pth files'
@@ -95,6 +96,13 @@ site: env
 
 records: env
 	@$(RUN) benchmarks/accuracy.py $(ARGS)
+
+# Every table that a benchmark makes. int8 measures the run that `make records` leaves under runs/.
+bench: env
+	@for name in throughput memory waiting scaling export survival; do \
+		echo "benchmarks/$$name.py"; $(RUN) benchmarks/$$name.py || exit 1; \
+	done
+	@$(RUN) benchmarks/int8.py runs/record-course-seed0
 
 mutants: env
 	@$(RUN) benchmarks/mutants.py $(ARGS)
