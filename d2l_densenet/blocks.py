@@ -118,12 +118,6 @@ class HybridSequential(ModePortable, nn.HybridSequential):
 class _Transition(HybridSequential):
     """The layers of a transition; hybridized, its pooling comes before its convolution."""
 
-    def _alias(self):
-        return 'hybridsequential'
-
-    def __repr__(self):
-        return super().__repr__().replace(type(self).__name__, 'HybridSequential', 1)
-
     def hybrid_forward(self, F, x):
         layers = list(self._children.values())
         # Dropout, which stands between the two, must see what the convolution produces.
@@ -132,6 +126,10 @@ class _Transition(HybridSequential):
         for layer in layers:
             x = layer(x)
         return x
+
+
+# For those who print a network, and in the names that Gluon gives parameters, it is what it holds: layers in a row.
+_Transition.__name__ = 'HybridSequential'
 
 
 def conv_block(num_channels, in_channels=0, bottleneck=None, dropout=0.0, bias=True, **kwargs):
