@@ -16,7 +16,8 @@ from d2l_densenet import DenseBlock, DenseNet, conv_block, densenet, resnets, su
 
 DIRECTORY = pathlib.Path(__file__).resolve().parent.parent / 'notebooks'
 EXPECTED = ['00_start_here', '01_dense_block', '02_transition_layer', '03_densenet', '04_training',
-            '05_resnet_vs_densenet', '06_bottleneck_and_compression', '09_named_networks', '10_bug_hunt', '11_claims']
+            '05_resnet_vs_densenet', '06_bottleneck_and_compression', '07_memory', '09_named_networks', '10_bug_hunt',
+            '11_claims']
 NOTEBOOKS = sorted({*EXPECTED, *(path.stem for path in DIRECTORY.glob('*.ipynb'))})
 IGNORE = 'nbval-ignore-output'
 
