@@ -5,6 +5,7 @@ last expression of a cell; elsewhere use ``figure.savefig('name.png')``. matplot
 """
 
 import itertools
+import math
 import re
 import sys
 
@@ -17,8 +18,8 @@ from .blocks import DenseBlock
 from .builder import DenseNet
 
 __all__ = ['DENSENET', 'RESNET', 'describe', 'draw_add_vs_concat', 'draw_chain', 'draw_dense_block', 'plot_accuracy',
-           'plot_channels', 'plot_confusion_matrix', 'plot_history', 'plot_images', 'plot_mistakes', 'plot_stages',
-           'style']
+           'plot_channels', 'plot_confusion_matrix', 'plot_history', 'plot_images', 'plot_memory', 'plot_mistakes',
+           'plot_stages', 'style']
 
 # One colour for each network in every figure. Blue, vermilion and green are those of Okabe and Ito; the vermilion
 # is darkened and their paler colours are replaced, so that all stand out from white on a projector and those used
@@ -346,6 +347,103 @@ def plot_confusion_matrix(net, data_iter, ctx=None):
         figure.suptitle(finding)
         _caption(figure, _source(data_iter))
     return figure
+
+
+def plot_memory(counted, measured):
+    """Memory of a training step against the number of layers: counted on the left, measured on the right.
+
+    Parameters
+    ----------
+    counted, measured : dict of str to list of (int, number)
+        For each way of training its rows: the number of layers, at least 1, and bytes, at least 0. Rows for three or
+        more depths get the polynomial of degree 2 that is nearest to them; its term in L^2 says how memory grows.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Megabytes of 10^6 bytes. The title compares the deepest measured with the shallowest.
+
+    Raises
+    ------
+    TypeError
+        If an argument is no dict.
+    ValueError
+        If one is empty, or holds a row that is no such pair.
+
+    Examples
+    --------
+    >>> rows = {'ordinary': [(6, 20e6), (12, 80e6), (24, 320e6)]}
+    >>> figure = plot_memory(rows, rows)
+    >>> figure.axes[0].get_legend().get_texts()[0].get_text()
+    'ordinary: $0.56 L^2$'
+    """
+    counted, measured = _memory_rows('counted', counted), _memory_rows('measured', measured)
+
+    from matplotlib.ticker import MaxNLocator
+
+    with style():
+        figure, panels = _new_figure(12, 4.8, columns=2)
+        ways = {**counted, **measured}
+        colours = dict(zip(ways, _colours(ways), strict=True))
+        for axes, title, unit, table in (
+                (panels[0], 'counted', 'kept for the backward pass (MB)', counted),
+                (panels[1], 'measured', 'peak of one training step (MB)', measured)):
+            for label, rows in table.items():
+                layers, sizes = (numpy.array(column, dtype=float) for column in zip(*rows, strict=True))
+                colour, name = colours[label], label
+                if len(set(layers)) >= 3:
+                    fit = numpy.polyfit(layers, sizes, 2)
+                    grid = numpy.linspace(min(layers), max(layers), 100)
+                    axes.plot(grid, numpy.polyval(fit, grid), color=colour)
+                    name = f'{label}: ${_polynomial(fit)}$'
+                axes.plot(layers, sizes, 'o', color=colour, label=name)
+            axes.set(title=title, xlabel='layers $L$', ylabel=unit, xlim=(0, None), ylim=(0, None))
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            axes.grid(True)
+            axes.legend(fontsize=12)
+        figure.suptitle(_memory_finding(measured))
+    return figure
+
+
+def _memory_rows(name, rows):
+    """The rows of each way, in megabytes and in the order of depth."""
+    if not isinstance(rows, dict):
+        raise TypeError(f'{name} must be a dict of label to rows (layers, bytes), got {type(rows).__name__}')
+    if not rows:
+        raise ValueError(f'{name} must hold the rows of at least one way of training, got an empty dict')
+    found = {}
+    for label, pairs in rows.items():
+        try:
+            pairs = [(layers, float(size)) for layers, size in pairs]
+            good = pairs and all(layers == int(layers) >= 1 and 0 <= size < math.inf for layers, size in pairs)
+        except (TypeError, ValueError, OverflowError):
+            good = False
+        if not good:
+            raise ValueError(f'{name} must hold rows (layers, bytes), such as (12, 8e6), under each label, got '
+                             f'{show(rows[label])} under {label!r}')
+        found[label] = sorted((layers, size / 1e6) for layers, size in pairs)
+    return found
+
+
+def _polynomial(fit):
+    """'0.26 L^2 + 1.2 L + 9'; terms that make no difference are left out."""
+    text = ''
+    for factor, power in zip(fit, (' L^2', ' L', '')):
+        digits = f'{float(f"{abs(factor):.2g}"):g}'
+        if abs(factor) > 0.005:
+            text += (' + ' if factor > 0 else ' - ') + digits + power
+    return text.removeprefix(' + ').strip() or '0'
+
+
+def _memory_finding(measured):
+    """How many times the memory of the shallowest the deepest has, in each way, if all have the same depths."""
+    depths = {(rows[0][0], rows[-1][0]) for rows in measured.values()}
+    (low, high), *others = depths
+    if others or low == high or not all(rows[0][1] for rows in measured.values()):
+        return 'peak memory of one training step: ' + ', '.join(
+            f'{label} {rows[-1][1]:.0f} MB' for label, rows in measured.items())
+    return f'{high / low:.3g} times the layers need more memory: ' + ', '.join(
+        f'{label} {rows[-1][1] / rows[0][1]:.1f} times' for label, rows in measured.items())
 
 
 def plot_mistakes(net, data_iter, num=12, ctx=None):

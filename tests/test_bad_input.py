@@ -38,6 +38,7 @@ LOADERS = [3, None, 'ab', {}, numpy.zeros(3), mx.nd.zeros((2, 2))]
 SEEDS = [-1, 1.5, 'x', True, 2 ** 32]
 IMAGES = numpy.zeros((6, 8, 8), 'uint8')
 LABELS = numpy.arange(6)
+MEMORY = {'ordinary': [(6, 2e7), (12, 8e7)]}
 
 
 @functools.lru_cache(None)
@@ -160,6 +161,9 @@ TABLE = {
         3, None, 'x', [], {}, {'a': 3}, {'a': (3, [0.5])}, {3: (d2l_densenet.summary(net()), [0.5])},
         *({'a': (d2l_densenet.summary(net()), runs)} for runs in (3, None, [], 'x', ['x'], [NAN], [1.5], [True]))],
         'data': []}),
+    'plots.plot_memory': (lambda: {'counted': MEMORY, 'measured': MEMORY}, dict.fromkeys(['counted', 'measured'], [
+        3, None, 'x', [], {}, {'a': 3}, {'a': []}, {'a': 'xy'}, {'a': [(1,)]}, {'a': [(0, 1)]}, {'a': [(1.5, 1)]},
+        {'a': [(1, -1)]}, {'a': [(1, NAN)]}, {'a': [(NAN, 1)]}, {'a': [('1', 1)]}])),
     'plots.plot_channels': (lambda: {'net': net()}, {
         'net': [3, None, 'article', {'growth_rate': 0}], 'input_size': [3, None, 'xy', (8,), (0, 8), (8, 1.5)]}),
     'plots.plot_stages': (dict, {'nets': [3, 'nope', []], 'input_shape': SHAPES}),

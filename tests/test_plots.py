@@ -192,6 +192,41 @@ def test_accuracy_claims_no_order_that_the_runs_do_not_show(runs, words):
             plots.plot_accuracy(bad)
 
 
+def memory(*layers):
+    """Rows of bytes: 0.5 L^2 + 2 L and 4 L + 10 megabytes."""
+    return {'ordinary': [(n, 5e5 * n * n + 2e6 * n) for n in layers],
+            'recomputing': [(n, 4e6 * n + 1e7) for n in layers]}
+
+
+def test_memory_shows_the_rows_and_how_they_grow():
+    figure = plots.plot_memory(memory(24, 6, 12), {'ordinary': memory(6, 12, 24)['ordinary']})
+    counted, measured = figure.axes
+    dots = {line.get_label().split(':')[0]: line for line in counted.lines if line.get_marker() == 'o'}
+    assert list(dots['ordinary'].get_xdata()) == [6, 12, 24]
+    numpy.testing.assert_allclose(dots['ordinary'].get_ydata(), [30, 96, 336])
+    numpy.testing.assert_allclose(dots['recomputing'].get_ydata(), [34, 58, 106])
+    assert [text.get_text() for text in counted.get_legend().get_texts()] == ['ordinary: $0.5 L^2 + 2 L$',
+                                                                              'recomputing: $4 L + 10$']
+    assert dots['ordinary'].get_color() == measured.lines[0].get_color() != dots['recomputing'].get_color()
+    # The curve of degree 2 goes through points that lie on one.
+    curve, = (line for line in measured.lines if line.get_marker() == 'None')
+    numpy.testing.assert_allclose(curve.get_ydata(), 0.5 * curve.get_xdata() ** 2 + 2 * curve.get_xdata())
+    assert '4 times the layers need more memory: ordinary 11.2 times' in texts(figure)
+
+
+def test_memory_of_fewer_than_three_depths_has_no_curve():
+    figure = plots.plot_memory(memory(6, 12), memory(6, 12))
+    assert all(line.get_marker() == 'o' for axes in figure.axes for line in axes.lines)
+    assert '2 times the layers need more memory: ordinary 3.2 times, recomputing 1.7 times' in texts(figure)
+    assert 'one training step: ordinary 30 MB, recomputing 34 MB' in texts(plots.plot_memory(memory(6), memory(6)))
+
+
+def test_memory_of_nothing_is_refused():
+    for bad, error in [({}, ValueError), ([], TypeError), ({'a': []}, ValueError), ({'a': [(0, 1)]}, ValueError)]:
+        with pytest.raises(error, match='measured'):
+            plots.plot_memory(memory(6), bad)
+
+
 def test_add_vs_concat_names_the_widths():
     assert {'64', '32', '96'} <= set(texts(plots.draw_add_vs_concat()).split(' | '))
 
@@ -205,6 +240,7 @@ def test_add_vs_concat_names_the_widths():
     lambda: plots.draw_add_vs_concat(), lambda: plots.plot_channels(DenseNet()),
     lambda: plots.plot_channels({'growth_rate': 12, 'block_config': (6, 12, 24, 16)}, (224, 224)),
     lambda: plots.plot_accuracy({'ResNet': (costs(3, 9), [0.9, 0.91]), 'DenseNet, same work': (costs(3, 9), [0.9])}),
+    lambda: plots.plot_memory(memory(6, 12, 24), memory(6, 12, 24)), lambda: plots.plot_memory(memory(6), memory(6)),
     lambda: plots.plot_stages(), lambda: plots.plot_stages('resnet110', 'densenet_bc_100_12', 'article')])
 def test_no_text_is_cut_off(make):
     switch('nd')
@@ -293,6 +329,7 @@ FIGURES = {
     'block': lambda: plots.draw_dense_block(4), 'chain': lambda: plots.draw_chain(4),
     'add': plots.draw_add_vs_concat, 'channels': lambda: plots.plot_channels(DenseNet()),
     'accuracy': lambda: plots.plot_accuracy({'ResNet': (costs(3, 9), [0.9, 0.8]), 'plain': (costs(3, 9), [0.7])}),
+    'memory': lambda: plots.plot_memory(memory(6, 12, 24), memory(6, 12, 24)),
     'stages': lambda: plots.plot_stages('resnet18', 'densenet121')}
 
 
