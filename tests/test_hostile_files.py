@@ -234,8 +234,8 @@ def test_make_lab_listens_on_loopback_and_wants_its_token(tmp_path):
     pytest.importorskip('jupyterlab')
     port = free_port()
     arguments = f'--no-browser --port={port} --ServerApp.port_retries=0' + (' --allow-root' if not os.geteuid() else '')
-    shown = subprocess.run(['make', '-n', 'lab', f'ARGS={arguments}'], cwd=ROOT, text=True, capture_output=True,
-                           check=True).stdout.strip().splitlines()[-1]
+    shown = subprocess.run(['make', '--no-print-directory', '-n', 'lab', f'ARGS={arguments}'], cwd=ROOT, text=True,
+                           capture_output=True, check=True).stdout.strip().splitlines()[-1]
     command = shlex.split(shown)
     assert 'jupyterlab' in command and [word for word in command if word.startswith('--')] == arguments.split()
     command[command.index('.venv/bin/python')] = sys.executable
