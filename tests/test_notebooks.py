@@ -280,3 +280,25 @@ def test_network_of_notebook_06(np_mode, hybridize):
 def test_network_of_notebook_03(np_mode, hybridize):
     mine, = load('03_densenet', 'build_densenet')
     assert_same(mine(), DenseNet(), (4, 1, 48, 48), hybridize)
+
+
+@pytest.mark.parametrize('num_convs, num_channels, shape', [(4, 10, (4, 5, 22, 22)), (3, 16, (2, 32, 7, 6))])
+def test_recomputing_of_notebook_07(np_mode, num_convs, num_channels, shape):
+    """The step that recomputes against autograd's own on the same block, running statistics included."""
+    step, ordinary, _ = load('07_memory', 'recomputing_step', 'ordinary_step', 'features_of')
+    N, C, *size = shape
+    X, G = (np.random.normal(size=(N, width, *size)) for width in (C, C + num_convs * num_channels))
+    results, block = [], DenseBlock(num_convs, num_channels)
+    block.initialize(init.Xavier())
+    block(X)
+    npx.waitall()
+    start = [p.data().asnumpy().copy() for p in parameters(block)]
+    for train in (ordinary, step):
+        for p, value in zip(parameters(block), start):
+            p.set_data(np.array(value))
+        arrays = train(block, X, G)
+        npx.waitall()
+        results.append([array.asnumpy().copy() for array in arrays]
+                       + [(p.data() if p.grad_req == 'null' else p.grad()).asnumpy().copy() for p in parameters(block)])
+    for a, b in zip(*results, strict=True):
+        numpy.testing.assert_allclose(b, a, rtol=0, atol=1e-5 * max(1, abs(a).max()))
