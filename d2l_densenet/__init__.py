@@ -22,9 +22,11 @@ _MODULES = {
     'device': ['try_gpu'],
     'counting': ['summary', 'count_parameters'],
     'pretrained': ['load_pretrained', 'save_torch', 'LoadReport', 'CheckpointError'],
+    'reuse': ['cut_connection', 'mean_absolute_weights'],
     'export': ['export_model', 'ExportError'],
     'plots': ['plot_history', 'plot_confusion_matrix', 'plot_mistakes', 'plot_images', 'plot_channels', 'plot_stages',
-              'plot_accuracy', 'plot_memory', 'draw_dense_block', 'draw_chain', 'draw_add_vs_concat'],
+              'plot_accuracy', 'plot_memory', 'plot_feature_reuse', 'draw_dense_block', 'draw_chain',
+              'draw_add_vs_concat'],
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 

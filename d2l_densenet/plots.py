@@ -18,8 +18,8 @@ from .blocks import DenseBlock
 from .builder import DenseNet
 
 __all__ = ['DENSENET', 'RESNET', 'describe', 'draw_add_vs_concat', 'draw_chain', 'draw_dense_block', 'plot_accuracy',
-           'plot_channels', 'plot_confusion_matrix', 'plot_history', 'plot_images', 'plot_memory', 'plot_mistakes',
-           'plot_stages', 'style']
+           'plot_channels', 'plot_confusion_matrix', 'plot_feature_reuse', 'plot_history', 'plot_images', 'plot_memory',
+           'plot_mistakes', 'plot_stages', 'style']
 
 # One colour for each network in every figure. Blue, vermilion and green are those of Okabe and Ito; the vermilion
 # is darkened and their paler colours are replaced, so that all stand out from white on a projector and those used
@@ -857,6 +857,92 @@ def plot_stages(*nets, input_shape=None):
         shapes = {table.input_shape for table in tables}
         _caption(figure, 'images of ' + ' and '.join(' x '.join(map(str, shape)) for shape in sorted(shapes))
                  + ('; pale: transitions' if any('dense' in row['stage'] for t in tables for row in t.rows) else ''))
+    return figure
+
+
+def plot_feature_reuse(maps, label='mean absolute weight', title=None, data=None, power=1.0):
+    """Numbers on the connections of dense blocks as heat maps, laid out as in figure 5 of the paper.
+
+    A column is a layer that reads, a row what it reads: x0 is the block's input, x1 the output of layer 1, and so on.
+    All maps share one scale of colours, from the smallest number to the largest.
+
+    Parameters
+    ----------
+    maps : array (L, L) or dict of str to array
+        As `mean_absolute_weights` returns it: row l - 1 is layer l, column s the source, NaN for no connection.
+        Several maps with a title for each are drawn side by side; L is 1 to 12, and may differ.
+    label : str, default 'mean absolute weight'
+        What the numbers are, with their unit if they have one.
+    title : str, optional
+        By default where the largest number stands.
+    data : optional
+        What the maps are of, to be written below.
+    power : float, > 0, default 1
+        Exponent of the scale of colours; below 1 it tells small numbers apart beside a large one.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        If there is no map, or a map is not square, too large, or holds anything but finite numbers up to its diagonal,
+        or if `power` is not a positive number.
+
+    Examples
+    --------
+    >>> figure = plot_feature_reuse(numpy.array([[0.5, numpy.nan], [0.25, 1.0]]))
+    >>> figure._suptitle.get_text()
+    'largest mean absolute weight: 1.00, from x1 to layer 2'
+    """
+    maps = {str(name): _host(values) for name, values in (maps if isinstance(maps, dict) else {'': maps}).items()}
+    finite_number('power', power, above=0)
+    if not maps:
+        raise ValueError('maps must hold at least one array, got an empty dict')
+    for name, values in maps.items():
+        which = f'maps[{name!r}]' if name else 'maps'
+        if values.dtype.kind not in 'fiu':
+            raise ValueError(f'{which} must hold numbers, got an array of {values.dtype}')
+        if values.ndim != 2 or values.shape[0] != values.shape[1] or not 1 <= len(values) <= _MOST_LAYERS:
+            raise ValueError(f'{which} must have the shape (L, L) with L from 1 to {_MOST_LAYERS}, got {values.shape}')
+        if not numpy.isfinite(values[numpy.tril_indices(len(values))]).all():
+            raise ValueError(f'{which} must hold a finite number where the column is at most the row')
+
+    from matplotlib.colors import Normalize, PowerNorm
+
+    # Above the diagonal there is no connection, whatever stands there.
+    shown = {name: numpy.where(numpy.tri(len(values), dtype=bool), values, numpy.nan) for name, values in maps.items()}
+    low = min(numpy.nanmin(values) for values in shown.values())
+    high = max(numpy.nanmax(values) for values in shown.values())
+    largest = max(abs(low), abs(high))
+    decimals = min(max(2 - math.floor(math.log10(largest)), 0), 4) if largest else 0        # three digits of it
+    limits = {'vmin': low, 'vmax': high if high > low else low + 1}
+    norm = Normalize(**limits) if power == 1 else PowerNorm(power, **limits)
+    with style():
+        figure, axes = _new_figure(max(sum(0.68 * len(values) + 1.1 for values in shown.values()) + 1.2, 6.4),
+                                   0.5 * max(map(len, shown.values())) + 2.6, columns=len(shown), squeeze=False)
+        for axis, (name, values) in zip(axes[0], shown.items(), strict=True):
+            picture = axis.imshow(values.T, cmap='cividis', norm=norm, aspect='auto')
+            for layer, source in zip(*numpy.tril_indices(len(values)), strict=True):
+                value = values[layer, source]
+                written = f'{round(value, decimals) + 0:.{decimals}f}'       # adding 0 takes the sign from a -0
+                axis.text(layer, source, written, ha='center', va='center', fontsize=11,
+                          color='black' if norm(value) > 0.55 else 'white')
+            axis.set_xticks(range(len(values)), range(1, len(values) + 1))
+            axis.set_yticks(range(len(values)), [f'$x_{{{source}}}$' for source in range(len(values))])
+            axis.tick_params(length=0)
+            axis.set(title=name, xlabel='layer that reads')
+        axes[0, 0].set_ylabel('what it reads')
+        bar = figure.colorbar(picture, ax=axes[0, -1], pad=0.03)
+        bar.set_label(label)
+        if title is None:
+            name = max(shown, key=lambda name: numpy.nanmax(shown[name]))
+            layer, source = numpy.unravel_index(numpy.nanargmax(shown[name]), shown[name].shape)
+            title = f'largest {label}: {high:.{decimals}f}, from x{source} to layer {layer + 1}' \
+                    f'{f" ({name})" if name else ""}'
+        figure.suptitle(title)
+        _caption(figure, data)
     return figure
 
 

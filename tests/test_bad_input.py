@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from mxnet import gluon, npx
 
 import d2l_densenet
-from d2l_densenet import DataSource, DenseNet, History, ImageLoader, Recipe, cli, idx
+from d2l_densenet import DataSource, DenseBlock, DenseNet, History, ImageLoader, Recipe, cli, idx
 from d2l_densenet._checks import show
 
 NAN = float('nan')
@@ -164,12 +164,18 @@ TABLE = {
     'plots.plot_memory': (lambda: {'counted': MEMORY, 'measured': MEMORY}, dict.fromkeys(['counted', 'measured'], [
         3, None, 'x', [], {}, {'a': 3}, {'a': []}, {'a': 'xy'}, {'a': [(1,)]}, {'a': [(0, 1)]}, {'a': [(1.5, 1)]},
         {'a': [(1, -1)]}, {'a': [(1, NAN)]}, {'a': [(NAN, 1)]}, {'a': [('1', 1)]}])),
+    'plots.plot_feature_reuse': (lambda: {'maps': numpy.ones((2, 2))}, {
+        'maps': [3, None, 'x', [], {}, {'a': 3}, {'a': 'x'}, [[NAN]], numpy.ones((2, 3)), numpy.ones((13, 13)), IMAGES],
+        'label': [], 'title': [], 'data': [], 'power': [0, *NUMBERS, None]}),  # any object can be a title
     'plots.plot_channels': (lambda: {'net': net()}, {
         'net': [3, None, 'article', {'growth_rate': 0}], 'input_size': [3, None, 'xy', (8,), (0, 8), (8, 1.5)]}),
     'plots.plot_stages': (dict, {'nets': [3, 'nope', []], 'input_shape': SHAPES}),
     'plots.draw_dense_block': (dict, {'num_layers': [*COUNTS, 13]}),
     'plots.describe': (dict, {'figure': [3, None, 'x', []]}),
     'plots.draw_chain': (dict, {'num_layers': [*COUNTS, 13]}),
+    'reuse.mean_absolute_weights': (dict, {'block': [*BLOCKS, gluon.nn.Dense(1), DenseBlock(2, 4)]}),
+    'reuse.cut_connection': (lambda: {'block': net().features[1], 'source': 0, 'layer': 1}, {
+        'block': [*BLOCKS, gluon.nn.Dense(1), DenseBlock(2, 4)], 'source': [1, *SIZES], 'layer': [2, *COUNTS]}),
     'synthetic.synthetic_fashion': (lambda: {'num': 1, 'seed': 0}, {'num': COUNTS, 'seed': [*SEEDS[:-1], None]}),
     'checkpoints.Checkpoints': (lambda: {'directory': 'x'}, {'directory': PATHS, 'keep': [0, -1, 1.5, 'x', None]}),
     'runs.load_run': (dict, {'directory': [*PATHS, '/nowhere', __file__], 'ctx': []}),

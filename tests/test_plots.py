@@ -227,6 +227,70 @@ def test_memory_of_nothing_is_refused():
             plots.plot_memory(memory(6), bad)
 
 
+def reuse_map(layers, factor=1.0):
+    """A map whose numbers tell where they belong: factor * (layer + source / 10)."""
+    return factor * (numpy.arange(layers)[:, None] + numpy.arange(layers) / 10)
+
+
+def test_feature_reuse_is_laid_out_as_in_the_paper():
+    first, second = reuse_map(3), reuse_map(4, 0.5)
+    first[0, 2] = 99                                    # above the diagonal: no connection, whatever stands there
+    figure = plots.plot_feature_reuse({'block 1': first, 'block 2': second}, label='weight', data='a network')
+    left, right, bar = figure.axes
+    for axes, values in ((left, reuse_map(3)), (right, second)):
+        shown = numpy.ma.filled(axes.images[0].get_array(), numpy.nan)
+        for layer in range(len(values)):
+            for source in range(len(values)):
+                wanted = values[layer, source] if source <= layer else numpy.nan
+                numpy.testing.assert_equal(shown[source, layer], wanted)
+        written = {text.get_position(): text.get_text() for text in axes.texts}
+        assert written == {(layer, source): f'{values[layer, source]:.2f}'
+                           for layer in range(len(values)) for source in range(layer + 1)}
+    assert [label.get_text() for label in left.get_yticklabels()] == ['$x_{0}$', '$x_{1}$', '$x_{2}$']
+    assert [label.get_text() for label in left.get_xticklabels()] == ['1', '2', '3']
+    assert left.images[0].get_clim() == right.images[0].get_clim() == (0, 2.2) and bar.get_ylabel() == 'weight'
+    assert 'largest weight: 2.20, from x2 to layer 3 (block 1)' in texts(figure) and 'a network' in texts(figure)
+    assert 'a finding' in texts(plots.plot_feature_reuse(first, title='a finding'))
+    tiny = plots.plot_feature_reuse(numpy.array([[-1e-9, 0], [1, 0.5]])).axes[0]
+    assert [text.get_text() for text in tiny.texts] == ['0.00', '1.00', '0.50']
+
+
+def test_the_scale_of_feature_reuse_can_spread_small_numbers():
+    values = numpy.array([[100, 0], [1, 0]])
+    plain, spread = (plots.plot_feature_reuse(values, power=power).axes[0].images[0].norm for power in (1, 0.5))
+    assert [plain(1), spread(1), spread(100)] == pytest.approx([0.01, 0.1, 1])
+
+
+@pytest.mark.parametrize('power', [0.5, 1])
+def test_feature_reuse_can_be_told_apart_in_grey_and_read_in_each_cell(power):
+    """The scale rises in lightness from end to end, and each number stands out from its cell."""
+    axes = plots.plot_feature_reuse(numpy.linspace(-1, 3, 144).reshape(12, 12), power=power).axes[0]
+    picture = axes.images[0]
+
+    def lightness(colour):
+        linear = numpy.array(colour[:3]) ** 2.2
+        return linear @ [0.2126, 0.7152, 0.0722]
+
+    scale = [lightness(picture.cmap(value)) for value in numpy.linspace(0, 1, 64)]
+    assert (numpy.diff(scale) > -1e-3).all() and scale[-1] > scale[0] + 0.5
+    for text in axes.texts:
+        layer, source = (int(place) for place in text.get_position())
+        cell, ink = lightness(picture.cmap(picture.norm(picture.get_array()[source, layer]))), text.get_color()
+        contrast = (1.05 / (cell + 0.05)) if ink == 'white' else (cell + 0.05) / 0.05
+        assert contrast >= 3, (text.get_text(), ink, contrast)
+
+
+@pytest.mark.parametrize('bad, match', [({}, 'empty'), (numpy.zeros((2, 3)), r'shape \(L, L\)'),
+                                        (numpy.zeros(4), r'shape \(L, L\)'), (numpy.zeros((13, 13)), '1 to 12'),
+                                        ({'b': numpy.full((2, 2), numpy.nan)}, r"maps\['b'\] must hold a finite"),
+                                        ([['a']], 'must hold numbers')])
+def test_feature_reuse_of_nothing_is_refused(bad, match):
+    with pytest.raises(ValueError, match=match):
+        plots.plot_feature_reuse(bad)
+    with pytest.raises(ValueError, match='power'):
+        plots.plot_feature_reuse(reuse_map(2), power=0)
+
+
 def test_add_vs_concat_names_the_widths():
     assert {'64', '32', '96'} <= set(texts(plots.draw_add_vs_concat()).split(' | '))
 
@@ -236,6 +300,8 @@ def test_add_vs_concat_names_the_widths():
     lambda: plots.plot_confusion_matrix(column_reader('nd', swap=[(6, 0)]), Loader()),
     lambda: plots.plot_mistakes(column_reader('nd', swap=[(6, 0)]), Loader()),
     lambda: plots.plot_mistakes(column_reader('nd', swap=[(i, 9) for i in range(6)]), Loader()),
+    lambda: plots.plot_feature_reuse(reuse_map(1)), lambda: plots.plot_feature_reuse(reuse_map(12)),
+    lambda: plots.plot_feature_reuse({f'dense block {i}': reuse_map(6) for i in (1, 2, 3)}, data='a network'),
     lambda: plots.draw_dense_block(1), lambda: plots.draw_chain(1), lambda: plots.draw_dense_block(8),
     lambda: plots.draw_add_vs_concat(), lambda: plots.plot_channels(DenseNet()),
     lambda: plots.plot_channels({'growth_rate': 12, 'block_config': (6, 12, 24, 16)}, (224, 224)),
