@@ -928,7 +928,7 @@ def plot_feature_reuse(maps, label='mean absolute weight', title=None, data=None
                 value = values[layer, source]
                 written = f'{round(value, decimals) + 0:.{decimals}f}'       # adding 0 takes the sign from a -0
                 axis.text(layer, source, written, ha='center', va='center', fontsize=11,
-                          color='black' if norm(value) > 0.55 else 'white')
+                          color='black' if norm(value) > 0.47 else 'white')
             axis.set_xticks(range(len(values)), range(1, len(values) + 1))
             axis.set_yticks(range(len(values)), [f'$x_{{{source}}}$' for source in range(len(values))])
             axis.tick_params(length=0)

@@ -32,7 +32,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 SOLUTIONS, EXERCISES = ROOT / 'notebooks' / 'solutions', ROOT / 'notebooks' / 'exercises'
 TOOL = runpy.run_path(str(ROOT / 'tools' / 'make_exercises.py'))
 EXPECTED = ['01_dense_block', '02_transition_layer', '03_densenet', '04_training', '05_resnet_vs_densenet',
-            '06_bottleneck_and_compression', '07_memory']
+            '06_bottleneck_and_compression', '07_memory', '08_feature_reuse']
 SETS = sorted({*EXPECTED, *(path.stem for path in SOLUTIONS.glob('*.ipynb'))})
 D2L = [1, 2, 3, 4, 5]  # exercises of d2l's chapter on DenseNet that are in the sets
 HEADING = re.compile(r'## (?P<kind>B|d2l |)(?P<number>\d)\. .+ \((?P<stars>★{1,3}), (?P<minutes>\d+) minutes\)')

@@ -12,12 +12,22 @@ import numpy
 import pytest
 from mxnet import autograd, init, np, npx
 
-from d2l_densenet import DenseBlock, DenseNet, conv_block, densenet, resnets, summary, transition_block
+from d2l_densenet import (
+    DenseBlock,
+    DenseNet,
+    conv_block,
+    cut_connection,
+    densenet,
+    mean_absolute_weights,
+    resnets,
+    summary,
+    transition_block,
+)
 
 DIRECTORY = pathlib.Path(__file__).resolve().parent.parent / 'notebooks'
 EXPECTED = ['00_start_here', '01_dense_block', '02_transition_layer', '03_densenet', '04_training',
-            '05_resnet_vs_densenet', '06_bottleneck_and_compression', '07_memory', '09_named_networks', '10_bug_hunt',
-            '11_claims']
+            '05_resnet_vs_densenet', '06_bottleneck_and_compression', '07_memory', '08_feature_reuse',
+            '09_named_networks', '10_bug_hunt', '11_claims']
 NOTEBOOKS = sorted({*EXPECTED, *(path.stem for path in DIRECTORY.glob('*.ipynb'))})
 IGNORE = 'nbval-ignore-output'
 
@@ -274,6 +284,21 @@ def test_network_of_notebook_06(np_mode, hybridize):
     theirs = densenet('densenet_bc_100_12', growth_rate=8, block_config=(2, 2, 2), num_init_features=16,
                       compression=0.4)
     assert_same(mine(2, 8, 0.4), theirs, (4, 3, 32, 32), hybridize)
+
+
+def test_map_and_cut_of_notebook_08(np_mode):
+    mean_weights, cut, _ = load('08_feature_reuse', 'mean_weights', 'cut', 'channels_of')
+    mine, theirs = (DenseBlock(4, 3, in_channels=5) for _ in range(2))
+    for block in (mine, theirs):
+        block.initialize(init.Normal(1))
+    numpy.testing.assert_allclose(mean_weights(mine), mean_absolute_weights(mine), rtol=1e-6)
+    for a, b in zip(parameters(mine), parameters(theirs)):
+        b.set_data(a.data())
+    cut(mine, 2, 4)
+    cut_connection(theirs, 2, 4)
+    for a, b in zip(parameters(mine), parameters(theirs)):
+        numpy.testing.assert_array_equal(a.data().asnumpy(), b.data().asnumpy())
+    assert mean_weights(mine)[3, 2] == 0
 
 
 @pytest.mark.parametrize('hybridize', [False, True])
