@@ -10,6 +10,7 @@ from mxnet.gluon import HybridBlock, nn
 from mxnet.symbol import Symbol
 from mxnet.util import is_np_array
 
+from . import recompute
 from ._checks import MOST_ELEMENTS, block_options, image_batch, one_of, positive_int, share, show, switch
 from .blocks import DenseBlock, ModePortable, transition_block
 
@@ -52,6 +53,9 @@ class DenseNet(ModePortable, HybridBlock):
         Outputs of the classifier.
     in_channels : int, >= 1, default 1
         Channels of the image.
+    memory_efficient : bool, default False
+        Whether training by `fit`, or by ``recompute.record()`` and ``recompute.backward(loss)`` in a loop of your own,
+        keeps the features only and computes the rest again in the backward pass. Parameters and results are the same.
     **kwargs
         ``prefix`` and ``params`` of the Gluon block.
 
@@ -80,7 +84,8 @@ class DenseNet(ModePortable, HybridBlock):
                  'bias', 'classes', 'in_channels')
 
     def __init__(self, growth_rate=32, block_config=(4, 4, 4, 4), num_init_features=64, bottleneck=None,
-                 compression=0.5, dropout=0.0, stem='imagenet', bias=True, classes=10, in_channels=1, **kwargs):
+                 compression=0.5, dropout=0.0, stem='imagenet', bias=True, classes=10, in_channels=1,
+                 memory_efficient=False, **kwargs):
         block_options(kwargs)
         super().__init__(**kwargs)
         if isinstance(block_config, (str, bytes, dict, set)) or not hasattr(block_config, '__len__') or \
@@ -98,6 +103,8 @@ class DenseNet(ModePortable, HybridBlock):
             'stem': one_of('stem', stem, STEMS), 'bias': switch('bias', bias),
             'classes': positive_int('classes', classes), 'in_channels': positive_int('in_channels', in_channels)}
         self._check_widths()
+        #: The argument, which may be changed at any time.
+        self.memory_efficient = switch('memory_efficient', memory_efficient)
         self._round_up = False
         self._built_in_np = is_np_array()
         with self.name_scope():
@@ -226,6 +233,8 @@ class DenseNet(ModePortable, HybridBlock):
         if not isinstance(x, Symbol):
             image_batch('DenseNet', x, self._built_in_np, channels=self.config['in_channels'])
             self.set_input_size(*x.shape[2:])
+            if self.memory_efficient and recompute.recording():
+                return recompute.forward(self, x)
         return super().forward(x, *args)
 
     def hybrid_forward(self, F, x):

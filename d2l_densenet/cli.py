@@ -110,6 +110,8 @@ def _parser():
     train.add_argument('--limit', type=_at_least(1), metavar='N', help='use the first N training images only')
     train.add_argument('--validation', type=_at_least(0), default=0, metavar='N',
                        help='hold N training images back and judge each epoch on them in the place of the test images')
+    train.add_argument('--memory-efficient', action='store_true',
+                       help='keep the features only and compute the rest again in the backward pass: for deep networks')
     train.add_argument('--output', metavar='DIR', help='where to write (default: a new directory under runs/)')
     train.add_argument('--resume', metavar='RUN',
                        help='go on with the run in this directory, with its settings, from its newest checkpoint')
@@ -180,6 +182,9 @@ def _train(options):
     if options.resume is not None:
         before = read_config(options.resume)
         _take_settings(options, before)
+    if options.memory_efficient:
+        # MXNet's operators share one array for passing values instead of four. It looks when it runs the first.
+        os.environ.setdefault('MXNET_CPU_TEMP_COPY', '1')
     recipe = RECIPES[options.recipe]
     batch_size = options.batch_size or recipe.batch_size
     workers = None
@@ -189,6 +194,9 @@ def _train(options):
     net = named_network(options.network, classes=10, in_channels=1)
     if hasattr(net, 'stage_sizes'):
         net.stage_sizes(options.size, options.size)
+        net.memory_efficient = options.memory_efficient
+    elif options.memory_efficient:
+        raise ValueError(f'--memory-efficient is for a DenseNet, and {options.network} is none: leave it out')
     ctx = _context(options.device)
     train_iter, test_iter = load_data_fashion_mnist(
         batch_size, resize=options.size, root=options.data_dir, data=options.data, seed=options.seed,
@@ -208,7 +216,7 @@ def _train(options):
         'network_name': options.network, 'network': net.config,
         'recipe': options.recipe, 'size': options.size, 'batch_size': batch_size,
         'epochs': options.epochs, 'seed': options.seed, 'limit': options.limit, 'validation': options.validation,
-        'device': str(ctx), 'data_option': options.data,
+        'device': str(ctx), 'data_option': options.data, 'memory_efficient': options.memory_efficient,
         'data': {'name': train_iter.source.name, 'checksum': train_iter.source.checksum},
         'workers': workers.number if workers else 1, 'versions': versions(), 'machine': machine()}
     if first:
@@ -265,15 +273,17 @@ def _launch(options):
 
 #: Options of train that make a run what it is, with the place of each in config.json.
 _SETTINGS = {'network': 'network_name', 'size': 'size', 'epochs': 'epochs', 'batch_size': 'batch_size',
-             'recipe': 'recipe', 'data': 'data_option', 'seed': 'seed', 'limit': 'limit', 'validation': 'validation'}
+             'recipe': 'recipe', 'data': 'data_option', 'seed': 'seed', 'limit': 'limit', 'validation': 'validation',
+             'memory_efficient': 'memory_efficient'}
 
 
 def _take_settings(options, config):
     """Set the options that `config` records; ValueError if the command line says otherwise."""
     if options.output is not None:
         raise ValueError('--output goes with a new run; --resume writes to the directory of the old one')
-    from ._checks import one_of
+    from ._checks import one_of, switch
     from .recipes import RECIPES
+    config.setdefault('memory_efficient', False)  # runs from before there was this option
     for option, key in _SETTINGS.items():
         if key not in config:
             raise ValueError(f'{options.resume} was written by an earlier version, without checkpoints: it cannot be '
@@ -283,6 +293,7 @@ def _take_settings(options, config):
                              f'{options.resume}, which has {config[key]}: leave it out, or start a new run')
         setattr(options, option, config[key])
     one_of('recipe in config.json', options.recipe, RECIPES)
+    switch('memory_efficient in config.json', options.memory_efficient)
     one_of('data_option in config.json', options.data, ('auto', 'fashion-mnist', 'synthetic'))
 
 

@@ -168,7 +168,9 @@ def settings_of(net, train_iter, trainer, loss, seed):
         'loader': {name: _plain(getattr(train_iter, name)) for name in (
             'num_examples', 'batch_size', 'shuffle', 'flip', 'crop', 'erase', 'resize', 'image_shape', 'seed')
             if hasattr(train_iter, name)},
-        'optimizer': {'name': type(optimizer).__name__, **_scalars(optimizer)},
+        'optimizer': {'name': type(optimizer).__name__, **_scalars(optimizer),
+                      # It rounds otherwise.
+                      **({'memory_efficient': True} if getattr(net, 'memory_efficient', False) else {})},
         'scheduler': {'name': type(optimizer.lr_scheduler).__name__, **_scalars(optimizer.lr_scheduler)},
         'loss': {'name': type(loss).__name__, **_scalars(loss)}, 'seed': seed}
 

@@ -12,10 +12,10 @@ import time
 
 import mxnet as mx
 import numpy
-from mxnet import autograd, gluon
+from mxnet import gluon
 from mxnet.util import is_np_array
 
-from . import _checks, optimizers  # noqa: F401  (optimizers: so that gluon.Trainer knows 'muon')
+from . import _checks, optimizers, recompute  # noqa: F401  (optimizers: so that gluon.Trainer knows 'muon')
 from ._atomic import a_path, parse_json
 from ._checks import a_seed, positive_int, share, show
 from .checkpoints import Checkpoints, ResumeError
@@ -456,7 +456,7 @@ def _train_epoch(net, train_iter, trainer, devices, num_epochs, loss, step_size,
             if seeds is not None and (at.epoch, at.batch) != (1, 0):
                 of_step = [seeds, at.epoch, at.batch] + ([workers.rank] if workers and workers.rank else [])
                 mx.random.seed(int(numpy.random.SeedSequence(of_step).generate_state(1)[0] >> 1))
-            with autograd.record():
+            with recompute.record():
                 scores = [net(X) for X, _ in parts]
                 for out, (_, part) in zip(scores, parts):
                     _checks.classes_of('train_iter', at.batch + 1, out, part)
@@ -464,7 +464,7 @@ def _train_epoch(net, train_iter, trainer, devices, num_epochs, loss, step_size,
             if good is None:
                 # Only now has a new network all its values. (BN's statistics move in the backward pass.)
                 good = _snapshot(net)
-            autograd.backward(losses)
+            recompute.backward(losses)
             batch_loss = told_loss = _total(losses)
             if isinstance(loss, SmoothedCrossEntropyLoss):
                 told_loss = _total([plain(out, y) for out, (_, y) in zip(scores, parts)])

@@ -1,0 +1,474 @@
+"""The memory-efficient mode: the same training as without it, and only features kept."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import mxnet as mx
+import numpy
+import pytest
+from mxnet import autograd, gluon
+from test_blocks import MODES, images, switch
+from test_resume import Stop, loader, stopping_after
+
+from d2l_densenet import DenseNet, ResumeError, cli, evaluate_accuracy, fit, he_initialize, predict, recompute, summary
+
+# Widths that are multiples of 16 and widths that are not go different ways, with and without a bottleneck.
+KINDS = {
+    'BC': {'growth_rate': 12, 'block_config': (3, 3), 'num_init_features': 24, 'bottleneck': 4, 'stem': 'cifar',
+           'bias': False},
+    'plain': {'growth_rate': 5, 'block_config': (3, 2), 'num_init_features': 7, 'stem': 'cifar', 'compression': 1.0},
+    'aligned': {'growth_rate': 16, 'block_config': (3, 2), 'num_init_features': 16, 'bottleneck': 2, 'stem': 'cifar'},
+    'one block': {'growth_rate': 8, 'block_config': (2,), 'num_init_features': 16, 'bottleneck': 4, 'stem': 'cifar'},
+    'article': {'growth_rate': 16, 'block_config': (2, 2, 1), 'num_init_features': 32}}
+LOSS = gluon.loss.SoftmaxCrossEntropyLoss()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_pending():
+    yield
+    recompute._tape.__init__()
+
+
+def build(kind='BC', seed=3, hybrid=True, **kwargs):
+    net = DenseNet(**{**KINDS[kind], 'classes': 4, **kwargs})
+    he_initialize(net, seed)
+    if hybrid:
+        net.hybridize(static_alloc=True, static_shape=True)
+    return net
+
+
+def batch(array, count=6, side=20, ctx=None):
+    return array(images(count, 1, side, side) - 0.5, ctx=ctx), array(numpy.arange(count) % 4, ctx=ctx)
+
+
+def gradients(net, ctx=None):
+    mx.nd.waitall()
+    return {name: p.grad(ctx).asnumpy() for name, p in net._collect_params_with_prefix().items()
+            if p.grad_req != 'null'}
+
+
+def statistics(net):
+    mx.nd.waitall()
+    return {name: p.data().asnumpy() for name, p in net._collect_params_with_prefix().items() if 'running' in name}
+
+
+def agree(found, expected, tolerance=1e-3):
+    """Each array but for rounding, which is measured against all of them where one is nothing but rounding.
+
+    (Rounding may turn a ReLU on, so a gradient is not compared value by value.)
+    """
+    assert found.keys() == expected.keys()
+    scale = numpy.sqrt(sum((value ** 2).sum() for value in expected.values()))
+    for name, value in expected.items():
+        error = numpy.linalg.norm(found[name] - value)
+        assert error <= tolerance * max(numpy.linalg.norm(value), 1e-2 * scale), (name, error)
+
+
+def step(net, X, y, efficient=True):
+    """A step in a loop of one's own, with or without the mode's two lines."""
+    with recompute.record() if efficient else autograd.record():
+        scores = net(X)
+        loss = LOSS(scores, y)
+    if efficient:
+        recompute.backward(loss)
+    else:
+        loss.backward()
+    return scores.asnumpy()
+
+
+@pytest.mark.parametrize('mode', MODES)
+@pytest.mark.parametrize('hybrid', [False, True])
+@pytest.mark.parametrize('kind', KINDS)
+def test_scores_gradients_and_statistics_are_those_of_the_usual_way(kind, mode, hybrid):
+    array = switch(mode)
+    usual, lean = build(kind, hybrid=hybrid), build(kind, hybrid=hybrid, memory_efficient=True)
+    for side in (20, 28, 20):  # the article's transitions round otherwise for 20
+        X, y = batch(array, side=side)
+        X.attach_grad()
+        expected = step(usual, X, y, efficient=False)
+        of_images = X.grad.asnumpy()
+        numpy.testing.assert_allclose(step(lean, X, y), expected, rtol=1e-4, atol=1e-5)
+        agree(gradients(lean), gradients(usual))
+        agree({'': X.grad.asnumpy()}, {'': of_images})
+        for name, value in statistics(lean).items():
+            numpy.testing.assert_allclose(value, statistics(usual)[name], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize('kind', ['BC', 'aligned'])
+def test_running_statistics_move_once(kind):
+    array = switch('nd')
+    net = build(kind, memory_efficient=True)
+    X, y = batch(array)
+    step(net, X, y)
+    mean = net.features[0](X).asnumpy().mean(axis=(0, 2, 3))
+    norm = net.features[1].net[0][0]
+    numpy.testing.assert_allclose(norm.running_mean.data().asnumpy(), 0.1 * mean, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize('kind', ['BC', 'aligned'])
+def test_they_move_once_where_the_forward_pass_moves_them(kind, monkeypatch):
+    """cuDNN's batch normalisation moves them forward (cudnn_batch_norm-inl.h in MXNet's source), the CPU's backward."""
+    array = switch('nd')
+    usual, lean = build(kind), build(kind, memory_efficient=True)
+    X, y = batch(array)
+    step(usual, X, y, efficient=False)
+    plain_invoke = recompute._invoke
+
+    def invoke(name, arrays, out=None, **attributes):
+        if name == 'BatchNorm' and not attributes['use_global_stats']:
+            arrays[3][:] += 1
+        if name == '_backward_BatchNorm':
+            arrays = [*arrays[:6], arrays[6].copy(), arrays[7].copy()]
+        return plain_invoke(name, arrays, out, **attributes)
+
+    def moving(piece):
+        operator, places = piece.operator, [i for i, item in enumerate(piece.inputs) if item in piece.statistics]
+
+        def call(*arrays):
+            with autograd.pause():
+                for i in places:
+                    arrays[i][:] += 1
+            return operator(*arrays)
+        return call
+
+    monkeypatch.setattr(recompute, '_invoke', invoke)
+    for piece in recompute._plan(lean).pieces:
+        piece.operator = moving(piece)
+    before = statistics(lean)
+    step(lean, X, y)
+    pieces = {p.name for piece in recompute._plan(lean).pieces for p in piece.statistics}
+    for name, parameter in lean._collect_params_with_prefix().items():
+        if parameter.name in pieces:
+            # These go on to the CPU's backward pass: 0.9 of the 1 stays.
+            expected = statistics(usual)[name] + 0.9
+        elif name.endswith('running_mean'):
+            expected = before[name] + 1
+        else:
+            continue
+        numpy.testing.assert_allclose(statistics(lean).get(name), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize('kind', ['BC', 'aligned', 'plain'])
+def test_only_features_are_kept(kind):
+    """So what is kept grows in a line with the depth; usually each layer keeps what it has read."""
+    array = switch('nd')
+    kept = []
+    for layers in (2, 4, 8):
+        net = build(kind, memory_efficient=True, block_config=(layers,))
+        X, y = batch(array)
+        with recompute.record():
+            net(X)
+        call, = recompute._tape.pending
+        (features, (*moments, _)), = call.kept
+        widths = [net.config['num_init_features'], *[net.config['growth_rate']] * layers]
+        assert [f.shape for f in features] == [(6, width, 20, 20) for width in widths]
+        assert not any(inner for _, inner in moments)
+        small = sum(m.size for layer, _ in moments for step in layer for m in step)
+        assert small < 0.05 * sum(f.size for f in features)
+        kept.append(sum(f.size for f in features))
+    assert kept[2] - kept[1] == 2 * (kept[1] - kept[0])
+
+
+def test_later_blocks_keep_the_bottlenecks_outputs_too():
+    array = switch('nd')
+    net = build(memory_efficient=True)
+    with recompute.record():
+        net(batch(array)[0])
+    call, = recompute._tape.pending
+    (_, (*first, _)), (_, (*second, _)) = call.kept
+    assert not any(inner for _, inner in first)
+    assert [[h.shape for h in inner] for _, inner in second] == 3 * [[(6, 48, 10, 10)]]
+
+
+@pytest.mark.parametrize('mode', MODES)
+@pytest.mark.parametrize('kind', ['BC', 'aligned', 'plain'])
+def test_dropout_draws_the_same_again(kind, mode):
+    """The slope of the loss along its gradient, by differences, is the gradient's length, if the masks stay."""
+    array = switch(mode)
+    net = build(kind, memory_efficient=True, dropout=0.4)
+    X, y = batch(array, count=12)
+
+    def loss_and_gradients():
+        mx.random.seed(11)
+        with recompute.record():
+            loss = LOSS(net(X), y).mean()
+        recompute.backward(loss)
+        return float(loss.asnumpy()), gradients(net)
+
+    _, slopes = loss_and_gradients()
+    assert all((a == b).all() for a, b in zip(slopes.values(), loss_and_gradients()[1].values()))
+    values = {name: p.data().asnumpy() for name, p in net._collect_params_with_prefix().items()}
+    length = numpy.sqrt(sum((slope ** 2).sum() for slope in slopes.values()))
+    losses = []
+    for sign in (1, -1):
+        for name, parameter in net._collect_params_with_prefix().items():
+            if name in slopes:
+                parameter.set_data(array(values[name] + sign * 2e-3 * slopes[name] / length))
+        losses.append(loss_and_gradients()[0])
+    assert (losses[0] - losses[1]) / 4e-3 == pytest.approx(length, rel=0.05)
+
+
+def test_dropout_leaves_the_generator_at_a_new_place():
+    array = switch('nd')
+    net = build(memory_efficient=True, dropout=0.4)
+    X, y = batch(array)
+    mx.random.seed(5)
+    draws = []
+    for _ in range(3):
+        step(net, X, y)
+        draws.append(tuple(mx.nd.random.uniform(shape=4).asnumpy()))
+    assert len(set(draws)) == 3
+
+
+def test_dropout_is_refused_on_a_gpu():
+    with pytest.raises(ValueError, match='dropout.*GPU.*dropout=0'):
+        recompute._Seeds(3, mx.gpu(0))
+    recompute._Seeds(0, mx.gpu(0))
+
+
+# In a loop of one's own
+
+def test_without_either_line_nothing_is_saved_and_all_is_right():
+    array = switch('nd')
+    usual, lean = build(), build(memory_efficient=True)
+    X, y = batch(array)
+    for net in (usual, lean):
+        step(net, X, y, efficient=False)
+    assert all((a == b).all() for a, b in zip(gradients(usual).values(), gradients(lean).values()))
+    with autograd.record():  # the first line forgotten
+        loss = LOSS(lean(X), y)
+    recompute.backward(loss)
+    assert all((a == b).all() for a, b in zip(gradients(usual).values(), gradients(lean).values()))
+
+
+@pytest.mark.parametrize('mode', MODES)
+def test_a_forgotten_backward_is_no_silent_fault(mode):
+    array = switch(mode)
+    net = build(memory_efficient=True)
+    X, y = batch(array)
+    step(net, X, y)
+    trainer = gluon.Trainer(net.collect_params(), 'sgd', {'learning_rate': 0.1})
+    trainer.step(6)
+    with recompute.record():
+        loss = LOSS(net(X), y)
+    loss.backward()
+    assert numpy.isnan(net.output.bias.grad().asnumpy()).all()  # for those who update without a Trainer
+    with pytest.raises(UserWarning, match='has not been updated'):
+        trainer.step(6)
+    with pytest.raises(RuntimeError, match=r'without recompute.backward\(loss\)'):
+        with recompute.record():
+            pass
+    with recompute.record():
+        pass
+
+
+def test_a_step_that_is_given_up_does_no_harm():
+    array = switch('nd')
+    usual, lean = build(), build(memory_efficient=True)
+    X, y = batch(array)
+    with recompute.record():
+        old = LOSS(lean(X.copy()), y.copy())  # MXNet cannot go backward where a later loss has shared an array and gone
+    step(usual, X, y, efficient=False)
+    step(lean, X, y)
+    agree(gradients(lean), gradients(usual))
+    with pytest.raises(RuntimeError, match='earlier recompute.record'):
+        recompute.backward(old)
+    with recompute.record():
+        loss = LOSS(lean(X), y)
+    recompute.backward(loss)
+
+
+def test_losses_one_by_one_on_several_devices():
+    array, devices = switch('nd'), [mx.cpu(0), mx.cpu(1)]
+    usual, lean = build(), build(memory_efficient=True)
+    data = [batch(array, ctx=ctx) for ctx in devices]
+    for net, record, backward in ((usual, autograd.record, lambda loss: loss.backward()),
+                                  (lean, recompute.record, recompute.backward)):
+        net.collect_params().reset_ctx(devices)
+        with record():
+            losses = [LOSS(net(X), y) for X, y in data]
+        for loss in losses:
+            backward(loss)
+    for ctx in devices:
+        agree(gradients(lean, ctx), gradients(usual, ctx))
+
+
+@pytest.mark.parametrize('mode', MODES)
+def test_a_network_called_twice_and_a_penalty_on_its_weights(mode):
+    array = switch(mode)
+    usual, lean = build(), build(memory_efficient=True)
+    (X, y), (Z, _) = batch(array), batch(array)
+    for net, record, backward in ((usual, autograd.record, autograd.backward),
+                                  (lean, recompute.record, recompute.backward)):
+        with record():
+            penalty = sum((p.data() ** 2).sum() for p in net.collect_params('.*weight').values())
+            loss = LOSS(net(X) - net(Z), y).sum() + penalty
+        backward(loss)
+    agree(gradients(lean), gradients(usual))
+
+
+def test_gradients_that_add_up_and_frozen_layers():
+    array = switch('nd')
+    usual, lean = build(), build(memory_efficient=True)
+    for net in (usual, lean):
+        net.collect_params('.*(gamma|conv0_weight)').setattr('grad_req', 'add')
+        net.features[0].collect_params().setattr('grad_req', 'null')  # the stem
+        net.features[1].net[0].collect_params('.*weight').setattr('grad_req', 'null')
+    for _ in range(2):
+        X, y = batch(array)
+        step(usual, X, y, efficient=False)
+        step(lean, X, y)
+    assert len(gradients(lean)) < len(gradients(build()))
+    agree(gradients(lean), gradients(usual))
+
+
+def test_between_other_layers():
+    array = switch('nd')
+    results = []
+    for efficient in (False, True):
+        net = gluon.nn.Sequential()
+        inner = build(memory_efficient=efficient)
+        net.add(gluon.nn.Conv2D(1, 3, padding=1, in_channels=1), inner, gluon.nn.Dense(4, in_units=4))
+        for layer in (net[0], net[2]):
+            he_initialize(layer, 1)
+        numpy.random.seed(0)
+        step(net, *batch(array), efficient=efficient)
+        results.append(gradients(net))
+    agree(results[1], results[0])
+
+
+def test_inside_a_hybridized_block_the_usual_way_is_taken():
+    array = switch('nd')
+    net = gluon.nn.HybridSequential()
+    net.add(build(memory_efficient=True))
+    net.hybridize()
+    X, y = batch(array)
+    usual = build()
+    step(usual, X, y, efficient=False)
+    step(net, X, y)
+    assert not recompute._tape.pending
+    assert all((a == b).all() for a, b in zip(gradients(net).values(), gradients(usual).values()))
+
+
+def test_predict_mode_takes_the_usual_way():
+    array = switch('nd')
+    net = build(memory_efficient=True)
+    X, y = batch(array)
+    step(net, X, y)
+    expected = net(X).asnumpy()
+    with recompute.record(train_mode=False):
+        scores = net(X)
+    assert not recompute._tape.pending
+    numpy.testing.assert_allclose(scores.asnumpy(), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_replaced_layers_are_noticed():
+    array = switch('nd')
+    nets = [build(kind='plain'), build(kind='plain', memory_efficient=True)]
+    X, y = batch(array)
+    step(nets[1], X, y)
+    for net in nets:
+        net.output = gluon.nn.Dense(7, in_units=net.output._in_units)
+        transition = net.features[2]
+        transition._children['3'] = gluon.nn.MaxPool2D(2)
+        transition._clear_cached_op()
+        net._clear_cached_op()
+        net.features._clear_cached_op()
+        he_initialize(net, 8)
+    step(nets[0], X, y, efficient=False)
+    assert step(nets[1], X, y).shape == (6, 7)
+    agree(gradients(nets[1]), gradients(nets[0]))
+    nets[1].features[1].net[0]._children['1'] = gluon.nn.LeakyReLU(0.1)
+    with pytest.raises(TypeError, match='memory_efficient.*BatchNorm, ReLU and Conv2D'):
+        step(nets[1], X, y)
+
+
+def test_wrong_arguments_are_named():
+    with pytest.raises(ValueError, match='memory_efficient must be True or False, got 1'):
+        DenseNet(memory_efficient=1)
+
+
+# All the rest of the package
+
+def test_everything_but_training_is_as_without_it(tmp_path):
+    switch('nd')
+    usual, lean = build(), build(memory_efficient=True)
+    assert usual.config == lean.config and not usual.memory_efficient
+    test = [batch(mx.nd.array)]
+    fit(lean, loader(), None, 1, seed=1, progress=False)
+    lean.save_parameters(str(tmp_path / 'a.params'))
+    usual.load_parameters(str(tmp_path / 'a.params'))
+    assert evaluate_accuracy(lean, test) == evaluate_accuracy(usual, test)
+    assert (predict(lean, test)[0] == predict(usual, test)[0]).all()
+    assert str(summary(lean)) == str(summary(usual))
+    lean.export(str(tmp_path / 'lean'))
+    usual.export(str(tmp_path / 'usual'))
+    symbols = [json.loads((tmp_path / f'{name}-symbol.json').read_text())['nodes'] for name in ('lean', 'usual')]
+    assert [node['op'] for node in symbols[0]] == [node['op'] for node in symbols[1]]
+
+
+def run(net, train_iter=None, **kwargs):
+    # Small steps: rounding grows in training, and large ones would let it grow beyond comparing.
+    return fit(net, train_iter or loader(), loader(), 2, optimizer='nag', seed=3, progress=False,
+               optimizer_params={'learning_rate': 2e-3, 'momentum': 0.9}, **kwargs)
+
+
+@pytest.mark.parametrize('mode', MODES)
+@pytest.mark.parametrize('ctx', [None, [mx.cpu(0), mx.cpu(1)]])
+def test_fit_trains_alike(mode, ctx):
+    switch(mode)
+    usual, lean = build('plain', classes=3), build('plain', classes=3, memory_efficient=True)
+    expected, history = (run(net, ctx=ctx, label_smoothing=0.1) for net in (usual, lean))
+    numpy.testing.assert_allclose(history['loss'], expected['loss'], rtol=1e-4)
+    for a, b in zip(usual.collect_params().values(), lean.collect_params().values()):
+        numpy.testing.assert_allclose(b.data(mx.cpu(0)).asnumpy(), a.data(mx.cpu(0)).asnumpy(), rtol=1e-2, atol=1e-3)
+
+
+def test_fit_uses_the_mode(monkeypatch):
+    switch('nd')
+    calls, forward = [], recompute.forward
+    monkeypatch.setattr(recompute, 'forward', lambda net, x: calls.append(x.shape) or forward(net, x))
+    run(build(classes=3))
+    assert not calls
+    run(build(classes=3, memory_efficient=True))
+    assert calls == 2 * [*3 * [(8, 1, 20, 20)], (6, 1, 20, 20)]
+
+
+@pytest.mark.parametrize('mode, ctx', [('nd', None), ('np', [mx.cpu(0), mx.cpu(1)])])
+def test_resumed_runs_end_with_the_same_bits(mode, ctx, tmp_path):
+    switch(mode)
+
+    def network():
+        return build(classes=3, memory_efficient=True, dropout=0.2)
+
+    whole, resumed = network(), network()
+    run(whole, ctx=ctx)
+    with pytest.raises(Stop):
+        run(network(), stopping_after(5), ctx=ctx, checkpoint_dir=tmp_path, checkpoint_seconds=0)
+    with pytest.raises(ResumeError, match='memory_efficient: True in the checkpoint, None here'):
+        run(build(classes=3, dropout=0.2), ctx=ctx, checkpoint_dir=tmp_path, resume=True)
+    run(resumed, ctx=ctx, checkpoint_dir=tmp_path, resume=True)
+    for a, b in zip(whole.collect_params().values(), resumed.collect_params().values()):
+        for device in a.list_ctx():
+            assert (a.data(device).asnumpy() == b.data(device).asnumpy()).all()
+
+
+def test_the_command(tmp_path, capsys):
+    root = pathlib.Path(__file__).resolve().parent.parent
+
+    def command(*arguments):
+        return subprocess.run([sys.executable, '-m', 'd2l_densenet', 'train', '--device', 'cpu', *arguments],
+                              cwd=tmp_path, capture_output=True, text=True, timeout=120,
+                              env={**os.environ, 'PYTHONPATH': str(root), 'OMP_NUM_THREADS': '1'})
+
+    new = ['--data', 'synthetic', '--limit', '64', '--size', '28', '--epochs', '1', '--batch-size', '16']
+    done = command(*new, '--memory-efficient', '--output', 'out')
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / 'out' / 'config.json').read_text())['memory_efficient'] is True
+    done = command('--resume', 'out')
+    assert done.returncode == 0, done.stderr
+    assert cli.main(['train', *new, '--memory-efficient', '--network', 'resnet18']) == 2
+    assert '--memory-efficient is for a DenseNet' in capsys.readouterr().err
