@@ -177,6 +177,8 @@ NUMBERS = [
     ('kept_values', 'L^2 / 2', lambda c, k, L, h, w: (L * c + k * L * L // 2) * h * w, r'L\(L-1\)/2, not'),
     ('kept_values', 'no half', lambda c, k, L, h, w: (L * c + k * L * (L - 1)) * h * w, r'Where is the half'),
     ('kept_values', 'bytes', lambda c, k, L, h, w: 4 * kept(c, k, L, h, w), r'Those are bytes'),
+    ('kept_values', 'kept bytes', lambda c, k, L, h, w: 8 * kept(c, k, L, h, w), r'the 4 and the 2'),
+    ('kept_values', 'twice', lambda c, k, L, h, w: 2 * kept(c, k, L, h, w), r'Twice too many'),
     ('kept_values', 'swapped', lambda c, k, L, h, w: kept(k, c, L, h, w), r'in_channels and growth_rate swapped'),
 
     ('learning_rate', 'a step ahead', lambda t, n, p, w: p * (t + 1) / w if t < w else schedule(t, n, p, w), r'\+ 1'),

@@ -192,6 +192,8 @@ def kept_values(f):
          'half?'),
         (lambda c, k, L, h, w: 4 * exact(c, k, L, h, w), 'Those are bytes. The question is for the number of values: '
          'what is the 4 for?'),
+        (lambda c, k, L, h, w: 8 * exact(c, k, L, h, w), 'Those are the bytes of what is kept, of the concatenations '
+         'and behind the ReLUs. Only the values of the concatenations are asked for: what are the 4 and the 2 for?'),
         (lambda c, k, L, h, w: 2 * exact(c, k, L, h, w), 'Twice too many: only the concatenations are asked for, not '
          'what BN or ReLU keep besides. What is the 2 for?'),
         (lambda c, k, L, h, w: exact(k, c, L, h, w), 'Are in_channels and growth_rate swapped?'),
