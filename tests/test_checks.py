@@ -1178,6 +1178,9 @@ TABLES = [
     ('changes weights', changes_weights, r'changes the weights'),
     ('index', one_layer_too_far, r'block\.net\[0\] to block\.net\[3\]'),
     ('mx array', table(rows=lambda t: mx.np.array(t)), r'array of MXNet.*asnumpy'),
+    ('abs of a Parameter', lambda block: abs(block.net[0][2].weight), r'A Parameter is no array'),
+    ('slice of a Parameter', lambda block: block.net[0][2].weight[:, :5], r'A Parameter is no array'),
+    ('asnumpy of a Parameter', lambda block: block.net[0][2].weight.asnumpy(), r'A Parameter is no array'),
     ('list', table(rows=lambda t: t.tolist()), r'returns a list'),
     ('no return', forgets_return, r'returns None'),
 ]

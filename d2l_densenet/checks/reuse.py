@@ -69,8 +69,8 @@ def mean_absolute_weights(f):
         value = call(text, f, block, hints=[
             (r'list index|index .* out of|IndexError', f'The block has {L} layers, block.net[0] to block.net[{L - 1}], '
              'and layer l reads l sources. Which index goes too far?'),
-            (r"has no attribute '(abs|mean|numpy)'", 'parameter.data() gives the values, and asnumpy() a NumPy array '
-             'of them.')])
+            (r"has no attribute '(abs|mean|numpy|asnumpy)'|type for abs\(\): 'Parameter'|'Parameter' object is not sub",
+             'A Parameter is no array: its data() gives the values, and asnumpy() of that a NumPy array.')])
         if any(not numpy.array_equal(a, b) for a, b in zip(before.values(), _values_of(block).values())):
             raise CheckFailed(f'{text} changes the weights of the block{place_of(f)}. Can you work on a copy '
                               '(data().asnumpy() is one)?')
