@@ -30,6 +30,7 @@ from mxnet.gluon import nn
 from mxnet.ndarray import CachedOp
 from mxnet.util import is_np_array
 
+from ._checks import show, switch
 from .blocks import _SIMD_BLOCK, _aligned
 
 __all__ = ['backward', 'record']
@@ -49,7 +50,6 @@ class _Tape(threading.local):
 _tape = _Tape()
 
 
-@contextlib.contextmanager
 def record(train_mode=True):
     """Context that stands in the place of ``autograd.record()``; its loss goes backward by `backward`.
 
@@ -62,6 +62,8 @@ def record(train_mode=True):
 
     Raises
     ------
+    ValueError
+        If `train_mode` is neither True nor False.
     RuntimeError
         If the loss recorded before went backward without `backward`, so that parameters have no gradients.
 
@@ -76,6 +78,11 @@ def record(train_mode=True):
     >>> net.output.bias.grad()[:3].asnumpy()
     array([2., 2., 2.], dtype=float32)
     """
+    return _record(switch('train_mode', train_mode))
+
+
+@contextlib.contextmanager
+def _record(train_mode):
     if _tape.open:
         with autograd.record(train_mode):
             yield
@@ -112,9 +119,15 @@ def backward(heads, head_grads=None, train_mode=True):
 
     Raises
     ------
+    ValueError
+        If `heads` or `head_grads` are not arrays, or of different numbers, or `train_mode` is neither True nor False.
     RuntimeError
         If the loss comes from an earlier `record` than the last, or has gone backward already.
     """
+    switch('train_mode', train_mode)
+    number = _number_of_arrays('heads', heads)
+    if head_grads is not None and _number_of_arrays('head_grads', head_grads, also=type(None)) != number:
+        raise ValueError(f'head_grads must be as many as heads, {number}, got {show(head_grads)}')
     calls = _tape.pending
     # From here on a fresh gradient is one that this loss has given.
     former = [array for call in calls for array in call.weights() if array._fresh_grad]
@@ -137,6 +150,15 @@ def backward(heads, head_grads=None, train_mode=True):
         _forget(group)
     for array in former:
         array._fresh_grad = True
+
+
+def _number_of_arrays(name, value, also=()):
+    """How many arrays `value` holds; ValueError if it is not an array or a list of some."""
+    arrays = value if isinstance(value, (list, tuple)) else [value]
+    kinds = (mx.nd.NDArray, also) if isinstance(value, (list, tuple)) else mx.nd.NDArray
+    if not arrays or not all(isinstance(array, kinds) for array in arrays):
+        raise ValueError(f'{name} must be an array of MXNet, such as a loss, or a list of them, got {show(value)}')
+    return len(arrays)
 
 
 def recording():

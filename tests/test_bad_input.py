@@ -89,7 +89,7 @@ TABLE = {
     'blocks.conv_block': (lambda: {'num_channels': 4}, CONV),
     'blocks.transition_block': (lambda: {'num_channels': 4}, {k: v for k, v in CONV.items() if k != 'bottleneck'}),
     'blocks.DenseBlock': (lambda: {'num_convs': 1, 'num_channels': 4}, {**CONV, 'num_convs': COUNTS}),
-    'builder.DenseNet': (dict, WIDTHS),
+    'builder.DenseNet': (dict, {**WIDTHS, 'memory_efficient': SWITCHES}),
     'builder.DenseNet.stage_sizes': (lambda: {'self': net(), 'height': 8, 'width': 8},
                                      {'height': COUNTS, 'width': COUNTS}),
     'builder.DenseNet.set_input_size': (lambda: {'self': net(), 'height': 8, 'width': 8},
@@ -116,6 +116,10 @@ TABLE = {
     'data.load_data_fashion_mnist': (lambda: {'batch_size': 4, 'limit': 20, 'data': 'synthetic'}, {
         **LOADING, 'root': without(PATHS, None), 'data': ['x', 3, None, []], 'limit': NO_NONE,
         'validation': SIZES}),
+    'recompute.record': (dict, {'train_mode': SWITCHES}),
+    'recompute.backward': (lambda: {'heads': mx.nd.ones(1)}, {
+        'heads': [3, 'x', None, [], [mx.nd.ones(1), 3], numpy.ones(1)], 'train_mode': SWITCHES,
+        'head_grads': [3, 'x', [], [mx.nd.ones(1)] * 2, numpy.ones(1)]}),
     'training.fit': (lambda: {'net': net(), 'train_iter': loader(), 'num_epochs': 1, 'progress': False}, {
         'net': BLOCKS, 'train_iter': LOADERS, 'test_iter': without(LOADERS, None), 'num_epochs': COUNTS,
         'optimizer': ['best', 3, None, []],
@@ -566,7 +570,7 @@ COMMANDS = {
               '--seed': ['-1', 'x', '4294967296'], '--limit': ['0', 'x'], '--validation': ['-1', 'x', '64'],
               '--kvstore': ['x', 'dist_sync'], '--output': ['', __file__, f'{__file__}/x'],
               '--resume': ['', '/nowhere', __file__],
-              '--checkpoint-seconds': ['-1', 'nan', 'inf', 'x']},
+              '--checkpoint-seconds': ['-1', 'nan', 'inf', 'x'], '--memory-efficient': ['x']},
     'evaluate': {'directory': ['', '/nowhere', __file__, '.'], '--data': ['x'], '--data-dir': ['/nowhere'],
                  '--device': ['tpu']},
     'summary': {'--network': ['nope'], '--size': ['0', 'x', '1', '99999999999']},
