@@ -29,7 +29,7 @@ TEST := -m pytest -n $(WORKERS) --dist loadfile
 NOTEBOOKS := --nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg notebooks
 
 .DEFAULT_GOAL := help
-.PHONY: help env train test test-full lab notebooks exercises site records bench mutants fuzz lint lock torch doctor clean
+.PHONY: help env train test test-full lab notebooks exercises site records records-accuracy bench mutants fuzz lint lock torch doctor clean
 
 help:
 	@echo 'make train     train the article'"'"'s network ($(EPOCHS) epochs, $(SIZE)x$(SIZE)); results under runs/'
@@ -40,7 +40,7 @@ help:
 	@echo 'make notebooks run every notebook top to bottom, in place'
 	@echo 'make exercises   notebooks/exercises/ from notebooks/solutions/, without nbgrader'
 	@echo 'make site      the course as HTML, in build/site: reads on a phone, prints, needs no network'
-	@echo 'make records   the recorded runs: both recipes, three seeds, into records/'
+	@echo 'make records   the recorded runs into records/: two recipes, three seeds, and the long one; hours, can be resumed'
 	@echo 'make bench     every table that a benchmark makes: an hour or more, on a quiet machine'
 	@echo 'make mutants   faults put into the package one by one: do the tests notice?'
 	@echo 'make fuzz      ten thousand damaged files for each reader, into records/fuzz.json   (ARGS="--runs 500 --target idx")'
@@ -94,7 +94,7 @@ exercises: env
 site: env
 	@$(RUN) tools/build_site.py $(ARGS)
 
-records: env
+records records-accuracy: env
 	@$(RUN) benchmarks/accuracy.py $(ARGS)
 
 # Every table that a benchmark makes. int8 measures the run that `make records` leaves under runs/.

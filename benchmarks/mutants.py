@@ -48,6 +48,8 @@ TESTS = {
     'checkpoints': ['resume'],
     'pretrained': ['pretrained'],
     'plots': ['plots'],
+    'recompute': ['memory'],
+    'reuse': ['reuse'],
 }
 
 #: (module, what is wrong, the text, the faulty text). The text occurs once in the module.
@@ -336,6 +338,43 @@ FAULTS = [
     ('resume', "NumPy's generator is not put back", 'numpy.random.set_state(self._numpy)', 'pass'),
     ('resume', 'a run of other settings is resumed', '        if differences:', '        if False:'),
     ('resume', 'the history starts anew', "history.rows[:] = state['history']['rows']", 'pass'),
+    ('recompute', 'running statistics move twice', 'if again:', 'if False:'),
+    (
+        'recompute',
+        'the forward pass moves the statistics of what is between dense blocks',
+        '        if first:\n',
+        '        if False:\n',
+    ),
+    ('recompute', 'a gradient overwrites what another call gave', '        gradient += part', '        pass'),
+    ('recompute', 'features get the gradient of their last reader only', "gradients, 'add')", "gradients, 'write')"),
+    (
+        'recompute',
+        'dropout draws other masks backward',
+        'gradient = self._drop(gradient, seeds)',
+        'gradient = gradient',
+    ),
+    (
+        'recompute',
+        "the ReLU's gradient is left out",
+        "gradient = _invoke('_backward_Activation', [gradient, active], gradient, act_type='relu')",
+        'pass',
+    ),
+    ('recompute', 'grad_req add is not heeded', "if parameter.grad_req == 'add':", 'if False:'),
+    ('recompute', 'the gradient stops at the first dense block', 'return x.grad.copy()', 'return x.grad.copy() * 0'),
+    ('reuse', 'means without the absolute value', 'magnitudes = abs(_values(weight))', 'magnitudes = _values(weight)'),
+    ('reuse', 'the sum in the place of the mean', ".mean(dtype='float64')", ".sum(dtype='float64')"),
+    (
+        'reuse',
+        'cuts the source before',
+        'values[:, _channels(weights, source)] = 0',
+        'values[:, _channels(weights, max(source - 1, 0))] = 0',
+    ),
+    (
+        'reuse',
+        'layers counted from 0',
+        'weight = weights[layer - 1]\n    values',
+        'weight = weights[layer - 2]\n    values',
+    ),
 ]
 
 
