@@ -138,3 +138,9 @@ def test_wrong_use_is_named():
         block = gluon.nn.Sequential()
         block.add(gluon.nn.Lambda(lambda x: x.asnumpy()))
         summary(block, (4,))
+
+
+def test_a_convolution_keeps_what_it_reads():
+    net = gluon.nn.HybridSequential()
+    net.add(gluon.nn.Conv2D(6, 3, padding=1), gluon.nn.Conv2D(2, 3))
+    assert [row['activation_bytes'] for row in summary(net, (3, 5, 5)).rows] == [4 * 25 * 3, 4 * 25 * 6]

@@ -23,6 +23,17 @@ def test_the_step_has_the_singular_vectors_and_values_near_one(shape):
     numpy.testing.assert_allclose(scaled, step, atol=1e-4)
 
 
+def test_five_iterations_of_the_polynomial():
+    """Each singular value, over the matrix's norm, goes five times through the polynomial that Jordan published."""
+    before = numpy.array([1, 0.5, 0.1, 0.01, 0.001])
+    U, _, Vt = numpy.linalg.svd(numpy.random.normal(size=(5, 12)), full_matrices=False)
+    step = _orthogonalize(mx.nd.array(U * before @ Vt)).asnumpy()
+    expected = before / numpy.linalg.norm(before)
+    for _ in range(5):
+        expected = 3.4445 * expected - 4.7750 * expected ** 3 + 2.0315 * expected ** 5
+    numpy.testing.assert_allclose(numpy.diag(U.T @ step @ Vt.T), expected, rtol=1e-3)
+
+
 def test_a_gradient_of_zero_moves_nothing():
     assert (_orthogonalize(mx.nd.zeros((4, 9))).asnumpy() == 0).all()
 

@@ -20,6 +20,8 @@ LINE = re.compile(r'^epoch (\d+), loss \d+\.\d{4}, train acc [01]\.\d{3}, test a
 class Batches:
     """Two batches of 8 and one of 4, in the array mode that is on; two classes that a line can separate."""
 
+    batch_size = 8
+
     def __init__(self, spoil=None, stop=None):
         rng = numpy.random.default_rng(0)
         self.y = rng.integers(0, 2, 20).astype('int32')
@@ -139,6 +141,15 @@ def test_a_nan_loss_stops_with_a_useful_error_and_a_usable_network():
     assert fit(net, Batches(), None, 1, progress=False)['loss'][0] < 1
 
 
+def test_an_infinite_loss_stops_too():
+    class Infinite(gluon.loss.SoftmaxCrossEntropyLoss):
+        def hybrid_forward(self, F, pred, label, sample_weight=None):
+            return super().hybrid_forward(F, pred, label) * 1e38 * 10
+
+    with pytest.raises(DivergenceError, match='inf in epoch 1, batch 1'):
+        fit(classifier(), Batches(), None, 1, loss=Infinite(), progress=False)
+
+
 def test_the_network_goes_back_to_the_start_of_the_epoch_that_diverged():
     seen = []
     net = classifier()
@@ -256,6 +267,9 @@ def test_the_history_holds_the_plain_cross_entropy():
 
 
 def test_the_recipes_are_what_fit_gets():
+    assert RECIPES['article'].loader_options() == {'flip': False, 'crop': 0, 'erase': 0.0}
+    assert RECIPES['course'].loader_options() == {'flip': True, 'crop': 0, 'erase': 0.0}
+    assert RECIPES['record'].loader_options() == {'flip': True, 'crop': 0, 'erase': 0.25}
     assert RECIPES['article'].fit_options(10) == {
         'optimizer': 'sgd', 'optimizer_params': {'learning_rate': 0.1, 'wd': 0.0}, 'lr_scheduler': None,
         'label_smoothing': 0.0}
