@@ -2,7 +2,8 @@
 
 ``python benchmarks/mutants.py`` writes ``records/mutants.json`` and the table in README.md. Each fault is put into a
 copy of the project in a temporary directory; then the test files of its module run there until the first failure. A
-fault that no test notices has survived. ``--only WORD`` tries those with that word in module or description.
+fault that no test notices has survived. ``--only WORD`` tries those with that word in module or description;
+``--survivors`` those that survived or are new, and keeps what the record says of the others.
 
 The faults are made by hand. cosmic-ray 8.7, a kept tool that makes them, finds 14,320 in this package (2026-11-22), and
 each needs a process that imports MXNet and runs tests: at 10 seconds each, 40 hours of one core. Those below are
@@ -445,13 +446,21 @@ def run_tests(directory, files):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--only', metavar='WORD', help='faults with this word only; write no record')
+    parser.add_argument(
+        '--survivors', action='store_true', help='only those that survived, by the record, and new ones'
+    )
     parser.add_argument('--jobs', type=int, default=2, help='copies at the same time (default: %(default)s)')
     parser.add_argument('--table', action='store_true', help='try nothing: only make the table of the record')
     options = parser.parse_args()
     if options.table:
         record = json.loads(RECORD.read_text())
     else:
-        record = measure(options.only, options.jobs)
+        kept = []
+        if options.survivors:
+            present = {fault[:2] for fault in FAULTS}
+            rows = json.loads(RECORD.read_text())['rows']
+            kept = [row for row in rows if row['outcome'] != 'passed' and (row['module'], row['fault']) in present]
+        record = measure(options.only, options.jobs, kept)
         if options.only:
             return
         RECORD.parent.mkdir(exist_ok=True)
@@ -460,8 +469,10 @@ def main():
     print(table(record))
 
 
-def measure(only, jobs):
+def measure(only, jobs, kept):
+    known = {(row['module'], row['fault']) for row in kept}
     chosen = [fault for fault in FAULTS if not only or only in fault[0] or only in fault[1]]
+    chosen = [fault for fault in chosen if fault[:2] not in known]
     sources = {fault: faulty(fault[0], *fault[2:]) for fault in chosen}  # all of them, before anything runs
     rows = []
     with tempfile.TemporaryDirectory() as scratch:
@@ -498,6 +509,8 @@ def measure(only, jobs):
 
         with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
             rows = list(pool.map(attempt, chosen))
+    order = [fault[:2] for fault in FAULTS]
+    rows = sorted(kept + rows, key=lambda row: order.index((row['module'], row['fault'])))
     caught = sum(row['outcome'] != 'passed' for row in rows)
     print(f'{caught} of {len(rows)} caught')
     return {
