@@ -121,7 +121,7 @@ def draw():
     plot_history(histories).savefig(RECORDS / 'curve.png', dpi=100)
     colours = {'article': '#B88500', 'course': plots.DENSENET, 'record': '#000000'}
     with plots.style():
-        figure, axes = pyplot.subplots(figsize=(10, 4.8), layout='constrained')
+        figure, axes = pyplot.subplots(figsize=(12, 4.8), layout='constrained')
         for recipe, marker in (('article', 's'), ('course', 'o'), ('record', '.')):
             for number, record in enumerate(records(recipe)):
                 judged = f'{record["validation"]:,} held-out' if record.get('validation') else 'test'
@@ -133,9 +133,10 @@ def draw():
             axes.plot(minutes(record)[-1:], [record['test']['accuracy']], '*', color=colours['record'], markersize=15,
                       mfc='white', label='record, test images, read once')
         axes.set(xscale='log', xlabel='minutes of training', ylabel='accuracy')
-        axes.xaxis.set_major_formatter('{x:g}')
+        axes.set_xticks([2, 5, 10, 20, 50], ['2', '5', '10', '20', '50'])
+        axes.minorticks_off()
         axes.grid(True)
-        axes.legend(loc='lower right')
+        axes.legend(loc='center left', bbox_to_anchor=(1, 0.5))
         if best:
             found = [statistics.mean(r['history']['rows'][-1]['test_acc'] for r in records(recipe))
                      for recipe in RECIPES]
