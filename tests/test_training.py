@@ -269,7 +269,7 @@ def test_the_history_holds_the_plain_cross_entropy():
 def test_the_recipes_are_what_fit_gets():
     assert RECIPES['article'].loader_options() == {'flip': False, 'crop': 0, 'erase': 0.0}
     assert RECIPES['course'].loader_options() == {'flip': True, 'crop': 0, 'erase': 0.0}
-    assert RECIPES['record'].loader_options() == {'flip': True, 'crop': 4, 'erase': 0.5}
+    assert RECIPES['record'].loader_options() == {'flip': True, 'crop': 0, 'erase': 0.25}
     assert RECIPES['article'].fit_options(10) == {
         'optimizer': 'sgd', 'optimizer_params': {'learning_rate': 0.1, 'wd': 0.0}, 'lr_scheduler': None,
         'label_smoothing': 0.0}
