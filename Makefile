@@ -42,7 +42,7 @@ help:
 	@echo 'make site      the course as HTML, in build/site: reads on a phone, prints, needs no network'
 	@echo 'make records   the recorded runs into records/: two recipes, three seeds, and the long one; hours, can be resumed'
 	@echo 'make records-accuracy   the same'
-	@echo 'make bench     every table that a benchmark makes: an hour or more, on a quiet machine'
+	@echo 'make bench     every table that a benchmark makes, on a quiet machine'
 	@echo 'make mutants   faults put into the package one by one: do the tests notice?'
 	@echo 'make fuzz      ten thousand damaged files for each reader, into records/fuzz.json   (ARGS="--runs 500 --target idx")'
 	@echo 'make torch     PyTorch, for the tests that compare with it and for .pth files'

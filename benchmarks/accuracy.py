@@ -3,8 +3,9 @@
 `article` and `course` train for 5 epochs, with three seeds. `record` trains for 40, with 5,000 training images held out
 to judge each epoch; it reads the test images once, at its end. Each run is one ``d2l-densenet train`` under runs/; its
 record (settings, versions, data checksum, machine, history) goes to ``records/RECIPE-seedN.json``. Runs whose record is
-there are skipped and a run that was interrupted goes on from its checkpoint, so the command can be repeated. The table
-in README.md and the pictures in records/ are made anew from the records.
+there are skipped and a run that was interrupted goes on from its checkpoint, so the command can be repeated. (To
+measure one again, delete its record and its directory under runs/.) The table in README.md and the pictures in records/
+are made anew from the records.
 """
 
 import argparse
@@ -100,7 +101,7 @@ def table():
         lines += ['', f'`record`, seed {record["seed"]}: **{record["test"]["accuracy"]:.4f}** of the '
                   f'{record["test"]["images"]:,} test images, read once, after {record["epochs"]} epochs of '
                   f'{60_000 - record["validation"]:,} training images in {minutes(record)[-1]:.0f} minutes with '
-                  f'{used["omp_threads"]} thread; {rows[-1]["test_acc"]:.4f} of the {record["validation"]:,} images '
+                  f'{used["omp_threads"]} thread(s); {rows[-1]["test_acc"]:.4f} of the {record["validation"]:,} images '
                   f'held out. The network is the same (growth rate {network["growth_rate"]}).']
         machines.add(measured(record))
     return '\n'.join([*lines, '', *(f'Measured on {text}.' for text in sorted(machines))])

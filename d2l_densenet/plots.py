@@ -395,7 +395,7 @@ def plot_memory(counted, measured):
                     fit = numpy.polyfit(layers, sizes, 2)
                     grid = numpy.linspace(min(layers), max(layers), 100)
                     axes.plot(grid, numpy.polyval(fit, grid), color=colour)
-                    name = f'{label}: ${_polynomial(fit)}$'
+                    name = f'{label}: ${_polynomial(fit, max(layers))}$'
                 axes.plot(layers, sizes, 'o', color=colour, label=name)
             axes.set(title=title, xlabel='layers $L$', ylabel=unit, xlim=(0, None), ylim=(0, None))
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -425,12 +425,12 @@ def _memory_rows(name, rows):
     return found
 
 
-def _polynomial(fit):
-    """'0.26 L^2 + 1.2 L + 9'; terms that make no difference are left out."""
+def _polynomial(fit, deepest):
+    """'0.26 L^2 + 1.2 L + 9'; terms that are less than half a per cent of it at the deepest are left out."""
     text = ''
-    for factor, power in zip(fit, (' L^2', ' L', '')):
+    for factor, exponent, power in zip(fit, (2, 1, 0), (' L^2', ' L', '')):
         digits = f'{float(f"{abs(factor):.2g}"):g}'
-        if abs(factor) > 0.005:
+        if abs(factor) * deepest ** exponent > 0.005 * abs(numpy.polyval(fit, deepest)):
             text += (' + ' if factor > 0 else ' - ') + digits + power
     return text.removeprefix(' + ').strip() or '0'
 

@@ -214,6 +214,13 @@ def test_memory_shows_the_rows_and_how_they_grow():
     assert '4 times the layers need more memory: ordinary 11.2 times' in texts(figure)
 
 
+def test_a_term_that_counts_at_the_deepest_is_written_however_small_its_factor():
+    rows = {'bends': [(n, 2e6 * n - 2e3 * n * n) for n in (20, 100, 200)],            # by 80 of 320 MB at L = 200
+            'straight': [(n, 2e6 * n + 1e6) for n in (20, 100, 200)]}                 # 1 of 401 MB
+    legend = plots.plot_memory(rows, rows).axes[0].get_legend().get_texts()
+    assert [text.get_text() for text in legend] == ['bends: $- 0.002 L^2 + 2 L$', 'straight: $2 L$']
+
+
 def test_memory_of_fewer_than_three_depths_has_no_curve():
     figure = plots.plot_memory(memory(6, 12), memory(6, 12))
     assert all(line.get_marker() == 'o' for axes in figure.axes for line in axes.lines)
