@@ -426,11 +426,11 @@ def _memory_rows(name, rows):
 
 
 def _polynomial(fit, deepest):
-    """'0.26 L^2 + 1.2 L + 9'; terms that are less than half a per cent of it at the deepest are left out."""
+    """'0.26 L^2 + 1.2 L + 9'; terms that make no difference at the deepest are left out."""
     text = ''
     for factor, exponent, power in zip(fit, (2, 1, 0), (' L^2', ' L', '')):
         digits = f'{float(f"{abs(factor):.2g}"):g}'
-        if abs(factor) * deepest ** exponent > 0.005 * abs(numpy.polyval(fit, deepest)):
+        if abs(factor) > 0.005 or abs(factor) * deepest ** exponent > 0.02 * abs(numpy.polyval(fit, deepest)):
             text += (' + ' if factor > 0 else ' - ') + digits + power
     return text.removeprefix(' + ').strip() or '0'
 

@@ -474,5 +474,11 @@ def test_the_command(tmp_path, capsys):
     assert json.loads((tmp_path / 'out' / 'config.json').read_text())['memory_efficient'] is True
     done = command('--resume', 'out')
     assert done.returncode == 0, done.stderr
+    # The checkpoint says what the network did. A config.json without the setting is from before there was one.
+    config = json.loads((tmp_path / 'out' / 'config.json').read_text())
+    del config['memory_efficient']
+    (tmp_path / 'out' / 'config.json').write_text(json.dumps(config))
+    done = command('--resume', 'out')
+    assert done.returncode == 2 and 'memory_efficient: True in the checkpoint, None here' in done.stderr
     assert cli.main(['train', *new, '--memory-efficient', '--network', 'resnet18']) == 2
     assert '--memory-efficient is for a DenseNet' in capsys.readouterr().err

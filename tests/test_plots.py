@@ -216,7 +216,7 @@ def test_memory_shows_the_rows_and_how_they_grow():
 
 def test_a_term_that_counts_at_the_deepest_is_written_however_small_its_factor():
     rows = {'bends': [(n, 2e6 * n - 2e3 * n * n) for n in (20, 100, 200)],            # by 80 of 320 MB at L = 200
-            'straight': [(n, 2e6 * n + 1e6) for n in (20, 100, 200)]}                 # 1 of 401 MB
+            'straight': [(n, 2e6 * n + 10 * n * n) for n in (20, 100, 200)]}          # by 0.4 of 400 MB
     legend = plots.plot_memory(rows, rows).axes[0].get_legend().get_texts()
     assert [text.get_text() for text in legend] == ['bends: $- 0.002 L^2 + 2 L$', 'straight: $2 L$']
 
