@@ -49,11 +49,7 @@ def variants(run, example, calibration):
     blocks = {'fp32': fp32, 'fp32, fused': fused}
     for mode in ('naive', 'entropy'):
         net = load_run(run)[0]
-        for stage, (first, *_) in net.stages():
-            if stage.startswith('transition'):
-                # Nothing is padded, so float32 gives the same. But where a transition rounds up (images of 28 pixels),
-                # MXNet's int8 pooling divides the last, smaller windows by the size of a whole one without this.
-                first[-1]._kwargs['count_include_pad'] = False
+        net.set_input_size(*example.shape[2:])
         block = quantize_net_v2(net, quantized_dtype='auto', quantize_mode='full', calib_mode=mode,
                                 calib_data=mx.io.NDArrayIter(calibration, None, BATCH))
         block.hybridize(**STATIC)

@@ -115,8 +115,14 @@ FAULTS = [
         'nn.AvgPool2D(pool_size=2, strides=2)',
         'nn.AvgPool2D(pool_size=2, strides=1)',
     ),
+    (
+        'blocks',
+        'of a 3x3 convolution on one pixel another weight than the middle',
+        'begin=(None, None, *middle), end=(None, None, *(place + 1 for place in middle))',
+        'begin=(None, None, 0, 1), end=(None, None, 1, 2)',
+    ),
     ('blocks', 'a transition with dropout is reordered too', 'and len(layers) == 4', 'and len(layers) >= 4'),
-    ('blocks', 'the order of the paper is not kept where work is counted', 'not _written_order.get() and', ''),
+    ('blocks', 'the order of the paper is not kept where work is counted', 'or _written_order.get()', ''),
     (
         'blocks',
         'no ReLU in transitions',
@@ -126,6 +132,26 @@ FAULTS = [
                   nn.Conv2D(num_channels, kernel_size=1""",
     ),
     ('blocks', 'files of the other array mode are not read', "if 'is_np_shape' not in str(error)", 'if True'),
+    (
+        'builder',
+        'what a window of a transition holds beyond the image is counted',
+        "'count_include_pad': not (",
+        "'count_include_pad': True or (",
+    ),
+    (
+        'builder',
+        'a graph for images of one pixel in the last block is used for larger ones',
+        'self._cached_graph is self._one_pixel_graph:',
+        'False:',
+    ),
+    (
+        'builder',
+        'all dense blocks are taken for ones with images of one pixel',
+        'self.one_pixel and layer in last',
+        'self.one_pixel',
+    ),
+    ('builder', 'the layers keep a graph for images of one pixel', 'self._active and one_pixel', 'one_pixel'),
+    ('builder', 'files hold a graph for images of one pixel', 'if graph is self._one_pixel_graph:', 'if False:'),
     (
         'builder',
         'theta m is rounded up',
@@ -221,11 +247,12 @@ FAULTS = [
         'trainer.step(step_size or size)',
         "trainer.step(step_size or getattr(train_iter, 'batch_size', size))",
     ),
+    ('training', 'mirror images are upside down', 'X[:, :, :, ::-1]', 'X[:, :, ::-1, :]'),
     (
         'training',
         "the test images are normalised by their batch's own statistics",
-        'scores = net(_to(X, ctx))',
-        'scores = (autograd.set_training(True), net(_to(X, ctx)))[1]',
+        'scores = net(X)\n            if mirrored',
+        'scores = (autograd.set_training(True), net(X))[1]\n            if mirrored',
     ),
     (
         'training',

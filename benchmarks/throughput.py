@@ -10,8 +10,9 @@
 - ``inference``: one answer of the course's network, for 1 and for 64 images.
 
 Each contestant lives in a process of its own, sets up, and then waits. They take turns, one step each, so that whatever
-else the machine does falls on all of them. The tables show medians, and the median of the ratios within each turn.
-A contestant that cannot run here (no PyTorch, no compiler) is left out, and the record says why.
+else the machine does falls on all of them. All that three times with new processes, because how fast one is depends on
+where its memory happens to lie, too. The tables show medians, and the median of the ratios within each turn. A
+contestant that cannot run here (no PyTorch, no compiler) is left out, and the record says why.
 """
 
 import argparse
@@ -57,10 +58,10 @@ def batch(group):
     return random.random_sample(shape).astype('float32'), random.randint(0, 10, shape[0]).astype('int32')
 
 
-def mxnet_step(net, images, labels, array):
+def mxnet_step(net, images, labels, array, trainer=None):
     """A function that makes one training step of a Gluon network and waits for its end."""
     import mxnet as mx
-    trainer = mx.gluon.Trainer(net.collect_params(), 'sgd', {'learning_rate': 0.01})
+    trainer = trainer or mx.gluon.Trainer(net.collect_params(), 'sgd', {'learning_rate': 0.01})
     loss = mx.gluon.loss.SoftmaxCrossEntropyLoss()
     X, y = array(images), array(labels)
 
@@ -91,6 +92,7 @@ def package(group, how):
     import mxnet as mx
 
     from d2l_densenet import DenseNet, densenet, he_initialize
+    from d2l_densenet.training import make_trainer
     if how == 'optimize_for':
         net = DenseNet()
         he_initialize(net, 0)
@@ -103,7 +105,7 @@ def package(group, how):
     if how != 'imperative':
         net.hybridize(**STATIC)
     if not group.startswith('inference'):
-        return mxnet_step(net, *batch(group), mx.np.array)
+        return mxnet_step(net, *batch(group), mx.np.array, make_trainer(net, 'sgd', {'learning_rate': 0.01}))
     images = mx.np.array(batch(group)[0])
     return lambda: net(images).wait_to_read()
 
@@ -187,9 +189,19 @@ def contestant(group, name):
         print((time.perf_counter() - start) / int(line), file=sys.__stdout__, flush=True)
 
 
-def measure(group, rounds, threads):
-    """The seconds of each contestant of `group`, turn by turn."""
+def measure(group, starts, rounds, threads):
+    """The seconds of each contestant of `group`, turn by turn, and what was measured."""
     what, names, base = GROUPS[group]
+    runs = [turns(group, rounds, threads) for _ in range(starts)]
+    left_out = {name: why for _, missing in runs for name, why in missing.items()}
+    return {'what': what, 'base': base, 'left_out': left_out, 'images': SHAPES[group][0], 'threads': threads,
+            'starts': starts, 'seconds': {name: [value for seconds, _ in runs for value in seconds[name]]
+                                          for name in names if name not in left_out}}
+
+
+def turns(group, rounds, threads):
+    """Start the contestants of `group` and let them take turns: seconds by name, and who was left out and why."""
+    _, names, _ = GROUPS[group]
     steps = 20 if group.startswith('inference') else 1
     environment = {**os.environ, 'OMP_NUM_THREADS': str(threads)}
     processes, seconds, left_out = {}, {}, {}
@@ -218,8 +230,7 @@ def measure(group, rounds, threads):
         for process in processes.values():
             process.kill()
             process.wait()
-    return {'what': what, 'base': base, 'seconds': seconds, 'left_out': left_out,
-            'images': SHAPES[group][0], 'threads': threads}
+    return seconds, left_out
 
 
 def tables(record):
@@ -237,16 +248,18 @@ def tables(record):
         lines += [f'| {name} | left out: {why} | | | |' for name, why in group['left_out'].items()]
         parts.append('\n'.join(lines))
     used, group = record['machine'], next(iter(record['groups'].values()))
-    parts.append(f'Measured on {record["started"][:10]}, {used["cpu"]}, {group["threads"]} threads, '
-                 f'{len(next(iter(group["seconds"].values())))} turns, load average {record["load"][0]:.1f} before and '
-                 f'{record["load"][1]:.1f} after, MXNet {record["versions"]["mxnet"]}, PyTorch {record["torch"]}, by '
+    turns, starts = len(next(iter(group['seconds'].values()))), group.get('starts', 1)
+    parts.append(f'Measured on {record["started"][:10]}, {used["cpu"]}, {group["threads"]} threads, {turns} turns '
+                 f'({starts} starts), load average {record["load"][0]:.1f} before and {record["load"][1]:.1f} after, '
+                 f'MXNet {record["versions"]["mxnet"]}, PyTorch {record["torch"]}, by '
                  '`python benchmarks/throughput.py`.')
     return '\n\n'.join(parts)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--rounds', type=int, default=15, help='turns, at least 2 (default: %(default)s)')
+    parser.add_argument('--starts', type=int, default=3, help='times that all start anew (default: %(default)s)')
+    parser.add_argument('--rounds', type=int, default=10, help='turns a start, at least 2 (default: %(default)s)')
     parser.add_argument('--threads', type=int, default=2, help='OpenMP threads of each (default: %(default)s)')
     parser.add_argument('--group', action='append', choices=GROUPS, help='only this group; write no record')
     parser.add_argument('--table', action='store_true', help='measure nothing: only make the tables of the record')
@@ -255,8 +268,8 @@ def main():
     if options.contestant:
         contestant(*options.contestant)
         return
-    if options.rounds < 2 or options.threads < 1:
-        parser.error('--rounds must be at least 2 and --threads at least 1')
+    if options.rounds < 2 or min(options.starts, options.threads) < 1:
+        parser.error('--rounds must be at least 2, --starts and --threads at least 1')
     from d2l_densenet.runs import machine, versions, write_atomically
     if options.table:
         record = json.loads(RECORD.read_text())
@@ -268,7 +281,7 @@ def main():
             torch_version = 'not installed'
         load = os.getloadavg()[0]
         record = {'started': datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds'),
-                  'groups': {group: measure(group, options.rounds, options.threads)
+                  'groups': {group: measure(group, options.starts, options.rounds, options.threads)
                              for group in options.group or GROUPS},
                   'versions': versions(), 'torch': torch_version, 'machine': machine(),
                   'load': [load, os.getloadavg()[0]]}

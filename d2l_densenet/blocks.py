@@ -49,24 +49,44 @@ def _concat_channels(F, parts, aligned):
     return F.np.concatenate([part.as_np_ndarray() for part in parts], axis=1).as_nd_ndarray()
 
 
-# In which order a hybridized transition computes, decided here and nowhere else.
+# What a hybridized network computes otherwise than it is written, decided here and in `builder` and nowhere else.
+# Results are the same but for rounding; `benchmarks/NOTES.md` has what each is worth.
 #
-# The 1x1 convolution works on each pixel alone and the average pooling on each channel alone, so the two can change
-# places: the result is the same but for rounding, and the convolution has a quarter of the work. On the CPU it saves
-# more than that. A convolution whose width is no multiple of 16 hands back its gradient in another memory layout, for
-# which oneDNN has only a slow reference form of batch normalisation: in the article's network that one step took 87 of
-# 583 ms (`benchmarks/NOTES.md`). Behind the pooling the gradient comes in the layout that was put in.
+# Transitions. The 1x1 convolution works on each pixel alone and the average pooling on each channel alone, so the two
+# can change places, and the convolution has a quarter of the work. On the CPU it saves more than that. A convolution
+# whose width is no multiple of 16 hands back its gradient in another memory layout, for which oneDNN has only a slow
+# reference form of batch normalisation: in the article's network that one step took 87 of 583 ms. Behind the pooling
+# the gradient comes in the layout that was put in.
+#
+# Images of one pixel (in the last block of the article's network). All but the middle weights of a 3x3 convolution meet
+# the padding. A 1x1 convolution with the middle weights is the same, and its gradient does not fall to a slow form.
 _written_order = contextvars.ContextVar('written_order', default=False)
+_one_pixel = contextvars.ContextVar('one_pixel', default=False)
 
 
 @contextlib.contextmanager
 def written_order():
-    """Within it transitions are traced in the order of the paper, which is how their work is counted."""
+    """Within it networks are traced in the order of the paper, which is how their work is counted."""
     token = _written_order.set(True)
     try:
         yield
     finally:
         _written_order.reset(token)
+
+
+def as_written(x):
+    """Whether to compute in the order of the paper: outside a hybridized network, or where that is asked for."""
+    return not isinstance(x, Symbol) or _written_order.get()
+
+
+@contextlib.contextmanager
+def one_pixel(switch):
+    """Within it, if `switch`, 3x3 convolutions are traced for images of one pixel."""
+    token = _one_pixel.set(switch)
+    try:
+        yield
+    finally:
+        _one_pixel.reset(token)
 
 
 class ModePortable:
@@ -121,15 +141,38 @@ class _Transition(HybridSequential):
     def hybrid_forward(self, F, x):
         layers = list(self._children.values())
         # Dropout, which stands between the two, must see what the convolution produces.
-        if isinstance(x, Symbol) and not _written_order.get() and len(layers) == 4:
+        if not as_written(x) and len(layers) == 4:
             layers[2], layers[3] = layers[3], layers[2]
         for layer in layers:
             x = layer(x)
         return x
 
 
-# For those who print a network, and in the names that Gluon gives parameters, it is what it holds: layers in a row.
-_Transition.__name__ = 'HybridSequential'
+class _ConvBlock(HybridSequential):
+    """The layers of a convolution block; hybridized, for images of one pixel, its 3x3 convolution is a 1x1."""
+
+    def hybrid_forward(self, F, x):
+        small = _one_pixel.get() and not as_written(x)
+        for layer in self._children.values():
+            x = _middle(F, x, layer) if small and isinstance(layer, nn.Conv2D) else layer(x)
+        return x
+
+
+def _middle(F, x, conv):
+    """What `conv`, 3x3 with padding 1 or 1x1, gives for images of one pixel."""
+    weight, *bias = [parameter.var() for parameter in (conv.weight, conv.bias) if parameter is not None]
+    middle = conv._kwargs['pad']
+    if is_np_array():
+        x, weight, *bias = (array.as_nd_ndarray() for array in (x, weight, *bias))
+    if any(middle):
+        weight = F.slice(weight, begin=(None, None, *middle), end=(None, None, *(place + 1 for place in middle)))
+    with conv.name_scope():
+        y = F.Convolution(x, weight, *bias, name='fwd', **{**conv._kwargs, 'kernel': (1, 1), 'pad': (0, 0)})
+    return y.as_np_ndarray() if is_np_array() else y
+
+
+# For those who print a network, and in the names that Gluon gives parameters, they are what they hold: layers in a row.
+_Transition.__name__ = _ConvBlock.__name__ = 'HybridSequential'
 
 
 def conv_block(num_channels, in_channels=0, bottleneck=None, dropout=0.0, bias=True, **kwargs):
@@ -179,7 +222,7 @@ def conv_block(num_channels, in_channels=0, bottleneck=None, dropout=0.0, bias=T
     if bottleneck is not None:
         width = positive_int('bottleneck', bottleneck) * num_channels
         steps.insert(0, (positive_int('bottleneck times num_channels', width), 1))
-    block = HybridSequential('conv_block', **kwargs)
+    block = _ConvBlock('conv_block', **kwargs)
     with block.name_scope():
         for width, size in steps:
             block.add(nn.BatchNorm(in_channels=in_channels), nn.Activation('relu'),

@@ -6,18 +6,44 @@ The module is not called densenet, because that name in the package is the funct
 import math
 import numbers
 
+import mxnet as mx
 from mxnet.gluon import HybridBlock, nn
 from mxnet.symbol import Symbol
 from mxnet.util import is_np_array
 
 from . import recompute
 from ._checks import MOST_ELEMENTS, block_options, image_batch, one_of, positive_int, share, show, switch
-from .blocks import DenseBlock, ModePortable, transition_block
+from .blocks import DenseBlock, ModePortable, as_written, one_pixel, transition_block
 
 __all__ = ['DenseNet']
 
 #: Stems, with the factor by which they reduce height and width.
 STEMS = {'imagenet': 4, 'cifar': 1}
+
+
+class _Features(nn.HybridSequential):
+    """All layers but the last; hybridized, some compute otherwise than they are written (see `blocks`)."""
+
+    #: Whether what is traced now is for images that have one pixel in the last dense block.
+    one_pixel = False
+
+    def hybrid_forward(self, F, x):
+        layers = list(self._children.values())
+        if not as_written(x):
+            # Of a window's largest number and of 0 the larger is kept, in either order the same to the bit; behind the
+            # pooling ReLU has a quarter of the work.
+            if [type(layer) for layer in layers[2:4]] == [nn.Activation, nn.MaxPool2D]:
+                layers[2:4] = layers[3], layers[2]
+            if self.one_pixel:
+                layers = [layer for layer in layers if not isinstance(layer, nn.GlobalAvgPool2D)]
+        last = [layer for layer in layers if isinstance(layer, DenseBlock)][-1:]
+        for layer in layers:
+            with one_pixel(self.one_pixel and layer in last):
+                x = layer(x)
+        return x
+
+
+_Features.__name__ = 'HybridSequential'  # as in `blocks`
 
 
 class DenseNet(ModePortable, HybridBlock):
@@ -105,10 +131,13 @@ class DenseNet(ModePortable, HybridBlock):
         self._check_widths()
         #: The argument, which may be changed at any time.
         self.memory_efficient = switch('memory_efficient', memory_efficient)
-        self._round_up = False
+        # For each transition, settings of its pooling.
+        self._pooling = [{'pooling_convention': 'valid', 'count_include_pad': True}] * (len(block_config) - 1)
+        # A graph that holds only for images that have one pixel in the last dense block.
+        self._one_pixel_graph = None
         self._built_in_np = is_np_array()
         with self.name_scope():
-            self.features = nn.HybridSequential(prefix='')
+            self.features = _Features(prefix='')
             with self.features.name_scope():
                 self.features.add(*_stem(stem, num_init_features, in_channels, bias))
                 self._stem_layers = len(self.features)
@@ -198,17 +227,26 @@ class DenseNet(ModePortable, HybridBlock):
         ValueError
             If the image is smaller than `smallest_input_size`.
         """
+        # Nothing is padded. But where a window reaches beyond the image, MXNet's gradient, its int8 pooling and ONNX
+        # divide by four whatever it holds, unless padding is left out of the count. (Elsewhere MXNet would complain.)
         round_up = self._rounds_up(height, width)
-        if round_up == self._round_up:
+        self._set_pooling([
+            {'pooling_convention': 'full' if round_up else 'valid',
+             'count_include_pad': not (round_up and any(size % 2 for size in sizes))}
+            for sizes in self.stage_sizes(height, width)[:-1]])
+
+    def _set_pooling(self, settings):
+        """Take these settings for the pooling of each transition."""
+        if settings == self._pooling:
             return
-        self._round_up = round_up
-        # Graphs that were traced with the other rounding must go.
+        self._pooling = settings
+        # Graphs that were traced with the other settings must go.
         self._clear_cached_op()
         self.features._clear_cached_op()
-        for block in self.features:
-            if isinstance(block, nn.HybridSequential):
-                block[-1]._kwargs['pooling_convention'] = 'full' if round_up else 'valid'
-                block._clear_cached_op()
+        transitions = [block for block in self.features if isinstance(block, nn.HybridSequential)]
+        for block, setting in zip(transitions, settings, strict=True):
+            block[-1]._kwargs.update(setting)
+            block._clear_cached_op()
 
     def stages(self):
         """The parts of the network in order: a list of (name, list of blocks).
@@ -235,10 +273,35 @@ class DenseNet(ModePortable, HybridBlock):
             self.set_input_size(*x.shape[2:])
             if self.memory_efficient and recompute.recording():
                 return recompute.forward(self, x)
-        return super().forward(x, *args)
+            one_pixel = self.stage_sizes(*x.shape[2:])[-1] == (1, 1)
+            if not one_pixel and self._cached_graph is self._one_pixel_graph:
+                self._clear_cached_op()
+            # A graph that comes about in other ways than this one may be used for any size; so may that of `features`.
+            self.features.one_pixel = self._active and one_pixel
+        try:
+            return super().forward(x, *args)
+        finally:
+            self.features.one_pixel = False
 
     def hybrid_forward(self, F, x):
         return self.output(self.features(x))
+
+    def _get_graph(self, *args):
+        new = not self._cached_graph
+        graph = super()._get_graph(*args)
+        if new and self.features.one_pixel:
+            self._one_pixel_graph = graph
+        return graph
+
+    def export(self, path, epoch=0, remove_amp_cast=True):
+        graph = self._cached_graph
+        try:
+            if graph is self._one_pixel_graph:  # what is written must hold for images of any size
+                self._cached_graph = ()
+                self._get_graph((mx.np if self._built_in_np else mx.nd).zeros((1, 1, 1, 1)))
+            super().export(path, epoch, remove_amp_cast)
+        finally:
+            self._cached_graph = graph
 
 
 def _stem(stem, num_channels, in_channels, bias):

@@ -138,6 +138,9 @@ def _parser():
 
     evaluate = add('evaluate', 'Evaluate a saved run on the test images.', _evaluate)
     evaluate.add_argument('directory', metavar='RUN', help='directory that train wrote')
+    evaluate.add_argument('--mirrored', action='store_true',
+                          help='add a line: the accuracy where the scores of each image and of its mirror image are '
+                               'added up')
     add_data(evaluate)
 
     summary = add('summary', 'Print the network as a table, one stage a row.', _summary)
@@ -308,6 +311,9 @@ def _evaluate(options):
         print(f'note: the run was trained on {data["name"]} and is evaluated on {test_iter.source.name}')
     accuracy = evaluate_accuracy(net, test_iter)
     print(f'test accuracy {accuracy:.4f} on {test_iter.num_examples} images, data: {test_iter.source}')
+    if options.mirrored:
+        accuracy = evaluate_accuracy(net, test_iter, mirrored=True)
+        print(f'with mirror images {accuracy:.4f}')
     return 0
 
 

@@ -268,14 +268,12 @@ def _left_as_found(net):
 @contextmanager
 def _input_size(net, height, width):
     """Let the transitions of a DenseNet round as this size needs it, and afterwards as before."""
-    rounded_up = net._round_up
+    before = net._pooling
     net.set_input_size(height, width)
     try:
         yield
     finally:
-        # The smallest images need rounding up, large ones do not.
-        side = net.smallest_input_size if rounded_up else 4 * 2 ** len(net.config['block_config'])
-        net.set_input_size(side, side)
+        net._set_pooling(before)
 
 
 def _traced_calls(net, parts):

@@ -296,10 +296,6 @@ def _translatable(symbol):
         attributes = node.get('attrs', {})
         if node['op'] == '_npi_concatenate':
             node['op'], node['attrs'] = 'Concat', {'dim': attributes['axis'], 'num_args': attributes['num_args']}
-        elif node['op'] == 'Pooling' and attributes['pool_type'] == 'avg':
-            # Nothing is padded here, so this changes nothing in MXNet. Where the last window reaches beyond the image
-            # (rounding up), onnxruntime divides by the whole window with 'True' below operator set 19.
-            attributes['count_include_pad'] = 'False'
     return mx.sym.load_json(json.dumps(graph))
 
 

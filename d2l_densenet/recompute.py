@@ -598,7 +598,7 @@ def _key(net):
     """What a plan depends on: the blocks in the network, in which order transitions compute, and how they round."""
     blocks = []
     net.apply(blocks.append)
-    return net._round_up, net._active, blocks
+    return net._pooling, net._active, blocks
 
 
 def _plan(net):

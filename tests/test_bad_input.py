@@ -133,7 +133,8 @@ TABLE = {
                                     'trainer': trainer(), 'ctx': mx.cpu(), 'num_epochs': 1}, {
         'net': BLOCKS, 'train_iter': LOADERS, 'test_iter': without(LOADERS, None), 'batch_size': COUNTS,
         'trainer': [3, None, 'sgd'], 'ctx': DEVICES, 'num_epochs': COUNTS}),
-    'training.evaluate_accuracy': (lambda: {'net': net(), 'data_iter': loader()}, EVALUATING),
+    'training.evaluate_accuracy': (lambda: {'net': net(), 'data_iter': loader()},
+                                   {**EVALUATING, 'mirrored': SWITCHES}),
     'training.predict': (lambda: {'net': net(), 'data_iter': loader()}, EVALUATING),
     'training.History.from_json': (dict, {'text': [
         '', '[]', '{}', 'NaN', '[' * 10 ** 5, '{"rows": [], "data": 3, "stopped": null}', 'x' * 10 ** 5,
@@ -572,7 +573,7 @@ COMMANDS = {
               '--resume': ['', '/nowhere', __file__],
               '--checkpoint-seconds': ['-1', 'nan', 'inf', 'x'], '--memory-efficient': ['x']},
     'evaluate': {'directory': ['', '/nowhere', __file__, '.'], '--data': ['x'], '--data-dir': ['/nowhere'],
-                 '--device': ['tpu']},
+                 '--device': ['tpu'], '--mirrored': ['x']},
     'summary': {'--network': ['nope'], '--size': ['0', 'x', '1', '99999999999']},
     'export': {'directory': ['', '/nowhere', __file__], '--network': ['nope'], '--weights': ['', '/nowhere', __file__],
                '--size': ['0', 'x', '1', '1000000'], '--output': ['', __file__], '--format': ['x'],

@@ -113,7 +113,8 @@ def test_a_hybridized_transition_pools_first(mode):
 
 @pytest.mark.parametrize('mode', MODES)
 @pytest.mark.parametrize('width, rows, columns, rounding', [
-    (16, 8, 8, 'valid'), (6, 7, 9, 'valid'), (5, 7, 9, 'full'), (32, 3, 5, 'full'), (3, 2, 3, 'valid')])
+    (16, 8, 8, 'valid'), (6, 7, 9, 'valid'), (5, 7, 9, 'full'), (32, 3, 5, 'full'), (3, 2, 3, 'valid'),
+    (16, 7, 7, 'full'), (6, 3, 3, 'full')])
 def test_pooling_first_changes_no_result(mode, width, rows, columns, rounding):
     """Outputs, gradients and statistics of a transition, hybridized and as written, odd sizes rounded down and up."""
     array = switch(mode)
@@ -124,7 +125,7 @@ def test_pooling_first_changes_no_result(mode, width, rows, columns, rounding):
         block = transition_block(12, width)
         block.initialize(mx.init.Normal(0.5))
         block[2].bias.set_data(array(numpy.arange(12, dtype='float32')))
-        block[3]._kwargs['pooling_convention'] = rounding
+        block[3]._kwargs.update(pooling_convention=rounding, count_include_pad=rounding == 'valid')
         if hybrid:
             block.hybridize()
         X.attach_grad()

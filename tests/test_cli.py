@@ -64,11 +64,12 @@ def test_evaluate_gives_the_recorded_accuracy(trained, monkeypatch):
     """With the same test images: `evaluate` takes all, so the oracle is `evaluate_accuracy` on the loaded run."""
     from d2l_densenet import load_data_fashion_mnist
     _, directory = trained
-    result = run('evaluate', 'out', '--data', 'synthetic', '--device', 'cpu', cwd=directory.parent)
+    result = run('evaluate', 'out', '--data', 'synthetic', '--device', 'cpu', '--mirrored', cwd=directory.parent)
     assert result.returncode == 0, result.stderr
     net, history, config = load_run(directory)
     _, test_iter = load_data_fashion_mnist(256, resize=28, data='synthetic')
     assert f'test accuracy {evaluate_accuracy(net, test_iter):.4f} on {test_iter.num_examples} images' in result.stdout
+    assert f'with mirror images {evaluate_accuracy(net, test_iter, mirrored=True):.4f}\n' in result.stdout
     _, few = load_data_fashion_mnist(256, resize=28, data='synthetic', limit=300)
     assert evaluate_accuracy(net, few) == history['test_acc'][-1]
 

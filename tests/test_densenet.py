@@ -1,5 +1,6 @@
 """The network: the article's numbers, sizes, array modes, files, agreement with the article's own listing."""
 
+import json
 import pathlib
 import runpy
 
@@ -7,9 +8,10 @@ import mxnet as mx
 import numpy
 import pytest
 from mxnet import autograd, gluon
+from mxnet.gluon import nn
 from test_blocks import MODES, assert_close, images, switch
 
-from d2l_densenet import DenseNet
+from d2l_densenet import DenseNet, he_initialize, summary
 
 
 def trainable(net):
@@ -62,6 +64,112 @@ def test_sizes_may_alternate_when_hybridized():
         assert_close(net(X).asnumpy(), y)
 
 
+def graph_of(net):
+    """The operators of a hybridized network's graph, their kernels with them."""
+    nodes = json.loads(net._cached_graph[1].tojson())['nodes']
+    return [f"{node['op'].removeprefix('_npx_').lower()} {node.get('attrs', {}).get('kernel', '')}".strip()
+            for node in nodes if node['op'] != 'null']
+
+
+@pytest.mark.parametrize('mode', MODES)
+@pytest.mark.parametrize('size, options', [
+    (48, {}), (17, {'growth_rate': 5, 'num_init_features': 7, 'block_config': (2, 1, 1, 3)}),
+    (28, {'bias': False, 'block_config': (1, 1, 2, 1)}), (64, {'block_config': (1, 1, 1, 2)}),
+    ((9, 7), {'bottleneck': 2, 'block_config': (2, 2), 'growth_rate': 16, 'num_init_features': 16}),
+    (1, {'stem': 'cifar', 'block_config': (3,), 'bottleneck': 4}), (2, {'stem': 'cifar', 'block_config': (2, 1)}),
+    (8, {'stem': 'cifar', 'block_config': (1, 1), 'compression': 1.0})])
+def test_what_is_computed_otherwise_when_hybridized_changes_no_result(mode, size, options):
+    """Outputs, gradients and running statistics, in the order of the paper and as a hybridized network has them."""
+    array = switch(mode)
+    height, width = size if isinstance(size, tuple) else (size, size)
+    X, y = array(images(24, 1, height, width)), array(numpy.arange(24) % 10)
+    results = []
+    for hybrid in (False, True):
+        net = DenseNet(**options)
+        he_initialize(net, 3)
+        for parameter in net.collect_params('.*bias|.*beta').values():
+            parameter.set_data(array(numpy.linspace(-1, 1, parameter.shape[0], dtype='float32')))
+        if hybrid:
+            net.hybridize(static_alloc=True, static_shape=True)
+        X.attach_grad()
+        with autograd.record():
+            loss = gluon.loss.SoftmaxCrossEntropyLoss()(net(X), y)
+        loss.backward()
+        mx.nd.waitall()
+        parameters = net.collect_params().values()
+        results.append([loss.asnumpy(), X.grad.asnumpy(), net(X).asnumpy(), *(p.data().asnumpy() for p in parameters),
+                        *(p.grad().asnumpy() for p in parameters if p.grad_req != 'null')])
+    one_pixel = net.stage_sizes(height, width)[-1] == (1, 1)
+    assert ('slice' in graph_of(net)) == one_pixel
+    for hybrid, written in zip(results[1], results[0], strict=True):
+        # By the norm: where rounding opens a ReLU that was shut, a few numbers differ by more.
+        assert numpy.linalg.norm(hybrid - written) <= 5e-3 * numpy.linalg.norm(written) + 1e-3
+
+
+@pytest.mark.parametrize('mode', MODES)
+def test_relu_comes_after_the_pooling_bit_for_bit(mode):
+    """Also where numbers are equal, and where all of a window are negative."""
+    array = switch(mode)
+    features = DenseNet(num_init_features=16, block_config=(1,)).features
+    stem = type(features)(prefix='')
+    stem.add(nn.Conv2D(16, 1, in_channels=16, use_bias=False), nn.BatchNorm(in_channels=16), features[2], features[3])
+    stem.initialize()
+    stem[0].weight.set_data(array(numpy.eye(16, dtype='float32')[:, :, None, None]))
+    X = array(numpy.random.RandomState(0).randint(-2, 2, (4, 16, 9, 12)).astype('float32'))
+    weights = array(images(4, 16, 5, 6))
+    results = []
+    for hybrid in (False, True):
+        stem.hybridize(hybrid)
+        X.attach_grad()
+        with autograd.record():
+            Y = stem(X)
+            loss = (Y * weights).sum()
+        loss.backward()
+        results.append((Y.asnumpy(), X.grad.asnumpy()))
+    assert [name.partition(' ')[0] for name in graph_of(stem)][-2:] == ['pooling', 'activation']
+    assert results[0][0].any() and results[0][1].any()
+    for hybrid, written in zip(results[1], results[0]):
+        numpy.testing.assert_array_equal(hybrid, written)
+
+
+@pytest.mark.parametrize('mode', MODES)
+def test_a_graph_for_images_of_one_pixel_is_used_for_no_others(mode, tmp_path):
+    """48 pixels leave one in the last block, 96 leave nine: whatever was traced before, results are right."""
+    array = switch(mode)
+    small, large = array(images(2, 1, 48, 48)), array(images(2, 1, 96, 96))
+    net = DenseNet(growth_rate=8, block_config=(1, 1, 1, 2))
+    he_initialize(net, 0)
+    expected = {'small': net(small).asnumpy(), 'large': net(large).asnumpy(),
+                'features': net.features(large).asnumpy()}
+    net.hybridize()
+    assert_close(net(small).asnumpy(), expected['small'])
+    assert 'slice' in graph_of(net)
+    # Its parts, a parent that holds it, and its files are for all sizes.
+    assert_close(net.features(large).asnumpy(), expected['features'])
+    parent = nn.HybridSequential()
+    parent.add(net)
+    parent.hybridize()
+    assert_close(parent(small).asnumpy(), expected['small'])
+    assert_close(parent(large).asnumpy(), expected['large'])
+    net(small)
+    net.export(str(tmp_path / 'net'))
+    assert 'slice' in graph_of(net)
+    loaded = gluon.SymbolBlock.imports(str(tmp_path / 'net-symbol.json'), ['data'], str(tmp_path / 'net-0000.params'))
+    assert_close(loaded(large).asnumpy(), expected['large'])
+    # Neither what only looks at the network nor a symbol that goes through it changes what is known of its graph.
+    summary(net)
+    net(mx.sym.var('data').as_np_ndarray() if mode == 'np' else mx.sym.var('data'))
+    assert 'slice' in graph_of(net)
+    assert_close(net(large).asnumpy(), expected['large'])
+    assert 'slice' not in graph_of(net)
+    assert_close(net(small).asnumpy(), expected['small'])
+    # Only its layers hybridized, the network itself not.
+    net.hybridize(False)
+    net.features.hybridize()
+    assert_close(net(small).asnumpy(), expected['small'])
+    assert_close(net(large).asnumpy(), expected['large'])
+
+
 def test_rounding_up_averages_the_pixels_that_are_there():
     net = DenseNet(growth_rate=4, block_config=(1, 1))
     net.initialize()
@@ -79,6 +187,30 @@ def test_rounding_up_averages_the_pixels_that_are_there():
     numpy.testing.assert_allclose(Y[:, :, :3, :3], windows.mean(axis=(3, 5)), rtol=1e-6)
     numpy.testing.assert_allclose(Y[:, :, 3, 0], X[:, :, 6, :2].mean(axis=2), rtol=1e-6)
     numpy.testing.assert_allclose(Y[:, :, 3, 3], X[:, :, 6, 6], rtol=1e-6)
+
+
+@pytest.mark.parametrize('mode', MODES)
+@pytest.mark.parametrize('rows, columns', [(28, 28), (12, 12), (20, 20), (28, 36), (12, 26), (32, 28)])
+def test_gradients_of_windows_that_reach_beyond_the_image(mode, rows, columns):
+    """Rounding up, the last windows hold two pixels or one, and each pixel has a half or all of the gradient."""
+    array = switch(mode)
+    net = DenseNet(growth_rate=4, block_config=(1, 1, 1) if rows < 17 else (1, 1, 1, 1))
+    net.initialize()
+    net(array(images(1, 1, rows, columns)))
+    sizes = net.stage_sizes(rows, columns)
+    odd = 0
+    for transition, (height, width) in zip(
+            (layer for layer in net.features if isinstance(layer, nn.HybridSequential)), sizes):
+        X, weights = array(images(2, 3, height, width)), images(2, 3, -(-height // 2), -(-width // 2))
+        X.attach_grad()
+        with autograd.record():
+            loss = (transition[-1](X) * array(weights)).sum()
+        loss.backward()
+        whole = weights.repeat(2, axis=2).repeat(2, axis=3)[:, :, :height, :width]
+        shares = [numpy.where((numpy.arange(size) == size - 1) & (size % 2 == 1), 1, 0.5) for size in (height, width)]
+        numpy.testing.assert_allclose(X.grad.asnumpy(), whole * shares[0][:, None] * shares[1], rtol=1e-5)
+        odd += height % 2 or width % 2
+    assert odd
 
 
 @pytest.mark.parametrize('blocks, smallest', [((4, 4, 4, 4), 17), ((2,), 1), ((1, 1), 5), ((1, 1, 1), 9)])

@@ -190,7 +190,7 @@ def test_the_network_stays_as_it_was(hybridized, np_on, mode_of_call, tmp_path):
         assert mx.autograd.is_recording() and mx.autograd.is_training()
     assert (is_np_array(), is_np_shape()) == (mode_on, mode_on)
     modes[np_on]()
-    assert net._round_up is False and net._active is hybridized
+    assert net._pooling[0]['pooling_convention'] == 'valid' and net._active is hybridized
     assert all(now[0] is then[0] and now[1] is then[1] for now, then in
                zip([(block._cached_graph, block._cached_op) for block in (net, net.features)], graphs, strict=True))
     for name, parameter in net.collect_params().items():

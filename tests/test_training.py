@@ -205,6 +205,21 @@ def test_the_course_schedule_rises_and_falls(steps):
         assert rates[:top] == sorted(rates[:top]) and rates[top:] == sorted(rates[top:], reverse=True)
 
 
+@pytest.mark.parametrize('np_mode', [False, True])
+def test_mirror_images_are_scored_too(np_mode):
+    """By a network that reads the left half only: one image is wrong as it is and right with its mirror image."""
+    mx.npx.set_np() if np_mode else None
+    array = mx.np.array if np_mode else mx.nd.array
+    net = mx.gluon.nn.HybridSequential()
+    net.add(mx.gluon.nn.Flatten(), mx.gluon.nn.Dense(2, in_units=4, use_bias=False))
+    net.initialize()
+    net[1].weight.set_data(array([[0, 0, 0, 0], [1, 0, 1, 0]], dtype='float32'))
+    X = array([[[[-1, 3], [0, 0]]], [[[2, 0], [0, 0]]], [[[-2, 1], [0, 0]]]], dtype='float32')
+    y = array([1, 1, 0], dtype='int32')
+    assert evaluate_accuracy(net, [(X, y)]) == pytest.approx(2 / 3)
+    assert evaluate_accuracy(net, [(X, y)], mirrored=True) == 1
+
+
 def test_predict_gives_probabilities():
     net = classifier()
     probabilities, labels = predict(net, Batches())
