@@ -141,8 +141,8 @@ FAULTS = [
     (
         'builder',
         'a graph for images of one pixel in the last block is used for larger ones',
-        'self._cached_graph is self._one_pixel_graph:',
-        'False:',
+        '[-1] == (1, 1) and',
+        '[-1] and',
     ),
     (
         'builder',
@@ -150,8 +150,8 @@ FAULTS = [
         'self.one_pixel and layer in last',
         'self.one_pixel',
     ),
-    ('builder', 'the layers keep a graph for images of one pixel', 'self._active and one_pixel', 'one_pixel'),
-    ('builder', 'files hold a graph for images of one pixel', 'if graph is self._one_pixel_graph:', 'if False:'),
+    ('builder', 'a changed network is computed as if it were not', "blocks == vars(self)['__built']", 'True'),
+    ('builder', 'all graphs are for images of one pixel', 'features.one_pixel = False', 'pass'),
     (
         'builder',
         'theta m is rounded up',

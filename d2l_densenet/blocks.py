@@ -135,7 +135,7 @@ class HybridSequential(ModePortable, nn.HybridSequential):
         return super().forward(x, *args)
 
 
-class _Transition(HybridSequential):
+class Transition(HybridSequential):
     """The layers of a transition; hybridized, its pooling comes before its convolution."""
 
     def hybrid_forward(self, F, x):
@@ -159,7 +159,7 @@ class _ConvBlock(HybridSequential):
 
 
 def _middle(F, x, conv):
-    """What `conv`, 3x3 with padding 1 or 1x1, gives for images of one pixel."""
+    """What `conv`, a layer of `conv_block`, gives for images of one pixel."""
     weight, *bias = [parameter.var() for parameter in (conv.weight, conv.bias) if parameter is not None]
     middle = conv._kwargs['pad']
     if is_np_array():
@@ -172,7 +172,7 @@ def _middle(F, x, conv):
 
 
 # For those who print a network, and in the names that Gluon gives parameters, they are what they hold: layers in a row.
-_Transition.__name__ = _ConvBlock.__name__ = 'HybridSequential'
+Transition.__name__ = _ConvBlock.__name__ = 'HybridSequential'
 
 
 def conv_block(num_channels, in_channels=0, bottleneck=None, dropout=0.0, bias=True, **kwargs):
@@ -339,7 +339,7 @@ def transition_block(num_channels, in_channels=0, dropout=0.0, bias=True, **kwar
     share('dropout', dropout)
     switch('bias', bias)
     block_options(kwargs)
-    block = _Transition('transition_block', least=2, **kwargs)
+    block = Transition('transition_block', least=2, **kwargs)
     with block.name_scope():
         block.add(nn.BatchNorm(in_channels=in_channels), nn.Activation('relu'),
                   nn.Conv2D(num_channels, kernel_size=1, use_bias=bias, in_channels=in_channels))

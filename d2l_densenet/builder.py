@@ -6,14 +6,13 @@ The module is not called densenet, because that name in the package is the funct
 import math
 import numbers
 
-import mxnet as mx
 from mxnet.gluon import HybridBlock, nn
 from mxnet.symbol import Symbol
 from mxnet.util import is_np_array
 
 from . import recompute
 from ._checks import MOST_ELEMENTS, block_options, image_batch, one_of, positive_int, share, show, switch
-from .blocks import DenseBlock, ModePortable, as_written, one_pixel, transition_block
+from .blocks import DenseBlock, ModePortable, Transition, as_written, one_pixel, transition_block
 
 __all__ = ['DenseNet']
 
@@ -133,8 +132,6 @@ class DenseNet(ModePortable, HybridBlock):
         self.memory_efficient = switch('memory_efficient', memory_efficient)
         # For each transition, settings of its pooling.
         self._pooling = [{'pooling_convention': 'valid', 'count_include_pad': True}] * (len(block_config) - 1)
-        # A graph that holds only for images that have one pixel in the last dense block.
-        self._one_pixel_graph = None
         self._built_in_np = is_np_array()
         with self.name_scope():
             self.features = _Features(prefix='')
@@ -152,6 +149,8 @@ class DenseNet(ModePortable, HybridBlock):
                 self.features.add(nn.BatchNorm(in_channels=num_channels), nn.Activation('relu'), nn.GlobalAvgPool2D(),
                                   nn.Flatten())
             self.output = nn.Dense(classes, in_units=num_channels)
+        # Gluon warns of lists of blocks, but not of names like this one.
+        vars(self)['__built'] = _all_blocks(self)
 
     def _check_widths(self):
         """ValueError if a layer would have no channel, or more weights than MXNet can count."""
@@ -227,8 +226,9 @@ class DenseNet(ModePortable, HybridBlock):
         ValueError
             If the image is smaller than `smallest_input_size`.
         """
-        # Nothing is padded. But where a window reaches beyond the image, MXNet's gradient, its int8 pooling and ONNX
-        # divide by four whatever it holds, unless padding is left out of the count. (Elsewhere MXNet would complain.)
+        # Nothing is padded. But where a window reaches beyond the image, MXNet's gradient (at 3, 7, 11, ... pixels),
+        # its int8 pooling and ONNX divide by four whatever it holds, unless padding is left out of the count. (Where
+        # none does, MXNet would complain.)
         round_up = self._rounds_up(height, width)
         self._set_pooling([
             {'pooling_convention': 'full' if round_up else 'valid',
@@ -243,8 +243,7 @@ class DenseNet(ModePortable, HybridBlock):
         # Graphs that were traced with the other settings must go.
         self._clear_cached_op()
         self.features._clear_cached_op()
-        transitions = [block for block in self.features if isinstance(block, nn.HybridSequential)]
-        for block, setting in zip(transitions, settings, strict=True):
+        for block, setting in zip((block for block in self.features if type(block) is Transition), settings):
             block[-1]._kwargs.update(setting)
             block._clear_cached_op()
 
@@ -273,35 +272,64 @@ class DenseNet(ModePortable, HybridBlock):
             self.set_input_size(*x.shape[2:])
             if self.memory_efficient and recompute.recording():
                 return recompute.forward(self, x)
-            one_pixel = self.stage_sizes(*x.shape[2:])[-1] == (1, 1)
-            if not one_pixel and self._cached_graph is self._one_pixel_graph:
-                self._clear_cached_op()
-            # A graph that comes about in other ways than this one may be used for any size; so may that of `features`.
-            self.features.one_pixel = self._active and one_pixel
-        try:
-            return super().forward(x, *args)
-        finally:
-            self.features.one_pixel = False
+            if self._active and self.stage_sizes(*x.shape[2:])[-1] == (1, 1) and self._may_have_a_second_graph():
+                return self._second_graph(x)
+        return super().forward(x, *args)
+
+    def _may_have_a_second_graph(self):
+        """Whether nobody changed the network or watches its layers, so that some may be computed otherwise."""
+        if self._backend or self._callback:
+            return False
+        if self._one_pixel is not None:
+            return True
+        blocks = _all_blocks(self)
+        return type(self) is DenseNet and blocks == vars(self)['__built'] and not any(
+            block._forward_hooks or block._forward_pre_hooks for block in blocks)
+
+    def _second_graph(self, x):
+        """The scores, by a graph for images that have one pixel in the last dense block. The first is there as well."""
+        if self._cached_op is None:
+            self._build_cache(x)
+        if self._one_pixel is None:
+            # Not as an attribute: it would become a child.
+            vars(self)['_one_pixel'] = _OnePixel(self)
+            self._one_pixel.hybridize(**dict(self._flags))
+        return self._one_pixel(x)
+
+    def _clear_cached_op(self):
+        super()._clear_cached_op()
+        vars(self)['_one_pixel'] = None
 
     def hybrid_forward(self, F, x):
         return self.output(self.features(x))
 
-    def _get_graph(self, *args):
-        new = not self._cached_graph
-        graph = super()._get_graph(*args)
-        if new and self.features.one_pixel:
-            self._one_pixel_graph = graph
-        return graph
 
-    def export(self, path, epoch=0, remove_amp_cast=True):
-        graph = self._cached_graph
+class _OnePixel(HybridBlock):
+    """A DenseNet with a graph of its own, for images that have one pixel in the last dense block.
+
+    It is no child of the network, and the network's own graph, which others read, holds for images of any size.
+    """
+
+    def __init__(self, net):
+        super().__init__(prefix=net.prefix)
+        vars(self)['_net'] = net
+
+    def collect_params(self, select=None):
+        return self._net.collect_params(select)
+
+    def hybrid_forward(self, F, x):
+        features = self._net.features
+        features.one_pixel = True
         try:
-            if graph is self._one_pixel_graph:  # what is written must hold for images of any size
-                self._cached_graph = ()
-                self._get_graph((mx.np if self._built_in_np else mx.nd).zeros((1, 1, 1, 1)))
-            super().export(path, epoch, remove_amp_cast)
+            return self._net.hybrid_forward(F, x)
         finally:
-            self._cached_graph = graph
+            features.one_pixel = False
+
+
+def _all_blocks(net):
+    blocks = []
+    net.apply(blocks.append)
+    return blocks
 
 
 def _stem(stem, num_channels, in_channels, bias):

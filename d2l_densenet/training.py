@@ -341,6 +341,8 @@ def _forward(net, data_iter, ctx, name, mirrored=False):
             X = _to(X, ctx)
             scores = net(X)
             if mirrored:
+                if X.ndim != 4:
+                    raise ValueError(f'mirrored needs images (N, C, H, W), and batch {number} of {name} is {X.shape}')
                 scores = scores + net(X[:, :, :, ::-1])
             labels = _checks.classes_of(name, number, scores, y)
             yield scores.asnumpy(), labels
@@ -611,7 +613,7 @@ def make_trainer(net, optimizer, optimizer_params, kvstore='device'):
     except (TypeError, AttributeError) as error:  # an unknown keyword, or a value of another type
         raise TypeError(f'optimizer_params must be what the optimizer {show(optimizer)} takes, got '
                         f'{show(optimizer_params)}: {error}') from error
-    if type(trainer.optimizer) is mx.optimizer.SGD and 'MXNET_OPTIMIZER_AGGREGATION_SIZE' not in os.environ:
+    if optimizer == 'sgd' and 'MXNET_OPTIMIZER_AGGREGATION_SIZE' not in os.environ:
         trainer.optimizer.aggregate_num = 60  # so many weights are updated by one operator; MXNet's own 4 cost time
     return trainer
 
