@@ -104,7 +104,7 @@ def _parser():
     train.add_argument('--batch-size', type=_at_least(1), help="images a step (default: the recipe's)")
     train.add_argument('--recipe', choices=RECIPES, default='course',
                        help='article: SGD at a constant 0.1; course: Muon, weight decay, warm-up and cosine, flips, '
-                            'label smoothing; record: the same with random erasing, for long runs')
+                            'label smoothing; record: the same with shifts and random erasing, for long runs')
     add_data(train)
     train.add_argument('--seed', type=_at_least(0), default=0, help='for initial values, shuffling and augmentation')
     train.add_argument('--limit', type=_at_least(1), metavar='N', help='use the first N training images only')

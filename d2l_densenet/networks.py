@@ -29,6 +29,10 @@ def _cifar(depth, growth_rate, bc=False):
 #: Arguments of `DenseNet` for each name, each with the shape (C, H, W) of the images it was published for.
 NETWORKS = {
     'article': ({}, (1, 48, 48)),  # article 001: the defaults
+    # This course's own, for its best accuracy: the images as they are, one layer at their full size. Depth and growth
+    # rate as in the paper's names.
+    'fashion_16_32': ({'growth_rate': 32, 'block_config': (1, 2, 4, 4), 'num_init_features': 32, 'compression': 1.0,
+                       'stem': 'cifar', 'bias': False}, (1, 28, 28)),
     'densenet121': (_imagenet(32, 64, 6, 12, 24, 16), (3, 224, 224)),
     'densenet169': (_imagenet(32, 64, 6, 12, 32, 32), (3, 224, 224)),
     'densenet201': (_imagenet(32, 64, 6, 12, 48, 32), (3, 224, 224)),
@@ -50,8 +54,9 @@ def densenet(name, **overrides):
     ----------
     name : str
         ``'article'``; for ImageNet (Table 1 of the paper, and -161 of the authors' code) ``'densenet121'``,
-        ``'densenet169'``, ``'densenet201'``, ``'densenet264'``, ``'densenet161'``; for CIFAR (Table 2, depth and
-        growth rate) ``'densenet_40_12'``, ``'densenet_100_12'``, ``'densenet_100_24'``, ``'densenet_bc_100_12'``,
+        ``'densenet169'``, ``'densenet201'``, ``'densenet264'``, ``'densenet161'``; this course's own for images of
+        28 x 28, ``'fashion_16_32'``; for CIFAR (Table 2; like the former with depth and growth rate)
+        ``'densenet_40_12'``, ``'densenet_100_12'``, ``'densenet_100_24'``, ``'densenet_bc_100_12'``,
         ``'densenet_bc_250_24'``, ``'densenet_bc_190_40'``.
     **overrides
         Arguments of `DenseNet`.

@@ -220,6 +220,19 @@ def test_mirror_images_are_scored_too(np_mode):
     assert evaluate_accuracy(net, [(X, y)], mirrored=True) == 1
 
 
+def test_mirror_images_need_images():
+    net = classifier()
+    with pytest.raises(ValueError, match=r'mirrored needs images \(N, C, H, W\), and batch 1 of data_iter is \('):
+        evaluate_accuracy(net, [(mx.nd.ones((4, 3)), mx.nd.zeros(4))], mirrored=True)
+
+
+def test_an_optimizer_of_ones_own_stays_as_it_is():
+    optimizer = mx.optimizer.SGD(learning_rate=0.1)
+    optimizer.aggregate_num = 3
+    fit(classifier(), Batches(), None, 1, optimizer=optimizer, progress=False)
+    assert optimizer.aggregate_num == 3
+
+
 def test_predict_gives_probabilities():
     net = classifier()
     probabilities, labels = predict(net, Batches())
@@ -284,7 +297,7 @@ def test_the_history_holds_the_plain_cross_entropy():
 def test_the_recipes_are_what_fit_gets():
     assert RECIPES['article'].loader_options() == {'flip': False, 'crop': 0, 'erase': 0.0}
     assert RECIPES['course'].loader_options() == {'flip': True, 'crop': 0, 'erase': 0.0}
-    assert RECIPES['record'].loader_options() == {'flip': True, 'crop': 0, 'erase': 0.25}
+    assert RECIPES['record'].loader_options() == {'flip': True, 'crop': 1, 'erase': 0.5}
     assert RECIPES['article'].fit_options(10) == {
         'optimizer': 'sgd', 'optimizer_params': {'learning_rate': 0.1, 'wd': 0.0}, 'lr_scheduler': None,
         'label_smoothing': 0.0}
