@@ -9,7 +9,7 @@ import inspect
 
 from ._checks import known_name, positive_int, show
 from .builder import DenseNet
-from .networks import NETWORKS
+from .networks import NETWORKS, OWN
 from .resnets import RESNETS
 
 __all__ = ['densenet_formula', 'network_formula', 'resnet_formula']
@@ -135,11 +135,11 @@ def network_formula(name):
     >>> network_formula('densenet121')
     (7978856, 2834161664)
     """
-    known_name(name, {**NETWORKS, **RESNETS})
+    known_name(name, {**NETWORKS, **OWN, **RESNETS})
     if name in RESNETS:
         _, height, width = RESNETS[name][-1]
         return resnet_formula(name, height, width)
-    arguments, (_, height, width) = NETWORKS[name]
+    arguments, (_, height, width) = {**NETWORKS, **OWN}[name]
     return densenet_formula({**_DEFAULTS, **arguments}, height, width)
 
 

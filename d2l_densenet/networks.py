@@ -29,10 +29,6 @@ def _cifar(depth, growth_rate, bc=False):
 #: Arguments of `DenseNet` for each name, each with the shape (C, H, W) of the images it was published for.
 NETWORKS = {
     'article': ({}, (1, 48, 48)),  # article 001: the defaults
-    # This course's own, for its best accuracy: the images as they are, one layer at their full size. Depth and growth
-    # rate as in the paper's names.
-    'fashion_16_32': ({'growth_rate': 32, 'block_config': (1, 2, 4, 4), 'num_init_features': 32, 'compression': 1.0,
-                       'stem': 'cifar', 'bias': False}, (1, 28, 28)),
     'densenet121': (_imagenet(32, 64, 6, 12, 24, 16), (3, 224, 224)),
     'densenet169': (_imagenet(32, 64, 6, 12, 32, 32), (3, 224, 224)),
     'densenet201': (_imagenet(32, 64, 6, 12, 48, 32), (3, 224, 224)),
@@ -44,6 +40,14 @@ NETWORKS = {
     'densenet_bc_100_12': (_cifar(100, 12, bc=True), (3, 32, 32)),
     'densenet_bc_250_24': (_cifar(250, 24, bc=True), (3, 32, 32)),
     'densenet_bc_190_40': (_cifar(190, 40, bc=True), (3, 32, 32)),
+}
+
+
+#: This course's own, for its best accuracy: the images as they are, one layer at their full size. Depth and growth rate
+#: as in the paper's names.
+OWN = {
+    'fashion_16_32': ({'growth_rate': 32, 'block_config': (1, 2, 4, 4), 'num_init_features': 32, 'compression': 1.0,
+                       'stem': 'cifar', 'bias': False}, (1, 28, 28)),
 }
 
 
@@ -76,19 +80,19 @@ def densenet(name, **overrides):
     >>> net.config['block_config'], net.config['num_init_features']
     ([16, 16, 16], 24)
     """
-    arguments, _ = known_name(name, NETWORKS)
+    arguments, _ = known_name(name, {**NETWORKS, **OWN})
     return DenseNet(**{**arguments, **overrides})
 
 
 def published_shape(name):
     """Shape (C, H, W) of the images that a named network was published for."""
-    *_, shape = known_name(name, {**NETWORKS, **RESNETS})
+    *_, shape = known_name(name, {**NETWORKS, **OWN, **RESNETS})
     return shape
 
 
 def named_network(name, classes=None, in_channels=None):
     """The named DenseNet or ResNet, with other classes or image channels in the place of its own where given."""
-    known_name(name, {**NETWORKS, **RESNETS})
+    known_name(name, {**NETWORKS, **OWN, **RESNETS})
     if name in RESNETS:
         return resnet(name, classes=classes)  # it takes any number of channels
     given = {'classes': classes, 'in_channels': in_channels}

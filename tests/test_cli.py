@@ -11,6 +11,7 @@ import numpy
 import pytest
 
 from d2l_densenet import NETWORKS, RESNETS, DenseNet, History, cli, evaluate_accuracy
+from d2l_densenet.networks import OWN
 from d2l_densenet.runs import RunError, load_run
 
 FILES = {'model.params', 'history.json', 'config.json', 'curve.png', 'checkpoints'}
@@ -88,7 +89,7 @@ def test_summary_of_another_network(capsys):
 def test_networks_prints_the_readmes_table(capsys):
     assert cli.main(['networks']) == 0
     table = capsys.readouterr().out.strip()
-    assert table.count('\n| ') == len({**NETWORKS, **RESNETS}) + 1
+    assert table.count('\n| ') == len({**NETWORKS, **OWN, **RESNETS}) + 1
     readme = (pathlib.Path(__file__).resolve().parent.parent / 'README.md').read_text()
     assert table in readme, 'put what `d2l-densenet networks` prints into README.md'
 

@@ -14,7 +14,7 @@ from mxnet.util import is_np_array, is_np_shape
 
 from d2l_densenet import NETWORKS, RESNETS, DenseNet, cli, densenet, export, he_initialize, resnet
 from d2l_densenet.export import ExportError, export_model
-from d2l_densenet.networks import published_shape
+from d2l_densenet.networks import OWN, published_shape
 from d2l_densenet.runs import save_run
 from d2l_densenet.training import History
 
@@ -118,7 +118,7 @@ def test_a_network_by_name(name, onnx, tmp_path):
 
 def test_the_record_holds_every_network():
     record = json.loads((ROOT / 'records' / 'export.json').read_text())
-    assert list(record['networks']) == [*NETWORKS, *RESNETS]
+    assert list(record['networks']) == [*NETWORKS, *OWN, *RESNETS]
     for name, row in record['networks'].items():
         assert tuple(row['input_shape']) == published_shape(name)
         assert set(row['difference']) == {'mxnet', 'onnx'} and max(row['difference'].values()) <= 1e-5

@@ -18,14 +18,15 @@ from d2l_densenet import (
     resnet,
     summary,
 )
+from d2l_densenet.networks import OWN
 
 
 def build(name, **kwargs):
-    return (densenet if name in NETWORKS else resnet)(name, **kwargs)
+    return (resnet if name in RESNETS else densenet)(name, **kwargs)
 
 
 def input_shape(name):
-    return {**NETWORKS, **RESNETS}[name][-1]
+    return {**NETWORKS, **OWN, **RESNETS}[name][-1]
 
 
 # Trainable parameters and, in millions, multiply-adds as torchvision since 0.13 publishes them (`num_params` and
@@ -41,7 +42,7 @@ PAPERS = {
 HE = {'resnet18': 1.8, 'resnet34': 3.6, 'resnet50': 3.8, 'resnet101': 7.6, 'resnet152': 11.3}
 
 
-@pytest.mark.parametrize('name', [*NETWORKS, *RESNETS])
+@pytest.mark.parametrize('name', [*NETWORKS, *OWN, *RESNETS])
 def test_counts_by_formula_by_graph_and_published(name):
     table = summary(build(name), input_shape(name))
     assert (table.parameters, table.multiply_adds) == network_formula(name)
