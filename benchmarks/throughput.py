@@ -10,8 +10,8 @@
 - ``inference``: one answer of the course's network, for 1 and for 64 images.
 
 Each contestant lives in a process of its own, sets up, and then waits. They take turns, one step each, so that whatever
-else the machine does falls on all of them. All that three times with new processes, because how fast one is depends on
-where its memory happens to lie, too. The tables show medians, and the median of the ratios within each turn. A
+else the machine does falls on all of them. All that three times with new processes, in case one process is faster than
+another of the same program. The tables show medians, and the median of the ratios within each turn. A
 contestant that cannot run here (no PyTorch, no compiler) is left out, and the record says why.
 """
 

@@ -12,7 +12,7 @@ from test_blocks import MODES, switch
 
 import d2l_densenet
 from d2l_densenet import RECIPES, DivergenceError, History, evaluate_accuracy, fit, predict, train_ch5
-from d2l_densenet.training import SmoothedCrossEntropyLoss
+from d2l_densenet.training import SmoothedCrossEntropyLoss, make_trainer
 
 LINE = re.compile(r'^epoch (\d+), loss \d+\.\d{4}, train acc [01]\.\d{3}, test acc [01]\.\d{3}, time \d+\.\d sec', re.M)
 
@@ -224,6 +224,13 @@ def test_mirror_images_need_images():
     net = classifier()
     with pytest.raises(ValueError, match=r'mirrored needs images \(N, C, H, W\), and batch 1 of data_iter is \('):
         evaluate_accuracy(net, [(mx.nd.ones((4, 3)), mx.nd.zeros(4))], mirrored=True)
+
+
+def test_sgd_updates_many_weights_at_once_unless_the_environment_says_otherwise(monkeypatch):
+    monkeypatch.delenv('MXNET_OPTIMIZER_AGGREGATION_SIZE', raising=False)
+    assert make_trainer(classifier(), 'sgd', {}).optimizer.aggregate_num == 60
+    monkeypatch.setenv('MXNET_OPTIMIZER_AGGREGATION_SIZE', '3')
+    assert make_trainer(classifier(), 'sgd', {}).optimizer.aggregate_num == 3
 
 
 def test_an_optimizer_of_ones_own_stays_as_it_is():
