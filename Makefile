@@ -48,7 +48,7 @@ help:
 	@echo 'make torch     PyTorch, for the tests that compare with it and for .pth files'
 	@echo 'make doctor    what is installed, what is missing, what to do'
 	@echo 'make lint      ruff, on the notebooks too'
-	@echo 'make env       the environment alone, in .venv   (PYTHON=...: with that Python 3.11 or 3.10)'
+	@echo 'make env       the environment alone, in .venv   (PYTHON=...: with that Python 3.10 to 3.13)'
 	@echo 'make lock      requirements.lock from pyproject.toml, with uv   (ARGS=--upgrade: newest versions)'
 	@echo 'make clean     remove .venv and the caches; runs/ stays'
 	@echo 'Each makes the environment first if it is not there.'
@@ -130,7 +130,7 @@ lint: env
 # Registry addresses and this machine's paths stay out: --no-emit-*, and a relative name for the input.
 lock:
 	@command -v $(UV) >/dev/null || { echo 'make lock needs uv: https://docs.astral.sh/uv/ (or UV=/path/to/uv)' >&2; exit 1; }
-	@$(UV) pip compile pyproject.toml --extra course --extra interop --extra test --extra build --universal --python-version 3.10 --generate-hashes \
+	@$(UV) pip compile pyproject.toml --extra course --extra newer --extra interop --extra test --extra build --override overrides.txt --universal --python-version 3.10 --generate-hashes \
 		--no-header --no-emit-index-url --no-emit-find-links --no-config --quiet -o requirements.lock $(ARGS)
 
 clean:

@@ -6,6 +6,11 @@ and nothing that only draws (matplotlib) is loaded by who only trains.
 
 import importlib
 
+import mxnet_compat
+
+# For `import mxnet` on NumPy 2 and later; mxnet_compat.pth has done it already where the interpreter reads such files.
+mxnet_compat.install()
+
 __version__ = '0.1.0'
 
 _MODULES = {

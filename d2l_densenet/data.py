@@ -63,12 +63,16 @@ def _md5(*arrays):
     return 'md5:' + digest.hexdigest()
 
 
+# What numpy 1.23 says of lists of different lengths; later ones raise ValueError, and 2 keeps the name elsewhere.
+_RAGGED = getattr(numpy, 'exceptions', numpy).VisibleDeprecationWarning
+
+
 def _as_numpy(name, values):
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter('error', numpy.VisibleDeprecationWarning)
+            warnings.simplefilter('error', _RAGGED)
             return values.asnumpy() if isinstance(values, mx.nd.NDArray) else numpy.asarray(values)
-    except (ValueError, numpy.VisibleDeprecationWarning) as error:  # lists of different lengths
+    except (ValueError, _RAGGED) as error:
         raise ValueError(f'{name} must be an array, got {show(values)}: {error}') from None
 
 

@@ -16,7 +16,8 @@ from typing import NamedTuple
 
 __all__ = ['Check', 'run_checks', 'main']
 
-_INSTALL = 'make env (or: pip install -e ".[course]" in an environment with Python 3.11 or 3.10)'
+_INSTALL = ('make env (or: pip install -e ".[course]" in an environment with Python 3.10 to 3.13; from 3.12 on also '
+            'pip install --no-deps mxnet==1.9.1 d2l==1.0.3)')
 # File name: the packages of Debian and of Fedora that hold it.
 _LIBRARIES = {'libgomp.so.1': ('libgomp1', 'libgomp'), 'libquadmath.so.0': ('libquadmath0', 'libquadmath')}
 _MEGABYTE = 10**6
@@ -66,9 +67,8 @@ def main():
 
 def _python():
     detail = f'{platform.python_version()}, {sys.executable}'
-    return Check('Python', (3, 10) <= sys.version_info[:2] <= (3, 11), detail,
-                 'use Python 3.11 or 3.10: MXNet 1.9.1 needs numpy 1.23, which later ones have no wheel for '
-                 '(make env looks for one)')
+    return Check('Python', (3, 10) <= sys.version_info[:2] <= (3, 13), detail,
+                 'use Python 3.10 to 3.13 (make env looks for one)')
 
 
 def _libraries():
@@ -99,7 +99,10 @@ def _version(package):
 
 def _package(name):
     version = _version(name)
-    return Check(name, version is not None, version or 'not installed', _INSTALL)
+    # Where the notebook runs already, in Colab or another program, nobody needs JupyterLab.
+    ipython = sys.modules.get('IPython')
+    required = name != 'jupyterlab' or ipython is None or ipython.get_ipython() is None
+    return Check(name, version is not None, version or 'not installed', _INSTALL, required)
 
 
 def _numpy():
@@ -107,8 +110,17 @@ def _numpy():
         version = importlib.import_module('numpy').__version__
     except Exception as error:
         return Check('numpy', False, _tell(error), _INSTALL)
-    return Check('numpy', tuple(map(int, version.split('.')[:2])) < (1, 24), version,
-                 'pip install numpy==1.23.5: `import mxnet` fails with numpy 1.24 and later')
+    return Check('numpy', tuple(map(int, version.split('.')[:2])) < (1, 24) or _mended(), version,
+                 'import d2l_densenet before mxnet: by itself `import mxnet` fails with numpy 1.24 and later')
+
+
+def _mended():
+    """Whether what `import mxnet` lacks on newer libraries is lent to it here."""
+    try:
+        importlib.import_module('d2l_densenet')
+    except Exception:
+        return False
+    return any(type(finder).__module__ == 'mxnet_compat' for finder in sys.meta_path)
 
 
 def _mxnet():
@@ -128,7 +140,7 @@ def _mxnet_remedy(error):
     if isinstance(error, ModuleNotFoundError):
         return _INSTALL
     if 'has no attribute' in text and 'numpy' in text:
-        return 'pip install numpy==1.23.5'
+        return 'import d2l_densenet before mxnet, or pip install numpy==1.23.5'
     if 'libcuda' in text or 'libcu' in text or 'libnccl' in text:
         return ('this is a wheel for GPUs, and CUDA is not where it looks: install what the README lists for it, or '
                 'the CPU wheel: pip install mxnet==1.9.1')
@@ -139,7 +151,9 @@ def _mxnet_remedy(error):
 
 def _ipython():
     version = _version('ipython')
-    return Check('IPython', version is not None and int(version.split('.')[0]) < 9, version or 'not installed',
+    newer = tuple(map(int, (_version('matplotlib') or '0.0').split('.')[:2])) > (3, 7)
+    fits = version is not None and (newer or int(version.split('.')[0]) < 9)
+    return Check('IPython', fits, version or 'not installed',
                  'pip install "ipython<9": matplotlib 3.7.2 draws nothing with newer ones' if version else _INSTALL)
 
 

@@ -818,7 +818,7 @@ def plot_stages(*nets, input_shape=None):
     Examples
     --------
     >>> figure = plot_stages('resnet18', 'densenet121')
-    >>> [bar.get_height() for bar in figure.axes[1].patches]
+    >>> [int(bar.get_height()) for bar in figure.axes[1].patches]
     [64, 256, 128, 512, 256, 1024, 512, 1024]
     """
     from .counting import summary

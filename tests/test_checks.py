@@ -1012,7 +1012,7 @@ def step_with(divisor=len, loss_of=lambda losses: losses, result=lambda losses: 
                 value = loss_of(losses)
             value.backward()
             trainer.step(divisor(y))
-        return float(result(losses).asnumpy())
+        return result(losses).asnumpy().item()
     return my_step
 
 

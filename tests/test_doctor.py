@@ -88,12 +88,12 @@ def test_numpy_that_mxnet_cannot_use(tmp_path):
     broken = "raise AttributeError(\"module 'numpy' has no attribute 'bool'\")"
     status, text = run_in_a_process(tmp_path, numpy="__version__ = '1.26.4'", mxnet=broken)
     assert status == 1
-    assert '--  numpy             1.26.4\n' in text and text.count('pip install numpy==1.23.5') == 2
+    assert 'ok  numpy             1.26.4\n' in text and 'import d2l_densenet before mxnet' in text
 
 
 def test_other_numpy_versions(monkeypatch):
     import numpy
-    for version, ok in (('1.23.5', True), ('1.24.0', False), ('2.0.0rc1', False)):
+    for version, ok in (('1.23.5', True), ('1.24.0', True), ('2.0.0rc1', True)):
         monkeypatch.setattr(numpy, '__version__', version)
         assert check('numpy').ok is ok
 
@@ -105,17 +105,20 @@ def test_another_release_of_mxnet(monkeypatch):
 
 
 def test_wrong_python(monkeypatch):
-    for version, ok in (((3, 9, 1), False), ((3, 10, 0), True), ((3, 11, 9), True), ((3, 12, 0), False)):
+    for version, ok in (((3, 9, 1), False), ((3, 10, 0), True), ((3, 13, 9), True), ((3, 14, 0), False)):
         monkeypatch.setattr(sys, 'version_info', version)
         found = doctor._python()
-        assert found.ok is ok and found.required and '3.11 or 3.10' in found.remedy
+        assert found.ok is ok and found.required and '3.10 to 3.13' in found.remedy
 
 
 @pytest.mark.parametrize('version, ok', [('8.39.0', True), ('9.16.0', False), ('10.0.0', False), (None, False)])
 def test_ipython(monkeypatch, version, ok):
-    monkeypatch.setattr(doctor, '_version', lambda package: version)
+    versions = {'ipython': version, 'matplotlib': '3.7.2'}
+    monkeypatch.setattr(doctor, '_version', versions.get)
     found = doctor._ipython()
     assert found.ok is ok and found.required
+    versions['matplotlib'] = '3.11.2'
+    assert doctor._ipython().ok is (version is not None)
 
 
 def test_gpu_is_optional_and_has_its_reason(monkeypatch):

@@ -199,7 +199,7 @@ def test_dropout_draws_the_same_again(kind, mode):
         with recompute.record():
             loss = LOSS(net(X), y).mean()
         recompute.backward(loss)
-        return float(loss.asnumpy()), gradients(net)
+        return loss.asnumpy().item(), gradients(net)
 
     _, slopes = loss_and_gradients()
     assert all((a == b).all() for a, b in zip(slopes.values(), loss_and_gradients()[1].values()))

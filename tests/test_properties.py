@@ -100,4 +100,4 @@ def test_every_dense_block_inside_a_network_of_blocked_inputs(width, layers, gro
             loss = net(X).sum()
         loss.backward()
         mx.nd.waitall()
-    assert numpy.isfinite(float(loss.asnumpy()))
+    assert numpy.isfinite(loss.asnumpy().item())
