@@ -194,9 +194,8 @@ def _train(options):
     if options.kvstore == 'dist_sync':
         equal_share(batch_size, job_of().workers)
         workers = join()
-    net = named_network(options.network, classes=10, in_channels=1)
+    net = named_network(options.network, classes=10, in_channels=1, size=(options.size, options.size))
     if hasattr(net, 'stage_sizes'):
-        net.stage_sizes(options.size, options.size)
         net.memory_efficient = options.memory_efficient
     elif options.memory_efficient:
         raise ValueError(f'--memory-efficient is for a DenseNet, and {options.network} is none: leave it out')
@@ -339,7 +338,7 @@ def _export(options):
     if options.network:
         if options.output is None:
             raise ValueError('--network needs --output DIR')
-        net, shape = _with_weights(options.network, options.weights)
+        net, shape = _with_weights(options.network, options.weights, options.size)
     else:
         if options.weights is not None:
             raise ValueError('--weights goes with --network; a RUN has its own')
@@ -357,11 +356,12 @@ def _export(options):
     return 0
 
 
-def _with_weights(name, weights):
+def _with_weights(name, weights, size):
     """The named network with the values in the file `weights`, or initial ones; and the shape of its images."""
     from . import he_initialize
     from .named import RESNETS, named_network, published_shape
-    net, shape = named_network(name), published_shape(name)
+    shape = published_shape(name)
+    net = named_network(name, size=(size or shape[1], size or shape[2]))
     if weights is not None and name in RESNETS:
         raise ValueError(f'--weights reads DenseNet checkpoints, and {name} is a ResNet')
     if weights is not None:

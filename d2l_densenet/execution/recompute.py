@@ -31,7 +31,7 @@ from mxnet.ndarray import CachedOp
 from mxnet.util import is_np_array
 
 from .._common.arguments import show, switch
-from ..blocks import _SIMD_BLOCK, _aligned
+from .operators import SIMD_BLOCK, aligned as _aligned
 
 __all__ = ['backward', 'record']
 
@@ -317,7 +317,7 @@ class _DenseBlock:
         self.after = _Step(*after, None, None) if after else None
         self.next_place = next(places)
         growth = block._num_channels
-        self.widths = [block._in_channels + i * growth for i in range(len(self.layers) + 1)]
+        self.widths = [block.net[0][0].gamma.shape[0] + i * growth for i in range(len(self.layers) + 1)]
         # As in blocks.py: these operators keep oneDNN's layout of the arrays, but only of whole ones.
         self.aligned = _aligned(self.widths[0], growth)
 
@@ -455,7 +455,7 @@ class _Step:
         # Dropout multiplies by its mask, forward and backward.
         gradient = self._drop(gradient, seeds)
         filters = [p.data(device) for p in self.filters]
-        extra = -self.width % _SIMD_BLOCK
+        extra = -self.width % SIMD_BLOCK
         if extra and settings['kernel'] != (1, 1):
             # oneDNN's fast kernels want whole blocks of channels: a few of zeros cost less than they save.
             gradient = _widen(gradient, extra, 1)
@@ -598,11 +598,11 @@ def _key(net):
     """What a plan depends on: the blocks in the network, in which order transitions compute, and how they round."""
     blocks = []
     net.apply(blocks.append)
-    return net._pooling, net._active, blocks
+    return net._active, blocks
 
 
 def _plan(net):
-    plan = vars(net).get('_plan')
+    plan = net.__dict__.get('_plan')
     if plan is None or plan.key != _key(net):  # a layer has been replaced
         plan = net._plan = _Plan(net)
     return plan
