@@ -83,11 +83,12 @@ def _install(*names):
     commands += [f'{pip} install {" ".join(others)}'] * bool(others)
     if 'google.colab' in sys.modules:
         return ', '.join(commands) + ', then restart the runtime'
-    if not os.path.isfile(os.path.join(_ROOT, 'tools', 'make-env')):
-        return ' and '.join(commands)
-    if os.path.isdir(os.path.join(sys.prefix, 'conda-meta')):
-        return f'{pip} install --no-deps --require-hashes -r requirements.lock, in {_ROOT}'
-    return f'make env, in {_ROOT}'
+    if os.path.isfile(os.path.join(_ROOT, 'tools', 'make-env')):
+        if os.path.isdir(os.path.join(sys.prefix, 'conda-meta')):
+            return f'{pip} install --no-deps --require-hashes -r requirements.lock, in {_ROOT}'
+        if sys.prefix == sys.base_prefix or os.path.realpath(sys.prefix) == os.path.realpath(f'{_ROOT}/.venv'):
+            return f'make env, in {_ROOT}'
+    return ' and '.join(commands)
 
 
 def _python():
@@ -214,7 +215,7 @@ def _home():
     home = os.path.expanduser('~')
     writable = os.access(home, os.W_OK | os.X_OK)
     return Check('home', writable, f'HOME ({home}) can{"" if writable else "not"} be written',
-                 'set HOME to a directory of yours: Jupyter does not start without one (`make lab` finds one by itself)',
+                 'set HOME to a directory of yours: Jupyter does not start without (`make lab` finds one by itself)',
                  required=False)
 
 

@@ -105,10 +105,10 @@ def test_another_release_of_mxnet(monkeypatch):
 
 
 def test_wrong_python(monkeypatch):
-    for version, ok in (((3, 9, 1), False), ((3, 10, 0), True), ((3, 13, 9), True), ((3, 14, 0), False)):
+    for version, ok in (((3, 9, 1), False), ((3, 10, 0), True), ((3, 14, 2), True), ((3, 15, 0), False)):
         monkeypatch.setattr(sys, 'version_info', version)
         found = doctor._python()
-        assert found.ok is ok and found.required and '3.10 to 3.13' in found.remedy
+        assert found.ok is ok and found.required and '3.10 to 3.14' in found.remedy
 
 
 @pytest.mark.parametrize('version, ok', [('8.39.0', True), ('9.16.0', False), ('10.0.0', False), (None, False)])
