@@ -35,7 +35,7 @@ BOOKS ?= notebooks
 NOTEBOOKS = --nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg $(BOOKS)
 
 .DEFAULT_GOAL := help
-.PHONY: help env train test test-full lab notebooks exercises site records records-accuracy bench mutants fuzz lint lock torch doctor kernel bare clean
+.PHONY: help env train test test-full lab notebooks exercises site records records-accuracy bench fuzz lint lock torch doctor kernel bare clean
 
 help:
 	@echo 'make train     train the article'"'"'s network ($(EPOCHS) epochs, $(SIZE)x$(SIZE)); results under runs/'
@@ -49,7 +49,6 @@ help:
 	@echo 'make records   the recorded runs into records/: two recipes, three seeds, and the long one; hours, can be resumed'
 	@echo 'make records-accuracy   the same'
 	@echo 'make bench     every table that a benchmark makes, on a quiet machine'
-	@echo 'make mutants   faults put into the package one by one: do the tests notice?'
 	@echo 'make fuzz      ten thousand damaged files for each reader, into records/fuzz.json   (ARGS="--runs 500 --target idx")'
 	@echo 'make torch     PyTorch, for the tests that compare with it and for .pth files'
 	@echo 'make doctor    what is installed, what is missing, what to do'
@@ -112,9 +111,6 @@ bench: env
 		echo "benchmarks/$$name.py"; $(RUN) benchmarks/$$name.py || exit 1; \
 	done
 	@$(RUN) benchmarks/int8.py runs/record-course-seed0
-
-mutants: env
-	@$(RUN) benchmarks/mutants.py $(ARGS)
 
 FUZZER = $(shell sed -n 's/^fuzz = \["\(.*\)"\]$$/\1/p' pyproject.toml)
 fuzz: env

@@ -2,7 +2,7 @@
 
 import pathlib
 
-from d2l_densenet.runs import write_atomically
+from d2l_densenet.runs.directories import write_atomically
 
 README = pathlib.Path(__file__).resolve().parent.parent / 'README.md'
 

@@ -73,7 +73,7 @@ def exchange():
     """What a worker measures: adding up the network's gradients, as many tiny arrays, one large array."""
     import mxnet as mx
 
-    from d2l_densenet.distributed import join
+    from d2l_densenet.runs.workers import join
     workers = join()
     shapes = [p.shape for p in network().collect_params().values() if p.grad_req != 'null']
     kinds = {'gradients': shapes, 'tiny': [(1,)] * len(shapes), 'large': [(LARGE,)]}
@@ -153,7 +153,7 @@ def main():
         record = json.loads(RECORD.read_text())
     else:
         from d2l_densenet import count_parameters
-        from d2l_densenet.runs import machine, versions, write_atomically
+        from d2l_densenet.runs.directories import machine, versions, write_atomically
         os.environ.setdefault('OMP_NUM_THREADS', '1')
         started, load = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds'), os.getloadavg()[0]
         with tempfile.TemporaryDirectory() as temporary:

@@ -270,7 +270,7 @@ def main():
         return
     if options.rounds < 2 or min(options.starts, options.threads) < 1:
         parser.error('--rounds must be at least 2, --starts and --threads at least 1')
-    from d2l_densenet.runs import machine, versions, write_atomically
+    from d2l_densenet.runs.directories import machine, versions, write_atomically
     if options.table:
         record = json.loads(RECORD.read_text())
     else:

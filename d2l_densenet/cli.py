@@ -62,7 +62,7 @@ def _seconds(text):
 
 
 def _network(text):
-    from .published import PUBLISHED
+    from .analysis.published import PUBLISHED
     if text not in PUBLISHED:
         near = difflib.get_close_matches(text.lower(), PUBLISHED, n=1)
         hint = f'; did you mean {near[0]}?' if near else ''
@@ -79,8 +79,8 @@ def _device(text):
 
 
 def _parser():
-    from .distributed import KVSTORES
     from .recipes import RECIPES
+    from .runs.workers import KVSTORES
     parser = _Parser(prog='d2l-densenet', description='Train, evaluate and describe the DenseNet of the course.',
                      epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest='command', metavar='COMMAND', required=True)
@@ -184,10 +184,10 @@ def _train(options):
     import mxnet as mx
 
     from . import fit, he_initialize, load_data_fashion_mnist, plot_history
-    from .distributed import equal_share, job_of, join
-    from .networks import named_network
+    from .named import named_network
     from .recipes import RECIPES
-    from .runs import command, machine, read_config, save_run, versions, write_atomically
+    from .runs.directories import command, machine, read_config, save_run, versions, write_atomically
+    from .runs.workers import equal_share, job_of, join
     before = None
     if options.resume is not None:
         before = read_config(options.resume)
@@ -263,9 +263,9 @@ def _train(options):
 
 
 def _launch(options):
-    from .distributed import equal_share
-    from .launching import launch
     from .recipes import RECIPES
+    from .runs.launching import launch
+    from .runs.workers import equal_share
     program = options.program[options.program[:1] == ['--']:]
     if not program:
         raise ValueError('say after -- what the workers run, for example: d2l-densenet launch --workers 2 -- train')
@@ -291,7 +291,7 @@ def _take_settings(options, config):
     """Set the options that `config` records; ValueError if the command line says otherwise."""
     if options.output is not None:
         raise ValueError('--output goes with a new run; --resume writes to the directory of the old one')
-    from ._checks import one_of, switch
+    from ._common.arguments import one_of, switch
     from .recipes import RECIPES
     config.setdefault('memory_efficient', False)  # runs from before there was this option
     for option, key in _SETTINGS.items():
@@ -309,7 +309,7 @@ def _take_settings(options, config):
 
 def _evaluate(options):
     from . import evaluate_accuracy, load_data_fashion_mnist
-    from .runs import load_run
+    from .runs.directories import load_run
     net, history, config = load_run(options.directory, _context(options.device))
     size, batch_size, data = (_setting(options.directory, config, name) for name in ('size', 'batch_size', 'data'))
     net.hybridize(static_alloc=True, static_shape=True)
@@ -333,14 +333,14 @@ def _setting(directory, config, name):
 
 def _summary(options):
     from . import summary
-    from .networks import published_shape
+    from .named import published_shape
     channels, height, width = published_shape(options.network)
     print(summary(options.network, (channels, options.size or height, options.size or width)))
     return 0
 
 
 def _export(options):
-    from .export import FORMATS, export_model
+    from .interop.export import FORMATS, export_model
     if (options.directory is None) == (options.network is None):
         raise ValueError('give either RUN or --network NAME')
     if options.network:
@@ -350,7 +350,7 @@ def _export(options):
     else:
         if options.weights is not None:
             raise ValueError('--weights goes with --network; a RUN has its own')
-        from .runs import load_run
+        from .runs.directories import load_run
         net, _, config = load_run(options.directory)
         size = _setting(options.directory, config, 'size')
         shape = (config['network'].get('in_channels', 1), size, size)
@@ -367,12 +367,12 @@ def _export(options):
 def _with_weights(name, weights):
     """The named network with the values in the file `weights`, or initial ones; and the shape of its images."""
     from . import he_initialize
-    from .networks import RESNETS, named_network, published_shape
+    from .named import RESNETS, named_network, published_shape
     net, shape = named_network(name), published_shape(name)
     if weights is not None and name in RESNETS:
         raise ValueError(f'--weights reads DenseNet checkpoints, and {name} is a ResNet')
     if weights is not None:
-        from .pretrained import load_pretrained
+        from .interop.pretrained import load_pretrained
         load_pretrained(net, weights)
     else:
         he_initialize(net, input_shape=shape)
@@ -381,7 +381,7 @@ def _with_weights(name, weights):
 
 
 def _networks(options):
-    from .published import network_table
+    from .analysis.published import network_table
     print(network_table())
     return 0
 
@@ -389,7 +389,7 @@ def _networks(options):
 def _notebooks(options):
     import shutil
 
-    from ._atomic import a_path
+    from ._common.disk import a_path
     here = pathlib.Path(__file__).resolve().parent
     # A wheel holds them in the package; in a checkout they lie beside it.
     source = next((place for place in (here / 'notebooks', here.parent / 'notebooks') if place.is_dir()), None)
@@ -415,7 +415,7 @@ def _notebooks(options):
 
 
 def _new_directory(options):
-    from ._atomic import a_path
+    from ._common.disk import a_path
     if options.output is not None:
         path = pathlib.Path(a_path('--output', options.output))
     else:
@@ -454,7 +454,7 @@ def main(arguments=None):
     try:
         if options.command in ('launch', 'notebooks'):  # without MXNet
             return options.run(options)
-        from .distributed import check_kvstore
+        from .runs.workers import check_kvstore
         check_kvstore(getattr(options, 'kvstore', 'device'))
     except ValueError as error:
         print(f'd2l-densenet {options.command}: error: {error}', file=sys.stderr)

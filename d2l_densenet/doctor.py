@@ -186,8 +186,8 @@ def _ipython():
 
 def _gpu():
     try:
-        from d2l_densenet import device
-        problem = device.why_not_gpu(0)
+        from d2l_densenet.runs import devices
+        problem = devices.why_not_gpu(0)
     except Exception as error:
         problem = f'not asked: {_tell(error)}'
     return Check('GPU', problem is None, problem or 'GPU 0 has run a convolution',
@@ -197,13 +197,13 @@ def _gpu():
 def _data():
     named = os.environ.get('D2L_DENSENET_DATA')
     try:
-        from d2l_densenet import files
-        place = named or files.cache_directory()
+        from d2l_densenet.data import official
+        place = named or official.cache_directory()
         if not named and not (os.path.isdir(place) and os.listdir(place)):
             return Check('data', False, f'Fashion-MNIST is not here yet (looked in {place})',
                          'the first training downloads it (30 MB); with no network it trains on a synthetic stand-in '
                          'and says so. Or set D2L_DENSENET_DATA to a directory with the four files', required=False)
-        files.read_directory(place)
+        official.read_directory(place)
     except Exception as error:
         return Check('data', False, ('D2L_DENSENET_DATA: ' if named else '') + _tell(error),
                      'do what the message says' + (', or unset D2L_DENSENET_DATA' if named else

@@ -2,7 +2,7 @@
 
 import mxnet as mx
 
-from ._checks import number, share
+from ._common.arguments import number, share
 
 __all__ = ['Muon']
 

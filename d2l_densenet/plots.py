@@ -12,10 +12,10 @@ import sys
 import mxnet as mx
 import numpy
 
-from ._checks import number as finite_number
-from ._checks import positive_int, show
+from ._common.arguments import number as finite_number
+from ._common.arguments import positive_int, show
 from .blocks import DenseBlock
-from .builder import DenseNet
+from .network import DenseNet
 
 __all__ = ['DENSENET', 'RESNET', 'describe', 'draw_add_vs_concat', 'draw_chain', 'draw_dense_block', 'plot_accuracy',
            'plot_channels', 'plot_confusion_matrix', 'plot_feature_reuse', 'plot_history', 'plot_images', 'plot_memory',
@@ -821,7 +821,7 @@ def plot_stages(*nets, input_shape=None):
     >>> [int(bar.get_height()) for bar in figure.axes[1].patches]
     [64, 256, 128, 512, 256, 1024, 512, 1024]
     """
-    from .counting import summary
+    from .analysis.counting import summary
 
     tables = [summary(net, input_shape) for net in nets or ('resnet50', 'densenet121')]
     with style():
@@ -994,7 +994,7 @@ def _source(data_iter):
 
 
 def _class_names(classes):
-    from .data import FASHION_MNIST_LABELS
+    from .data.loader import FASHION_MNIST_LABELS
 
     return list(FASHION_MNIST_LABELS) if classes == len(FASHION_MNIST_LABELS) else [str(i) for i in range(classes)]
 

@@ -15,12 +15,14 @@ import numpy
 from mxnet import gluon
 from mxnet.util import is_np_array
 
-from . import _checks, optimizers, recompute  # noqa: F401  (optimizers: so that gluon.Trainer knows 'muon')
-from ._atomic import a_path, parse_json
-from ._checks import a_seed, positive_int, share, show
-from .checkpoints import Checkpoints, ResumeError
-from .distributed import check_kvstore, join
-from .resume import Keeper, Progress, draws_in_training, settings_of, share_parameters
+from . import optimizers  # noqa: F401  (optimizers: so that gluon.Trainer knows 'muon')
+from ._common import arguments as _checks
+from ._common.arguments import a_seed, positive_int, share, show
+from ._common.disk import a_path, parse_json
+from .execution import recompute
+from .runs.checkpoints import Checkpoints, ResumeError
+from .runs.resume import Keeper, Progress, draws_in_training, settings_of, share_parameters
+from .runs.workers import check_kvstore, join
 
 __all__ = ['fit', 'train_ch5', 'evaluate_accuracy', 'predict', 'History', 'DivergenceError']
 

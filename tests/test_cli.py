@@ -11,8 +11,8 @@ import numpy
 import pytest
 
 from d2l_densenet import NETWORKS, RESNETS, DenseNet, History, cli, evaluate_accuracy
-from d2l_densenet.networks import OWN
-from d2l_densenet.runs import RunError, load_run
+from d2l_densenet.named import OWN
+from d2l_densenet.runs.directories import RunError, load_run
 
 FILES = {'model.params', 'history.json', 'config.json', 'curve.png', 'checkpoints'}
 

@@ -22,8 +22,11 @@ import pytest
 from mxnet.gluon.data.vision import transforms
 from test_blocks import MODES, switch
 
-from d2l_densenet import DataError, ImageLoader, data, files, idx, load_data_fashion_mnist
-from d2l_densenet.files import OFFICIAL, OfficialFile, Unavailable, download, find_fashion_mnist, read_directory
+from d2l_densenet import DataError, ImageLoader, load_data_fashion_mnist
+from d2l_densenet.data import idx
+from d2l_densenet.data import loader as data
+from d2l_densenet.data import official as files
+from d2l_densenet.data.official import OFFICIAL, OfficialFile, Unavailable, download, find_fashion_mnist, read_directory
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 NAMES = [official.name for official in OFFICIAL]
@@ -636,7 +639,7 @@ def test_real_images_resized_as_gluon_does():
 def test_new_process_without_network_gets_the_stand_in(mode, tmp_path):
     """As a student does it who has neither files nor network: within seconds, nothing on stderr."""
     code = (f'import mxnet as mx; mx.npx.{"set" if mode == "np" else "reset"}_np()\n'
-            'import d2l_densenet as d2l\nfrom d2l_densenet.files import find_fashion_mnist\n'
+            'import d2l_densenet as d2l\nfrom d2l_densenet.data.official import find_fashion_mnist\n'
             'find_fashion_mnist.__kwdefaults__["mirrors"] = ("http://127.0.0.1:1/",)\n'
             'train, test = d2l.load_data_fashion_mnist(256, resize=48, limit=600)\n'
             'print(train.source, [X.shape for X, y in train])')

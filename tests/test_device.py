@@ -7,7 +7,8 @@ import pytest
 from mxnet import npx
 from mxnet.base import MXNetError
 
-from d2l_densenet import device, try_gpu
+from d2l_densenet import try_gpu
+from d2l_densenet.runs import devices as device
 
 # What CUDA reports through MXNet when the library holds no code for the card.
 NO_CODE = ('Traceback (most recent call last):\n  File "../src/engine/threaded_engine.cc", line 547\n'

@@ -17,8 +17,9 @@ from distributed_worker import loader, network, train, values
 from test_blocks import switch
 from test_records import script
 
-from d2l_densenet import ImageLoader, cli, distributed, fit, training
-from d2l_densenet.launching import Role, launch, supervise
+from d2l_densenet import ImageLoader, cli, fit, training
+from d2l_densenet.runs import workers as distributed
+from d2l_densenet.runs.launching import Role, launch, supervise
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 ENVIRONMENT = {**os.environ, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1'}
@@ -194,8 +195,9 @@ def test_ctrl_c_goes_to_the_workers_and_the_others_end_after_them(number, tmp_pa
 
 
 def test_nothing_outlives_a_killed_launcher(tmp_path):
-    program = ('import os, sys; from d2l_densenet.launching import Role, supervise; supervise([Role(f"worker {i}", '
-               '["sh", "-c", "echo $$; exec sleep 600"], dict(os.environ)) for i in range(2)])')
+    program = ('import os, sys; from d2l_densenet.runs.launching import Role, supervise; '
+               'supervise([Role(f"worker {i}", ["sh", "-c", "echo $$; exec sleep 600"], dict(os.environ)) '
+               'for i in range(2)])')
     launcher = subprocess.Popen([sys.executable, '-c', program], stdout=subprocess.PIPE, text=True, env=ENVIRONMENT)
     pids = [int(launcher.stdout.readline().rpartition('| ')[2]) for _ in range(2)]
     assert all(map(alive, pids))
@@ -205,13 +207,14 @@ def test_nothing_outlives_a_killed_launcher(tmp_path):
 
 
 def test_one_that_ends_well_and_leaves_the_others_waiting_is_named(tmp_path, capfd, monkeypatch):
-    monkeypatch.setattr('d2l_densenet.launching._AFTER_SUCCESS', 0.5)
+    monkeypatch.setattr('d2l_densenet.runs.launching._AFTER_SUCCESS', 0.5)
     status, _, error, _ = run(tmp_path, capfd, worker_0='true', worker_1='sleep 600')
     assert status == 1 and 'worker 0 ended well' in error and 'worker 1' in error
 
 
 def test_launching_does_not_import_mxnet():
-    program = 'import sys; from d2l_densenet import launching, distributed, cli; sys.exit("mxnet" in sys.modules)'
+    program = ('import sys; from d2l_densenet import cli; from d2l_densenet.runs import launching, workers; '
+               'sys.exit("mxnet" in sys.modules)')
     assert subprocess.run([sys.executable, '-c', program], env=ENVIRONMENT, timeout=60).returncode == 0
 
 

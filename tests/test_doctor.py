@@ -122,7 +122,7 @@ def test_ipython(monkeypatch, version, ok):
 
 
 def test_gpu_is_optional_and_has_its_reason(monkeypatch):
-    from d2l_densenet import device
+    from d2l_densenet.runs import devices as device
     monkeypatch.setattr(device, 'why_not_gpu', lambda i: 'the fan is broken')
     found = check('GPU')
     assert (found.ok, found.required, found.detail) == (False, False, 'the fan is broken')

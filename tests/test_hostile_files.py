@@ -20,9 +20,9 @@ from safetensors.numpy import save_file
 from test_records import script
 
 from d2l_densenet import DenseNet, History, ImageLoader, fit, load_pretrained
-from d2l_densenet._atomic import replace_file
-from d2l_densenet.checkpoints import Checkpoints, ResumeError
-from d2l_densenet.runs import RunError, load_run, read_config, save_run
+from d2l_densenet._common.disk import replace_file
+from d2l_densenet.runs.checkpoints import Checkpoints, ResumeError
+from d2l_densenet.runs.directories import RunError, load_run, read_config, save_run
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 FUZZ = script('fuzz')

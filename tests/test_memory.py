@@ -13,7 +13,8 @@ from mxnet import autograd, gluon
 from test_blocks import MODES, images, switch
 from test_resume import Stop, loader, stopping_after
 
-from d2l_densenet import DenseNet, ResumeError, cli, evaluate_accuracy, fit, he_initialize, predict, recompute, summary
+from d2l_densenet import DenseNet, ResumeError, cli, evaluate_accuracy, fit, he_initialize, predict, summary
+from d2l_densenet.execution import recompute
 
 # Widths that are multiples of 16 and widths that are not go different ways, with and without a bottleneck.
 KINDS = {

@@ -18,7 +18,7 @@ from d2l_densenet import (
     resnet,
     summary,
 )
-from d2l_densenet.networks import OWN
+from d2l_densenet.named import OWN
 
 
 def build(name, **kwargs):

@@ -596,7 +596,7 @@ def test_make_train_passes_what_is_asked():
 
 @needs_make
 @pytest.mark.parametrize('target', ['train', 'test', 'test-full', 'lab', 'notebooks', 'site', 'records', 'bench',
-                                    'mutants', 'lint', 'doctor'])
+                                    'lint', 'doctor'])
 def test_each_target_makes_the_environment_and_shuts_others_out(target):
     text = make('-n', target, PYTHON='/somewhere/python3.12').stdout
     assert "PYTHON='' sh tools/make-env" in text

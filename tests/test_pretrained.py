@@ -22,8 +22,9 @@ from mxnet import gluon, npx
 from mxnet.gluon.model_zoo import vision
 from safetensors.numpy import load_file, save_file
 
-from d2l_densenet import DenseNet, densenet, pretrained
-from d2l_densenet.pretrained import CheckpointError, LoadReport, load_pretrained, save_torch
+from d2l_densenet import DenseNet, densenet
+from d2l_densenet.interop import pretrained
+from d2l_densenet.interop.pretrained import CheckpointError, LoadReport, load_pretrained, save_torch
 
 MODES = ['nd', 'np']
 #: A BC network of three-channel images, as torchvision builds them, but small.
@@ -422,7 +423,8 @@ def test_safetensors_need_no_pytorch(tmp_path):
     # Not `sys.modules["torch"] = None`: newer scipy, which MXNet loads, looks PyTorch's classes up in sys.modules.
     (tmp_path / 'none').mkdir()
     (tmp_path / 'none' / 'torch.py').write_text('raise ModuleNotFoundError("hidden", name="torch")')
-    code = (f'import sys; sys.path.insert(0, {str(tmp_path / "none")!r}); from d2l_densenet.pretrained import *; '
+    code = (f'import sys; sys.path.insert(0, {str(tmp_path / "none")!r}); '
+            'from d2l_densenet.interop.pretrained import *; '
             'from d2l_densenet import DenseNet; net = DenseNet(4, (1, 1), 4); net.initialize(); '
             f'save_torch(net, {str(tmp_path / "x.safetensors")!r}); '
             f'print(load_pretrained(net, {str(tmp_path / "x.safetensors")!r}))\n'

@@ -15,7 +15,7 @@ from mxnet import gluon
 from test_blocks import MODES, switch
 
 from d2l_densenet import DenseNet, ImageLoader, ResumeError, fit
-from d2l_densenet.checkpoints import Checkpoints
+from d2l_densenet.runs.checkpoints import Checkpoints
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 

@@ -8,7 +8,7 @@ import sys
 import numpy
 import pytest
 
-from d2l_densenet.synthetic import TEST_SEED, TRAIN_SEED, synthetic_fashion
+from d2l_densenet.data.synthetic import TEST_SEED, TRAIN_SEED, synthetic_fashion
 
 
 @pytest.fixture(scope='module')
@@ -44,7 +44,7 @@ def test_same_seed_same_images(drawn):
 
 
 def test_same_in_another_process(drawn):
-    code = ('import hashlib; from d2l_densenet.synthetic import synthetic_fashion as draw\n'
+    code = ('import hashlib; from d2l_densenet.data.synthetic import synthetic_fashion as draw\n'
             f'images, labels = draw(1000, {TRAIN_SEED})\n'
             'print(hashlib.md5(images.tobytes() + labels.tobytes()).hexdigest())')
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, timeout=60)

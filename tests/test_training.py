@@ -322,7 +322,7 @@ def test_parameters_are_read_only_when_nothing_is_computed(monkeypatch, tmp_path
     one of six. So this looks at the order of events and not at the fault.
     """
     from d2l_densenet import training
-    from d2l_densenet.resume import Keeper
+    from d2l_densenet.runs.resume import Keeper
     net = d2l_densenet.DenseNet(4, (1, 1), 4)
     net.initialize()
     X, y = mx.nd.ones((2, 1, 20, 20)), mx.nd.zeros(2)

@@ -12,10 +12,10 @@ from mxnet.base import MXNetError
 from mxnet.gluon import HybridBlock, nn
 from mxnet.util import is_np_array
 
-from ._checks import gluon_block, sizes
-from .blocks import written_order
-from .builder import DenseNet
-from .networks import named_network, published_shape
+from .._common.arguments import gluon_block, sizes
+from ..blocks import written_order
+from ..named import named_network, published_shape
+from ..network import DenseNet
 
 __all__ = ['Summary', 'count_parameters', 'summary']
 

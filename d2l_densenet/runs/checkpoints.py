@@ -13,8 +13,8 @@ import re
 
 import numpy
 
-from ._atomic import a_path, parse_json, read_file, replace_file
-from ._params import shown
+from .._common.disk import a_path, parse_json, read_file, replace_file
+from .._common.params import shown
 
 __all__ = ['Checkpoints', 'ResumeError']
 

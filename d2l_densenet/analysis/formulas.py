@@ -7,10 +7,10 @@ output position.
 
 import inspect
 
-from ._checks import known_name, positive_int, show
-from .builder import DenseNet
-from .networks import NETWORKS, OWN
-from .resnets import RESNETS
+from .._common.arguments import known_name, positive_int, show
+from ..named import NETWORKS, OWN
+from ..network import DenseNet
+from ..resnets import RESNETS
 
 __all__ = ['densenet_formula', 'network_formula', 'resnet_formula']
 

@@ -8,7 +8,7 @@ import zlib
 
 import numpy
 
-from ._atomic import a_path, open_file
+from .._common.disk import a_path, open_file
 
 __all__ = ['DataError', 'read_idx', 'check_pair', 'content_md5']
 

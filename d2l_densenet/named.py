@@ -2,8 +2,8 @@
 
 import mxnet as mx
 
-from ._checks import a_seed, device, gluon_block, known_name, show, sizes, surfacing
-from .builder import DenseNet
+from ._common.arguments import a_seed, device, gluon_block, known_name, show, sizes, surfacing
+from .network import DenseNet
 from .resnets import RESNETS, resnet
 
 __all__ = ['NETWORKS', 'densenet', 'he_initialize']

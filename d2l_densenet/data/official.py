@@ -10,7 +10,7 @@ import threading
 import time
 from urllib.parse import urlsplit
 
-from ._atomic import a_path
+from .._common.disk import a_path
 from .idx import DataError, check_pair, content_md5, read_idx
 
 __all__ = ['OfficialFile', 'OFFICIAL', 'MIRRORS', 'REMEDY', 'Unavailable', 'cache_directory', 'read_directory',

@@ -9,11 +9,11 @@ import mxnet as mx
 import numpy
 from mxnet.util import is_np_array
 
-from ._atomic import a_path
-from ._checks import MOST_ELEMENTS, a_seed, one_of, positive_int, share, show, switch
-from .distributed import equal_share
-from .files import OFFICIAL, REMEDY, Unavailable, cache_directory, find_fashion_mnist
+from .._common.arguments import MOST_ELEMENTS, a_seed, one_of, positive_int, share, show, switch
+from .._common.disk import a_path
+from ..runs.workers import equal_share
 from .idx import DataError
+from .official import OFFICIAL, REMEDY, Unavailable, cache_directory, find_fashion_mnist
 
 __all__ = ['FASHION_MNIST_LABELS', 'DataError', 'DataSource', 'ImageLoader', 'load_data_fashion_mnist']
 

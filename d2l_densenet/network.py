@@ -10,9 +10,9 @@ from mxnet.gluon import HybridBlock, nn
 from mxnet.symbol import Symbol
 from mxnet.util import is_np_array
 
-from . import recompute
-from ._checks import MOST_ELEMENTS, block_options, image_batch, one_of, positive_int, share, show, switch
+from ._common.arguments import MOST_ELEMENTS, block_options, image_batch, one_of, positive_int, share, show, switch
 from .blocks import DenseBlock, ModePortable, Transition, as_written, one_pixel, transition_block
+from .execution import recompute
 
 __all__ = ['DenseNet']
 

@@ -7,7 +7,7 @@ import mxnet as mx
 from mxnet import autograd
 from mxnet.base import MXNetError
 
-from ._checks import positive_int
+from .._common.arguments import positive_int
 
 __all__ = ['try_gpu']
 

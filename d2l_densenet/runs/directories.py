@@ -10,10 +10,10 @@ import sys
 import mxnet as mx
 import numpy
 
-from ._atomic import a_path, read_json, replace_file
-from ._checks import gluon_block, positive_int, show
-from .networks import from_config
-from .training import History
+from .._common.arguments import gluon_block, positive_int, show
+from .._common.disk import a_path, read_json, replace_file
+from ..named import from_config
+from ..training import History
 
 __all__ = ['RunError', 'load_run', 'machine', 'save_run', 'versions', 'write_atomically']
 

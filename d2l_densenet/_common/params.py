@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy
 
-from ._atomic import read_file
+from .disk import read_file
 
 # The largest named network has 0.13 GB of weights; an optimizer may have stored as much again two or three times.
 MOST_BYTES = 2 ** 32

@@ -12,8 +12,8 @@ from mxnet.base import MXNetError
 from mxnet.gluon import nn
 from mxnet.util import is_np_array
 
-from ._checks import show
-from ._params import shown
+from .._common.arguments import show
+from .._common.params import shown
 from .checkpoints import ResumeError, parsed
 
 __all__ = ['Keeper', 'Progress', 'draws_in_training', 'settings_of', 'share_parameters']
@@ -130,7 +130,7 @@ class Keeper:
 
 def _checked(state, arrays, trainer):
     """The Progress in a checkpoint's `state`; an error if a number in it would lead astray what takes it as it is."""
-    from .training import History  # which imports this module
+    from ..training import History  # which imports this module
 
     progress = Progress(**state['progress'])
     counts = (progress.batch, progress.right, progress.count, progress.epoch - 1, state['num_update'],

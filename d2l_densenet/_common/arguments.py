@@ -115,7 +115,7 @@ def device(name, ctx):
     if not isinstance(ctx, mx.Context):
         raise TypeError(f'{name} must be one mxnet device such as mx.cpu() or mx.gpu(0), got {show(ctx)}')
     if ctx.device_type == 'gpu':
-        from .device import why_not_gpu  # which needs positive_int
+        from ..runs.devices import why_not_gpu  # which needs positive_int
         problem = why_not_gpu(ctx.device_id)
         if problem:
             raise ValueError(f'{name} {ctx} cannot be used: {problem.splitlines()[0]}; take mx.cpu(), or what '

@@ -5,8 +5,8 @@ import numpy
 from mxnet.gluon.parameter import DeferredInitializationError
 from mxnet.util import is_np_array
 
-from ._checks import positive_int, show
-from .blocks import DenseBlock
+from .._common.arguments import positive_int, show
+from ..blocks import DenseBlock
 
 __all__ = ['cut_connection', 'mean_absolute_weights']
 

@@ -23,12 +23,12 @@ import numpy
 from mxnet.gluon import nn
 from mxnet.util import is_np_array
 
-from . import _params
-from ._atomic import a_path
-from ._checks import switch
-from ._params import Entry, entry, shown
-from .builder import DenseNet
-from .runs import RunError, write_atomically
+from .._common import params as _params
+from .._common.arguments import switch
+from .._common.disk import a_path
+from .._common.params import Entry, entry, shown
+from ..network import DenseNet
+from ..runs.directories import RunError, write_atomically
 
 __all__ = ['CheckpointError', 'LoadReport', 'load_pretrained', 'save_torch']
 

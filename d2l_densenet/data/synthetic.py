@@ -6,7 +6,7 @@ shapes are similar, the difficulty is not, and no accuracy carries over.
 
 import numpy
 
-from ._checks import positive_int
+from .._common.arguments import positive_int
 
 __all__ = ['TRAIN_SIZE', 'TEST_SIZE', 'TRAIN_SEED', 'TEST_SEED', 'synthetic_fashion']
 

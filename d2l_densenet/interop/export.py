@@ -19,12 +19,12 @@ import numpy
 from mxnet.base import MXNetError
 from mxnet.util import np_array, np_shape
 
-from ._atomic import a_path
-from ._checks import MOST_ELEMENTS, settled
-from .builder import DenseNet
-from .counting import _check_shape, _input_size, _left_as_found
-from .networks import from_config
-from .resnets import ResNet
+from .._common.arguments import MOST_ELEMENTS, settled
+from .._common.disk import a_path
+from ..analysis.counting import _check_shape, _input_size, _left_as_found
+from ..named import from_config
+from ..network import DenseNet
+from ..resnets import ResNet
 
 __all__ = ['ExportError', 'Exported', 'export_model']
 
