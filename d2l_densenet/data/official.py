@@ -11,6 +11,7 @@ import time
 from urllib.parse import urlsplit
 
 from .._common.disk import a_path
+from .._common.notice import notice
 from .idx import DataError, check_pair, content_md5, read_idx
 
 __all__ = ['OfficialFile', 'OFFICIAL', 'MIRRORS', 'REMEDY', 'Unavailable', 'cache_directory', 'read_directory',
@@ -305,7 +306,7 @@ def download(directory, files=OFFICIAL, mirrors=MIRRORS):
     _make_writable(directory)
     bad = _bad_files(directory, files)
     for error in bad.values():
-        print(f'damaged file in the cache, it will be downloaded anew: {error}', flush=True)
+        notice(f'damaged file in the cache, it will be downloaded again: {error}')
     wanted = [official for official in files if official in bad or not _locate(directory, official.name)]
     if not wanted:
         return
@@ -326,14 +327,14 @@ def _download_one(directory, official, mirrors, reasons):
 
     name = official.name + '.gz'
     for mirror in mirrors:
-        print(f'downloading {name} from {urlsplit(mirror).netloc}', flush=True)
+        notice(f'downloading {name} from {urlsplit(mirror).netloc}')
         try:
             pooch.retrieve(mirror + name, known_hash=f'md5:{official.md5}', fname=name, path=directory,
                            downloader=lambda url, out, pup: _fetch(url, out, pup, name))
             return
         except Exception as error:  # any failure of one mirror: the next may do
             reasons[mirror] = _reason(error)
-            print(f'  {reasons[mirror]}', flush=True)
+            notice(f'  {reasons[mirror]}')
     told = '; '.join(f'{mirror}: {reason}' for mirror, reason in reasons.items())
     raise Unavailable(f'{os.path.join(directory, name)}: expected the official file, found none that is good, and no '
                       f'download worked ({told}). {REMEDY}')
