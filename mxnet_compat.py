@@ -204,8 +204,9 @@ class _Version(tuple):
 
 def _scipy():
     """``import scipy.sparse as ...``, with the module ``csr``, which goes with SciPy 2 and warns until then."""
-    import scipy.sparse
     from types import SimpleNamespace
+
+    import scipy.sparse
 
     names = {'csr': SimpleNamespace(csr_matrix=scipy.sparse.csr_matrix)}
     return SimpleNamespace(sparse=_view(scipy.sparse, names))
@@ -224,7 +225,7 @@ def _text(module):
     """
     import numpy
 
-    if repr(numpy.int64(4)) == '4':
+    if _numbers_are_as_before():
         return
 
     def text(value=''):
@@ -257,42 +258,106 @@ def _arrays(module):
         return array if dtype is None else array.astype(dtype, copy=False)
 
     module.NDArray.__array__ = __array__
-    module.NDArray.asscalar = _bare(module.NDArray.asscalar)
+    module.NDArray.asscalar = _giving_numbers(module.NDArray.asscalar)
 
 
 def _metrics(module):
-    """Let the values of metrics print as before: ``('accuracy', 0.5)``, not ``('accuracy', np.float64(0.5))``."""
-    for value in list(vars(module).values()):
-        if isinstance(value, type) and issubclass(value, module.EvalMetric):
-            for name in ('get', 'get_global'):
-                if name in vars(value):
-                    setattr(value, name, _bare(vars(value)[name]))
-
-
-def _bare(function):
-    """`function`, with NumPy's numbers in what it returns made into ones whose repr is their text."""
+    """Let metrics add up in float64, and print, as before NumPy 2: see `_number`."""
     import functools
 
     import numpy
 
-    kinds = {}
+    def starting_at_a_number(reset):
+        @functools.wraps(reset)
+        def wrapper(self, *args, **kwargs):
+            result = reset(self, *args, **kwargs)
+            for name in ('sum_metric', 'global_sum_metric'):
+                if type(getattr(self, name, None)) is float:
+                    setattr(self, name, _number(numpy.float64(getattr(self, name))))
+            return result
 
-    def bare(value):
-        if isinstance(value, (tuple, list)):
-            return type(value)(map(bare, value))
-        if not isinstance(value, (numpy.floating, numpy.integer)):
-            return value
-        # A type derived from NumPy's, and not a number of Python's: it still divides by zero and knows its dtype.
-        kind = type(value)
-        if kind not in kinds:
-            kinds[kind] = type(kind.__name__, (kind,), {'__repr__': kind.__str__, '__module__': 'numpy'})
-        return kinds[kind](value)
+        return wrapper
+
+    if _numbers_are_as_before():
+        return
+    wrappers = {'get': _giving_numbers, 'get_global': _giving_numbers,
+                'reset': starting_at_a_number, 'reset_local': starting_at_a_number}
+    for value in list(vars(module).values()):
+        if isinstance(value, type) and issubclass(value, module.EvalMetric):
+            for name in wrappers:
+                if name in vars(value):
+                    setattr(value, name, wrappers[name](vars(value)[name]))
+
+
+def _norms(module):
+    """Let the learning rates that come of norms of weights be computed in float64: see `_number`."""
+    for optimizer in (module.LARS, module.LBSGD):
+        optimizer._l2norm = _giving_numbers(optimizer._l2norm)
+
+
+def _giving_numbers(function):
+    """`function`, with NumPy's numbers in what it returns made into those of `_number`."""
+    import functools
 
     @functools.wraps(function)
     def wrapper(*args, **kwargs):
-        return bare(function(*args, **kwargs))
+        return _number(function(*args, **kwargs))
 
-    return function if repr(numpy.int64(4)) == '4' else wrapper
+    return function if _numbers_are_as_before() else wrapper
+
+
+def _numbers_are_as_before():
+    import numpy
+
+    return repr(numpy.int64(4)) == '4'
+
+
+def _number(value):
+    """A number of NumPy's that MXNet hands out, such that it prints and calculates as before NumPy 2.
+
+    Since then ``[loss.asscalar()]`` prints as ``[np.float32(0.5)]``, and, what nobody sees, adding up with
+    ``total += loss.asscalar()`` happens in float32 where it was float64, while ``image.max().asscalar() + 1``
+    overflows at 255. The number keeps its dtype and stays one of NumPy's.
+    """
+    import numpy
+
+    if isinstance(value, (tuple, list)):
+        return type(value)(map(_number, value))
+    kind = type(value)
+    if not isinstance(value, (numpy.floating, numpy.integer)) or kind in _kinds.values():
+        return value
+    if kind not in _kinds:
+        _kinds[kind] = _kind(kind, numpy)
+    return _kinds[kind](value)
+
+
+_kinds = {}
+
+
+def _kind(kind, numpy):
+    """The type for `_number` of NumPy's type `kind`."""
+    import operator
+
+    def as_numpys(number):
+        # NumPy 2 lets a number of Python's take the type of the other. Before, it had a type of its own.
+        if type(number) is float:
+            return numpy.float64(number)
+        return numpy.int64(number) if type(number) is int and -2**63 <= number < 2**63 else number
+
+    def forward(function):
+        return lambda self, *others: _number(function(kind(self), *map(as_numpys, others)))
+
+    def backward(function):
+        return lambda self, other: _number(function(as_numpys(other), kind(self)))
+
+    methods = {}
+    for name in ('neg', 'abs', 'lt', 'le', 'eq', 'ne', 'gt', 'ge'):
+        methods[f'__{name}__'] = forward(getattr(operator, name))
+    for name in ('add', 'sub', 'mul', 'truediv', 'floordiv', 'mod', 'pow', 'divmod'):
+        function = getattr(operator, name, divmod)
+        methods[f'__{name}__'], methods[f'__r{name}__'] = forward(function), backward(function)
+    return type(kind.__name__, (kind,), {'__module__': 'numpy', '__repr__': kind.__str__, '__hash__': kind.__hash__,
+                                         **methods})
 
 
 def _bytes(module):
@@ -346,6 +411,7 @@ _MENDED = {
     'mxnet.numpy.utils': (),
     'mxnet.numpy_dispatch_protocol': (),
     'mxnet.numpy_op_fallback': (),
+    'mxnet.optimizer.optimizer': (_norms,),
     'mxnet.recordio': (_bytes,),
     'mxnet.symbol.numpy._symbol': (),
     'mxnet.symbol.symbol': (_text,),
