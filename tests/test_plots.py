@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import mxnet as mx
 import numpy
 import pytest
+from helpers import MODES, switch
 from matplotlib.colors import to_hex, to_rgb
 from mxnet import gluon
-from test_blocks import MODES, switch
 
 from d2l_densenet import DenseNet, History, plots
 
