@@ -110,19 +110,6 @@ def gluon_block(name, net):
     return net
 
 
-def device(name, ctx):
-    """Return `ctx` if it is a device on which MXNet can compute, else raise TypeError or ValueError."""
-    if not isinstance(ctx, mx.Context):
-        raise TypeError(f'{name} must be one mxnet device such as mx.cpu() or mx.gpu(0), got {show(ctx)}')
-    if ctx.device_type == 'gpu':
-        from ..runs.devices import why_not_gpu  # which needs positive_int
-        problem = why_not_gpu(ctx.device_id)
-        if problem:
-            raise ValueError(f'{name} {ctx} cannot be used: {problem.splitlines()[0]}; take mx.cpu(), or what '
-                             'try_gpu() returns')
-    return ctx
-
-
 def last_line(error):
     """The line of an MXNetError that says what happened; those before it are a stack trace."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
