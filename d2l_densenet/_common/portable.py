@@ -6,8 +6,8 @@ from mxnet.base import MXNetError
 from mxnet.ndarray import waitall
 from mxnet.util import np_array, np_shape
 
-from .arguments import last_line
 from .disk import a_path
+from .messages import last_line
 from .params import check_params
 
 

@@ -11,6 +11,7 @@ from mxnet.util import is_np_array
 
 from .._common.arguments import MOST_ELEMENTS, a_seed, one_of, positive_int, share, show, switch
 from .._common.disk import a_path
+from .._common.messages import notice
 from ..runs.workers import equal_share
 from .idx import DataError
 from .official import OFFICIAL, REMEDY, Unavailable, cache_directory, find_fashion_mnist
@@ -379,12 +380,12 @@ def _stand_in(limit, tell=True):
     arrays = [*synthetic_fashion(train, TRAIN_SEED), *synthetic_fashion(test, TEST_SEED)]
     source = DataSource('synthetic', _md5(*arrays), 'd2l_densenet.synthetic')
     if tell:
-        print(f'data: {source}', flush=True)
+        notice(f'data: {source}')
     return arrays, source
 
 
 def _banner(error):
-    """Say on stdout, so that nobody overlooks it, that the stand-in takes over."""
+    """Say, so that nobody overlooks it, that the stand-in takes over."""
     import textwrap
 
     # The directory is told below, line by line, to be copied.
@@ -399,4 +400,4 @@ def _banner(error):
              f'    {cache_directory()}',
              'or into any directory whose path you set in the environment variable D2L_DENSENET_DATA.',
              "data='fashion-mnist' (--data fashion-mnist) makes this an error.", '']
-    print('\n'.join(['#' * 100, *(f'##  {line}'.rstrip() for line in lines), '#' * 100]), flush=True)
+    notice('\n'.join(['#' * 100, *(f'##  {line}'.rstrip() for line in lines), '#' * 100]))

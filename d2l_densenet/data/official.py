@@ -11,6 +11,7 @@ import time
 from urllib.parse import urlsplit
 
 from .._common.disk import a_path
+from .._common.messages import notice
 from .idx import DataError, check_pair, content_md5, read_idx
 
 __all__ = ['OfficialFile', 'OFFICIAL', 'MIRRORS', 'REMEDY', 'Unavailable', 'cache_directory', 'read_directory',
@@ -72,9 +73,24 @@ class Unavailable(DataError):
 
 
 def cache_directory():
-    """The directory in the user's cache that downloads are kept in."""
+    """The directory that downloads are kept in: in the user's cache, or where that cannot be written (as in many
+    containers) in the directory for temporary files.
+    """
     import pooch
-    return os.fspath(pooch.os_cache('d2l-densenet'))
+    cache = os.fspath(pooch.os_cache('d2l-densenet'))
+    if _can_be_made(cache):
+        return cache
+    # A name of the user's own: a directory of somebody else's could not be written.
+    name = f'd2l-densenet-{os.getuid()}' if hasattr(os, 'getuid') else 'd2l-densenet'
+    instead = os.path.join(tempfile.gettempdir(), name, 'data')
+    return instead if _can_be_made(instead) else cache
+
+
+def _can_be_made(directory):
+    """Whether `directory`, or what of its path is there, can be written. Nothing is made."""
+    while not os.path.lexists(directory) and os.path.dirname(directory) != directory:
+        directory = os.path.dirname(directory)
+    return os.path.isdir(directory) and os.access(directory, os.W_OK | os.X_OK)
 
 
 def _what_is_it(path, array):
@@ -290,7 +306,7 @@ def download(directory, files=OFFICIAL, mirrors=MIRRORS):
     _make_writable(directory)
     bad = _bad_files(directory, files)
     for error in bad.values():
-        print(f'damaged file in the cache, it will be downloaded anew: {error}', flush=True)
+        notice(f'damaged file in the cache, it will be downloaded again: {error}')
     wanted = [official for official in files if official in bad or not _locate(directory, official.name)]
     if not wanted:
         return
@@ -311,14 +327,14 @@ def _download_one(directory, official, mirrors, reasons):
 
     name = official.name + '.gz'
     for mirror in mirrors:
-        print(f'downloading {name} from {urlsplit(mirror).netloc}', flush=True)
+        notice(f'downloading {name} from {urlsplit(mirror).netloc}')
         try:
             pooch.retrieve(mirror + name, known_hash=f'md5:{official.md5}', fname=name, path=directory,
                            downloader=lambda url, out, pup: _fetch(url, out, pup, name))
             return
         except Exception as error:  # any failure of one mirror: the next may do
             reasons[mirror] = _reason(error)
-            print(f'  {reasons[mirror]}', flush=True)
+            notice(f'  {reasons[mirror]}')
     told = '; '.join(f'{mirror}: {reason}' for mirror, reason in reasons.items())
     raise Unavailable(f'{os.path.join(directory, name)}: expected the official file, found none that is good, and no '
                       f'download worked ({told}). {REMEDY}')

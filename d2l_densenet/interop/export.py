@@ -17,8 +17,9 @@ import mxnet as mx
 import numpy
 from mxnet.base import MXNetError
 
-from .._common.arguments import MOST_ELEMENTS, settled
+from .._common.arguments import MOST_ELEMENTS
 from .._common.disk import a_path
+from .._common.engine import settled
 from .._common.portable import array_mode
 from ..analysis.counting import _check_shape, _left_as_found
 from ..execution.block import written_graph

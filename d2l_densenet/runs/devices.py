@@ -7,7 +7,8 @@ import mxnet as mx
 from mxnet import autograd
 from mxnet.base import MXNetError
 
-from .._common.arguments import positive_int
+from .._common.arguments import positive_int, show
+from .._common.engine import last_line
 
 __all__ = ['try_gpu']
 
@@ -56,6 +57,18 @@ def try_gpu(i=0):
     return mx.cpu()
 
 
+def usable(name, ctx):
+    """Return `ctx` if it is a device on which MXNet can compute, else raise TypeError or ValueError."""
+    if not isinstance(ctx, mx.Context):
+        raise TypeError(f'{name} must be one mxnet device such as mx.cpu() or mx.gpu(0), got {show(ctx)}')
+    if ctx.device_type == 'gpu':
+        problem = why_not_gpu(ctx.device_id)
+        if problem:
+            raise ValueError(f'{name} {ctx} cannot be used: {problem.splitlines()[0]}; take mx.cpu(), or what '
+                             'try_gpu() returns')
+    return ctx
+
+
 def why_not_gpu(i):
     """What stands in the way of using GPU number `i` (a text of one line or a few), or None."""
     if not mx.runtime.Features().is_enabled('CUDA'):
@@ -63,7 +76,7 @@ def why_not_gpu(i):
     try:
         count = mx.context.num_gpus()
     except MXNetError as error:
-        return f'CUDA cannot be asked for GPUs, so its driver is missing or too old ({_last_line(error)})'
+        return f'CUDA cannot be asked for GPUs, so its driver is missing or too old ({last_line(error)})'
     if count == 0:
         return 'no NVIDIA GPU, or no driver for it (nvidia-smi shows what the system sees)'
     if i >= count:
@@ -93,9 +106,9 @@ def _why_it_failed(i, error):
     foreign = bool(cards) and not any(_runs_on(card) for _, card in cards)
     text = str(error)
     if foreign or 'no kernel image' in text or 'invalid device function' in text:
-        return (f'GPU {i} is there, but this MXNet holds no code for it ({_last_line(error)}).\n'
+        return (f'GPU {i} is there, but this MXNet holds no code for it ({last_line(error)}).\n'
                 f'  {seen}\n{_table()}')
-    return f'GPU {i} is there, but an operation on it failed: {_last_line(error)}\n  {seen}'
+    return f'GPU {i} is there, but an operation on it failed: {last_line(error)}\n  {seen}'
 
 
 def _cards():
@@ -123,9 +136,3 @@ def _table():
     lines.append('  Code for x.y runs on x.z with z >= y: on Maxwell (5.x) to Ada (8.9), not on Hopper (9.0), '
                  'Blackwell (10.0, 12.0) or Kepler (3.x).')
     return '\n'.join(lines)
-
-
-def _last_line(error):
-    """The line of an MXNetError that says what happened; the lines before it are a stack trace."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1].removeprefix('MXNetError: ') if lines else type(error).__name__
