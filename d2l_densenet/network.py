@@ -53,8 +53,8 @@ class DenseNet(Block):
     in_channels : int, >= 1, default 1
         Channels of the image.
     pooling_convention : {'valid', 'full'}, default 'valid'
-        How the transitions halve an odd height or width: ``'valid'`` rounds down, as in the articles, ``'full'`` up. With
-        it smaller images will do: 28 x 28 pixels for the network of the articles.
+        How the transitions halve an odd height or width: ``'valid'`` rounds down, as in the articles, ``'full'`` up,
+        so that smaller images will do: 28 x 28 pixels for the network of the articles.
     memory_efficient : bool, default False
         Whether training by `fit`, or by ``recompute.record()`` and ``recompute.backward(loss)`` in a loop of your own,
         keeps the features only and computes the rest again in the backward pass. Parameters and results are the same.

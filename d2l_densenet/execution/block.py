@@ -170,8 +170,10 @@ def in_channels(layer):
             return 0
         layer = next(iter(layer._children.values()))
     if type(layer) is nn.Conv2D and layer._kwargs['layout'] == 'NCHW':
-        return layer.weight.shape[1] * layer._kwargs['num_group']
-    return layer.gamma.shape[0] if type(layer) is nn.BatchNorm and layer._axis == 1 else 0
+        found = layer.weight.shape[1] * layer._kwargs['num_group']
+    else:
+        found = layer.gamma.shape[0] if type(layer) is nn.BatchNorm and layer._kwargs['axis'] == 1 else 0
+    return max(found, 0)  # np mode has -1 for what is not known yet
 
 
 def state(block):

@@ -4,8 +4,8 @@
 show that a rule holds for it. The rules (`benchmarks/NOTES.md` has what each saves on a CPU):
 
 - A 1x1 convolution before an average pooling: the one works on each pixel alone and the other on each channel alone, so
-  they can change places, and the convolution has a quarter of the work. (Its gradient then has oneDNN's own layout, too;
-  in the article's network that saves a batch normalisation from a slow reference form.)
+  they can change places, and the convolution has a quarter of the work. (Its gradient then has oneDNN's own layout,
+  too; in the article's network that saves a batch normalisation from a slow reference form.)
 - A ReLU before a max-pooling: the largest of a window and of 0 is the same in either order, to the bit.
 - On maps of one pixel (the last block of the article's network) all but the middle weights of a convolution meet the
   padding: it becomes a 1x1 convolution with the middle weights, and a global pooling is left out.
@@ -17,6 +17,8 @@ The first and the third change results by rounding, the others not at all.
 
 import ast
 import collections
+import contextlib
+import io
 import json
 
 import mxnet as mx
@@ -92,7 +94,8 @@ class _Graph:
         self.nodes = None
         internals = symbol.get_internals()
         try:
-            _, shapes, _ = internals.infer_shape(data=shape)
+            with contextlib.redirect_stdout(io.StringIO()):  # MXNet prints the shapes there before it raises
+                _, shapes, _ = internals.infer_shape(data=shape)
         except MXNetError:
             return
         graph = json.loads(mx.sym.Group([internals, symbol]).tojson())
@@ -151,8 +154,8 @@ def _swap(pooling, readers):
     if first.op in _CONVOLUTION:
         # Each window must be an average, so that the bias stays what it is, and MXNet's gradient must be right.
         true = convention == 'valid' or (convention == 'full' and pooling.get('count_include_pad') is False)
-        if kind != 'avg' or not true or pad != (0, 0) or not first.of_images or (
-                (1, 1) != first.get('kernel') or (1, 1) != first.get('stride', (1, 1)) or any(first.get('pad', (0, 0)))):
+        alone = (first.get('kernel'), first.get('stride', (1, 1)), first.get('pad', (0, 0))) == ((1, 1), (1, 1), (0, 0))
+        if kind != 'avg' or not true or pad != (0, 0) or not first.of_images or not alone:
             return
     elif first.op in _RELU or (first.op in _ACTIVATION and first.get('act_type') == 'relu'):
         # Each window must hold a pixel: of none the largest is not 0 but the least number there is.

@@ -24,7 +24,7 @@ def aligned(*widths):
 
 
 def concatenate(F, parts):
-    """Join feature maps (N, C, H, W) along the channel axis; `F`, as in ``hybrid_forward``, is ``mx.nd`` or ``mx.sym``."""
+    """Join feature maps (N, C, H, W) along the channels; `F`, as in ``hybrid_forward``, is ``mx.nd`` or ``mx.sym``."""
     if not isinstance(parts[0], Symbol) and aligned(*(part.shape[1] for part in parts)):
         if is_np_array():
             return F.concat(*[part.as_nd_ndarray() for part in parts], dim=1).as_np_ndarray()

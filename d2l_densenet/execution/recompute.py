@@ -31,7 +31,8 @@ from mxnet.ndarray import CachedOp
 from mxnet.util import is_np_array
 
 from .._common.arguments import show, switch
-from .operators import SIMD_BLOCK, aligned as _aligned
+from .operators import SIMD_BLOCK
+from .operators import aligned as _aligned
 
 __all__ = ['backward', 'record']
 

@@ -46,12 +46,8 @@ _BATCH_SIZES = (1, 3)
 _INSTALL = 'make env, or pip install onnx onnxruntime'
 
 
-# Operators that np mode calls otherwise.
-_CLASSIC = {
-    '_npx_activation': 'Activation', '_npx_batch_flatten': 'Flatten', '_npx_batch_norm': 'BatchNorm',
-    '_npx_convolution': 'Convolution', '_npx_dropout': 'Dropout', '_npx_fully_connected': 'FullyConnected',
-    '_npx_layer_norm': 'LayerNorm', '_npx_leaky_relu': 'LeakyReLU', '_npx_pooling': 'Pooling', '_npx_relu': 'relu',
-    '_npx_sigmoid': 'sigmoid', '_npi_tanh': 'tanh'}
+# np mode's operators for which MXNet's translation to ONNX knows the classic ones only.
+_CLASSIC = {'_npi_concatenate': 'Concat', '_npx_sigmoid': 'sigmoid', '_npi_tanh': 'tanh'}
 
 
 class ExportError(ValueError):
@@ -197,9 +193,6 @@ def _graph(net, input_shape):
     mx.nd.waitall()  # oneDNN may be rearranging the weights
     parameters = {parameter.name: (name, parameter) for name, parameter in net._collect_params_with_prefix().items()}
     graph = json.loads(written_graph(net, _INPUT).tojson())
-    for node in graph['nodes']:
-        # In np mode operators have other names, and for some of these ONNX has no translation.
-        node['op'] = _CLASSIC.get(node['op'], node['op'])
     used = {node['name'] for node in graph['nodes'] if node['op'] == 'null'} - {_INPUT}
     values = {}
     for name, (path, parameter) in parameters.items():
@@ -216,8 +209,8 @@ def _graph(net, input_shape):
         values[name] = value.as_in_context(mx.cpu()).as_nd_ndarray()
     # Names that do not depend on what else was built before.
     prefix = 'densenet_' if isinstance(net, DenseNet) else 'resnet_'
-    names = {node['name']: prefix + node['name'].removeprefix(net.prefix) if node['name'].startswith(net.prefix) else
-             node['name'] for node in graph['nodes']}
+    names = {node['name']: prefix + node['name'].removeprefix(net.prefix).replace('batch_flatten', 'flatten')
+             if node['name'].startswith(net.prefix) else node['name'] for node in graph['nodes']}
     if len(set(names.values())) == len(names):
         for node in graph['nodes']:
             node['name'] = names[node['name']]
@@ -298,12 +291,12 @@ def _write_onnx(path, symbol, values, input_shape, output_shape, properties):
 
 
 def _translatable(symbol):
-    """The same graph in operators for which MXNet has a translation. It is not run in MXNet: see execution/operators.py."""
+    """The same graph in operators for which MXNet has a translation. It is not run in MXNet: see `operators`."""
     graph = json.loads(symbol.tojson())
     for node in graph['nodes']:
-        attributes = node.get('attrs', {})
         if node['op'] == '_npi_concatenate':
-            node['op'], node['attrs'] = 'Concat', {'dim': attributes['axis'], 'num_args': attributes['num_args']}
+            node['attrs'] = {'dim': node['attrs']['axis'], 'num_args': node['attrs']['num_args']}
+        node['op'] = _CLASSIC.get(node['op'], node['op'])
     return mx.sym.load_json(json.dumps(graph))
 
 
