@@ -131,8 +131,9 @@ class DenseNet(Block):
         return self.output(self.features(x))
 
     def run(self, x, *args):
-        if self.memory_efficient and recompute.recording():
-            return recompute.forward(self, x)
+        if self.memory_efficient and not args and recompute.recording():
+            known = type(self).hybrid_forward is DenseNet.hybrid_forward
+            return recompute.forward(self, x, [self.features, self.output] if known else None, super().run)
         return super().run(x, *args)
 
     def stages(self):

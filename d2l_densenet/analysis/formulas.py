@@ -54,8 +54,7 @@ def densenet_formula(config, height, width):
     else:
         sizes = [height, width]
         total = _Total(9 * config['in_channels'] * m, sizes, biased * m, 0)
-    # 28 x 28 pixels: where rounding down would leave a later transition nothing, all round up.
-    round_up = min(sizes) < 2 ** (len(blocks) - 1)
+    round_up = config['pooling_convention'] == 'full'
     for i, layers in enumerate(blocks):
         inputs = layers * m + k * layers * (layers - 1) // 2
         if factor is None:

@@ -122,8 +122,14 @@ class Graph:
             ('data_indices', [i for i, data in enumerate(is_data) if data]),
             ('param_indices', [i for i, data in enumerate(is_data) if not data]), *flags])
 
-    def __call__(self, x):
-        return self.operator(*[x if item is None else item.data(x.context) for item in self.inputs])
+        self.statistics = {parameters[name] for name in symbol.list_auxiliary_states()}
+
+    def __call__(self, x, keep_statistics=False):
+        """The output; `keep_statistics`: those that the symbol would move in its forward pass stay as they are."""
+        arrays = [x if item is None else item.data(x.context) for item in self.inputs]
+        if keep_statistics:
+            arrays = [array.copy() if item in self.statistics else array for item, array in zip(self.inputs, arrays)]
+        return self.operator(*arrays)
 
 
 class _Faster:
@@ -148,6 +154,10 @@ class _Faster:
 def written_graph(block, name='data'):
     """The symbol of what a block computes, in the array mode in which it was built."""
     parameters = list(block._collect_params_with_prefix().values())
+    names = {parameter.name for parameter in parameters}
+    if len(names) < len({id(parameter) for parameter in parameters}):
+        raise ValueError(f'two parameters of this {type(block).__name__} have the same name, so a graph cannot tell '
+                         'them apart: build a layer that was copied again, with a prefix of its own')
     variables = [parameter._var for parameter in parameters]
     with array_mode(block._built_in_np):
         # A parameter keeps the variable of the array mode in which it was first traced: start without any.
@@ -174,6 +184,11 @@ def in_channels(layer):
     else:
         found = layer.gamma.shape[0] if type(layer) is nn.BatchNorm and layer._kwargs['axis'] == 1 else 0
     return max(found, 0)  # np mode has -1 for what is not known yet
+
+
+def as_built(layer):
+    """Whether a layer does what its class does and nobody watches it."""
+    return not (layer._forward_hooks or layer._forward_pre_hooks or vars(layer).keys() & {'forward', 'hybrid_forward'})
 
 
 def state(block):
