@@ -426,12 +426,13 @@ def _gpu(options):
         if options.remove:
             print('removed' if gpu.remove_gpu() else 'there is nothing to remove')
             return 0
-        print(f'MXNet for GPUs {"is installed" if gpu.install_gpu(options.anyway) else "was installed already"}')
+        print('Now installed.' if gpu.install_gpu(options.anyway) else 'All is installed already.')
     except RuntimeError as error:
         print(f'd2l-densenet gpu: {error}', file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("interrupted: nothing was installed; what was downloaded is in pip's cache", file=sys.stderr)
+        print('interrupted, and nothing is changed: the same command goes on from here, --remove takes away what was '
+              'downloaded', file=sys.stderr)
         return 130
     doctor.main([doctor.check_gpu()])
     return 0

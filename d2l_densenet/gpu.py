@@ -17,7 +17,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from importlib import metadata, util
+from importlib import util
 from typing import NamedTuple
 
 __all__ = ['Driver', 'ask_driver', 'why_no_gpu', 'gpu_wheel', 'install_gpu', 'remove_gpu']
@@ -35,8 +35,8 @@ nvidia-cusolver-cu11==11.4.1.48 --hash=sha256:ea9fb1ad8c644ca9ed55af13cc39af3b7b
 nvidia-nccl-cu11==2.21.5 --hash=sha256:49d8350629c7888701d1fd200934942671cb5c728f49acc5a0b3a768820bed29
 nvidia-nvtx-cu11==11.8.86 --hash=sha256:979f5b2aef5da164c5c53c64c85c3dfa61b8b4704f4f963bb568bf98fa8472e8
 """
-# The wheels unpacked and, until they are, the wheels themselves; pip's cache takes another 2.1 GB, perhaps elsewhere.
-_DISK = 6.0e9
+# The packages, and the largest of them once more as a wheel; pip's cache takes another 2.1 GB, perhaps elsewhere.
+_DISK = 4.5e9
 # CUDA 11 runs with every driver from the first that knew it. A driver tells the version as 1000 * major + 10 * minor.
 _OLDEST = (11, 0)
 # The wheels mxnet-cu110, -cu112 and -cu117 hold code for compute capability 5.0, 6.0, 7.0 and 8.0 (the last two for
@@ -122,7 +122,7 @@ def why_no_gpu(i=0, driver=None):
     hidden = os.environ.get('CUDA_VISIBLE_DEVICES')
     if not driver.version:
         return (f'there is no NVIDIA driver ({driver.error})',
-                "if there is an NVIDIA card, install its driver; a container needs `--gpus all`, WSL 2 the driver of "
+                'if there is an NVIDIA card, install its driver; a container needs `--gpus all`, WSL 2 the driver of '
                 'Windows; else use the CPU')
     if driver.version < _OLDEST:
         return (f"NVIDIA's driver is too old: it runs CUDA {_dotted(driver.version)}, and MXNet needs "
@@ -166,9 +166,9 @@ def _places():
 def install_gpu(anyway=False):
     """Install MXNet for GPUs, and the CUDA 11 libraries, beside what is there: 2.1 GB to download, 3.6 GB on disk.
 
-    It is done once: where all is there nothing happens. An interrupted installation leaves nothing behind but pip's
-    cache, from which the next one takes what had been downloaded. In this process, ``import mxnet`` takes the new
-    wheel if MXNet had not been imported; else restart it (in a notebook: the kernel).
+    It is done once: where all is there nothing happens. After an interruption the next call goes on with the package
+    that was not finished; until all are there, nothing is changed for anybody. In this process, ``import mxnet`` takes
+    the new wheel if MXNet had not been imported before; else restart it (in a notebook: the kernel).
 
     Parameters
     ----------
@@ -229,40 +229,57 @@ def _download(place, unfinished):
     except BlockingIOError:
         os.close(lock)
         raise RuntimeError(f'another process is installing into {unfinished}: wait for it') from None
+    new, one, temporary = (unfinished / name for name in ('new', 'one', 'tmp'))
+    done = _read(new / 'requirements.txt') or ''
     try:
-        for left in unfinished.iterdir():  # by an installation that was killed
-            shutil.rmtree(left)
+        for left in (one, temporary) if done and REQUIREMENTS.startswith(done) else (one, temporary, new):
+            shutil.rmtree(left, ignore_errors=True)  # of an installation that was killed, or of other versions
+        new.mkdir(exist_ok=True)
+        done = _read(new / 'requirements.txt') or ''
         free = shutil.disk_usage(unfinished).free
-        if free < _DISK:
-            raise OSError(f'{unfinished.parent} has {free / 1e9:.1f} GB free, and {_DISK / 1e9:.0f} GB are needed '
-                          '(3.6 GB in the end)')
-        new, temporary = unfinished / 'new', unfinished / 'tmp'
-        new.mkdir()
-        temporary.mkdir()
-        (new / 'requirements.txt').write_text(REQUIREMENTS)
-        print('Downloading MXNet for GPUs and the CUDA 11 libraries (2.1 GB; 3.6 GB on disk) ...', flush=True)
-        # TMPDIR: pip unpacks there and moves to the target, and /tmp may be small.
-        environment = {**os.environ, 'TMPDIR': str(temporary), 'PIP_USER': '0', 'PIP_DISABLE_PIP_VERSION_CHECK': '1'}
-        done = subprocess.run([*_pip(), 'install', '--no-deps', '--require-hashes', '--target', str(new), '-r',
-                               str(new / 'requirements.txt')], env=environment)
-        if done.returncode:
-            raise RuntimeError("the packages could not be installed: pip's own message stands above. Run this again: "
-                               'what was downloaded is kept')
-        for library in (new / 'nvidia').glob('*/lib/*.so*'):
-            library.rename(new / 'mxnet' / library.name)
-        shutil.rmtree(new / 'nvidia')  # headers, and the packages, which would hide others of that name
+        if not done and free < _DISK:
+            raise OSError(f'{unfinished.parent} has {free / 1e9:.1f} GB free, and {_DISK / 1e9:.0f} GB are needed')
+        lines = REQUIREMENTS.splitlines(keepends=True)
+        for number in range(done.count('\n'), len(lines)):
+            print(f'{number + 1} of {len(lines)}: {lines[number].split()[0]}', flush=True)
+            temporary.mkdir()
+            _install_one(lines[number], one, temporary)
+            _take_over(one, new)
+            with open(new / 'requirements.txt', 'a') as file:
+                file.write(lines[number])
+            shutil.rmtree(temporary)
         if place.exists():
             shutil.rmtree(place)
         new.rename(place)
+        unfinished.rmdir()
     finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+        for left in (one, temporary):
+            shutil.rmtree(left, ignore_errors=True)
         os.close(lock)
 
 
-def _pip():
-    if util.find_spec('pip') is None and shutil.which('uv'):
-        return ['uv', 'pip', '--quiet']
-    return [sys.executable, '-m', 'pip']
+def _install_one(line, target, temporary):
+    requirement = temporary / 'requirement.txt'
+    requirement.write_text(line)
+    # TMPDIR: pip unpacks there and moves to the target, and /tmp may be small.
+    environment = {**os.environ, 'TMPDIR': str(temporary), 'PIP_USER': '0', 'PIP_DISABLE_PIP_VERSION_CHECK': '1'}
+    pip = [sys.executable, '-m', 'pip'] if util.find_spec('pip') or not shutil.which('uv') else ['uv', 'pip']
+    if subprocess.run([*pip, 'install', '--no-deps', '--require-hashes', '--target', str(target), '-r',
+                       str(requirement)], env=environment).returncode:
+        raise RuntimeError('it could not be installed (the message stands above). Run this again to go on from here')
+
+
+def _take_over(one, new):
+    """Move what was installed to `one` into `new`, NVIDIA's libraries to the place where MXNet's looks for them."""
+    for library in one.glob('nvidia/*/lib/*.so*'):
+        library.rename(new / 'mxnet' / library.name)
+    # Left behind: headers, and packages that would hide others of the name nvidia.
+    shutil.rmtree(one / 'nvidia', ignore_errors=True)
+    for entry in one.iterdir():
+        if (new / entry.name).is_dir():  # moved by an installation that was killed right then
+            shutil.rmtree(new / entry.name)
+        entry.rename(new / entry.name)
+    one.rmdir()
 
 
 def remove_gpu():
@@ -273,11 +290,10 @@ def remove_gpu():
     bool
         Whether there was something.
     """
-    place, path_file, _ = _places()
-    there = place.exists() or path_file.exists()
-    path_file.unlink(missing_ok=True)
-    if place.exists():
-        shutil.rmtree(place)
+    place, path_file, unfinished = _places()
+    there = [path for path in (path_file, place, unfinished) if path.exists()]
+    for path in there:
+        path.unlink() if path == path_file else shutil.rmtree(path)
     sys.path[:] = [entry for entry in sys.path if entry != str(place)]
     importlib.invalidate_caches()
-    return there
+    return bool(there)
