@@ -168,6 +168,7 @@ def test_nothing_that_was_there_is_touched(place):
 def test_pytorch_still_works_beside_mxnet(place):
     for first, second in (('mxnet', 'torch'), ('torch', 'mxnet')):
         program = (f'import {first}, {second}, torch, mxnet, d2l_densenet\n'
-                   'print(float(torch.ones(3, 4).matmul(torch.ones(4, 2)).sum() + mxnet.nd.ones((2, 3)).sum().asscalar()))')
+                   'print(float(torch.ones(3, 4).matmul(torch.ones(4, 2)).sum() + '
+                   'mxnet.nd.ones((2, 3)).sum().asscalar()))')
         done = subprocess.run([place.python, '-c', program], text=True, capture_output=True, cwd=place.folder)
         assert done.stdout == '30.0\n', done.stderr
