@@ -45,15 +45,15 @@ def test_the_long_run_held_images_out_and_kept_to_its_limits():
     assert sum(row['seconds'] for row in record['history']['rows']) <= 3 * 3600
 
 
-def test_the_readme_shows_the_records():
-    readme = (ROOT / 'README.md').read_text()
+def test_the_pages_show_the_records():
+    page = script('readme').page
     for name in ('accuracy', 'int8', 'survival', 'throughput', 'memory', 'waiting'):
         module = script(name)
         if name == 'accuracy':
             table = module.table()
         else:
             table = (module.tables if name == 'throughput' else module.table)(json.loads(module.RECORD.read_text()))
-        assert readme.partition(module.START)[2].partition(module.END)[0].strip() == table, name
+        assert page(module.START).read_text().partition(module.START)[2].partition(module.END)[0].strip() == table, name
 
 
 def test_the_int8_record_is_of_a_full_run_on_the_real_data():
