@@ -16,8 +16,8 @@ import urllib.request
 import mxnet as mx
 import numpy
 import pytest
+from helpers import script
 from safetensors.numpy import save_file
-from test_records import script
 
 from d2l_densenet import DenseNet, History, ImageLoader, fit, load_pretrained
 from d2l_densenet._common.disk import replace_file
@@ -25,7 +25,7 @@ from d2l_densenet.runs.checkpoints import Checkpoints, ResumeError
 from d2l_densenet.runs.directories import RunError, load_run, read_config, save_run
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-FUZZ = script('fuzz')
+FUZZ = script('benchmarks/fuzz.py')
 
 
 def test_some_hundred_damaged_files_for_each_reader(tmp_path):
