@@ -110,11 +110,11 @@ class Keeper:
                               'again') from error
 
     def _restored(self, history, path, arrays, state):
-        progress = _checked(state, arrays, self.trainer)
         differences = _differences(state['settings'], self.settings)
         if differences:
             raise ResumeError(f'{path} belongs to another run: ' + '; '.join(differences[:10]) +
                               '. Give the same settings, or another checkpoint_dir for a new run')
+        progress = _checked(state, arrays, self.trainer)
         if self.store and state['environment'] != self._environment():
             print(f'note: {path.name} was written with {show(state["environment"])}, this is {self._environment()}: '
                   'the numbers need not be the same to the last bit', flush=True)
