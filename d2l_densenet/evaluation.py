@@ -3,8 +3,10 @@
 import mxnet as mx
 import numpy
 
-from ._common.arguments import batch, classes_of, gluon_block, iterable, surfacing, switch
+from ._common.arguments import gluon_block, switch
 from ._common.arrays import to_device
+from ._common.batches import a_batch, iterable, labels_of
+from ._common.engine import surfacing
 from .runs.devices import usable
 
 __all__ = ['evaluate_accuracy', 'predict']
@@ -79,14 +81,14 @@ def _scored(net, data_iter, ctx, name, mirrored=False):
     # At the end it waits, so that whoever reads the parameters next reads them at rest (see `snapshot`).
     with surfacing('this evaluation', lambda: f'batch {number} of {name}'):
         for number, item in enumerate(iterable(name, data_iter), 1):  # noqa: B007
-            X, y = batch(name, number, item)
+            X, y = a_batch(name, number, item)
             X = to_device(X, ctx)
             scores = net(X)
             if mirrored:
                 if X.ndim != 4:
                     raise ValueError(f'mirrored needs images (N, C, H, W), and batch {number} of {name} is {X.shape}')
                 scores = scores + net(X[:, :, :, ::-1])
-            labels = classes_of(name, number, scores, y)
+            labels = labels_of(name, number, scores, y)
             yield scores.asnumpy(), labels
 
 

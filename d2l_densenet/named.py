@@ -2,7 +2,8 @@
 
 import mxnet as mx
 
-from ._common.arguments import a_seed, gluon_block, known_name, show, sizes, surfacing
+from ._common.arguments import a_seed, gluon_block, known_name, show, sizes
+from ._common.engine import surfacing
 from .network import DenseNet
 from .resnets import RESNETS, resnet
 from .runs.devices import usable

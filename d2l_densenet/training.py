@@ -7,7 +7,8 @@ import numpy
 from mxnet import gluon
 from mxnet.util import is_np_array
 
-from ._common.arguments import a_seed, gluon_block, iterable, number, positive_int, share, show, switch
+from ._common.arguments import a_seed, gluon_block, number, positive_int, share, show, switch
+from ._common.batches import iterable
 from ._common.disk import a_path
 from .evaluation import evaluate_accuracy, place, predict
 from .execution import recompute

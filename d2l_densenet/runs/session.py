@@ -14,8 +14,10 @@ import mxnet as mx
 import numpy
 from mxnet import autograd, gluon
 
-from .._common.arguments import batch, classes_of, show, surfacing
+from .._common.arguments import show
 from .._common.arrays import array, to_device
+from .._common.batches import a_batch, labels_of
+from .._common.engine import surfacing
 from .._common.progress import progress_shows
 from ..evaluation import accuracy, first_not_finite, snapshot
 from ..history import DivergenceError, History
@@ -143,7 +145,7 @@ class Session:
                 if self.workers:
                     together(self.workers, None, self.signals)
                 break
-            X, y = batch('train_iter', progress.batch + 1, item)
+            X, y = a_batch('train_iter', progress.batch + 1, item)
             self._prepare()
             yield X, y
             bar.set_postfix_str(f'loss {progress.loss_sum / progress.count:.4f}', refresh=False)
@@ -201,7 +203,7 @@ class Session:
             If scores, labels and losses do not fit together.
         """
         number = self.progress.batch + 1
-        classes_of('train_iter', number, scores, labels)
+        labels_of('train_iter', number, scores, labels)
         if self._good is None:
             # Only now has a new network all its values. (On the CPU, running statistics move in the backward pass.)
             self._good = snapshot(self.net)
