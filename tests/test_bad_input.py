@@ -587,11 +587,11 @@ COMMANDS = {
                '--name': ['', '../x', 'a/b']},
     'launch': {'--workers': ['0', 'x'], '--servers': ['0', 'x'], '--time-limit': ['-1', 'nan', 'x'],
                'program': ['', 'train --epochs 0', 'train --kvstore device', 'train --batch-size 3']},
-    'networks': {}, 'doctor': {},
+    'notebooks': {'directory': ['', __file__], '--force': ['x']}, 'networks': {}, 'doctor': {},
 }
 GIVEN = {'train': ['--data', 'synthetic', '--limit', '64', '--device', 'cpu'], 'summary': [],
          'evaluate': [], 'export': ['--network', 'article', '--output', 'out', '--format', 'mxnet'],
-         'launch': []}
+         'launch': [], 'notebooks': []}
 
 
 def test_every_command_and_option_has_an_entry():
