@@ -29,12 +29,6 @@ import d2l_densenet
 from d2l_densenet import checks
 
 
-def the_article_s_conv_block(num_channels):
-    blk = nn.Sequential()
-    blk.add(nn.BatchNorm(), nn.Activation('relu'), nn.Conv2D(num_channels, kernel_size=3, padding=1))
-    return blk
-
-
 def adds_but_returns_nothing(num_channels):
     block = nn.Sequential()
     block.add(nn.BatchNorm(), nn.Activation('relu'), nn.Conv2D(num_channels, kernel_size=3, padding=1))
@@ -146,7 +140,7 @@ CONV_BLOCKS = [
     ('class', lambda k: nn.Sequential, r'returns the class Sequential'),
     ('list', lambda k: [nn.BatchNorm(), nn.Activation('relu'), conv3(k)], r'list of length 3'),
     ('number', lambda k: 3 * k, r'should return a Gluon block and returns 30 \(of type int\)'),
-    ('instance given', the_article_s_conv_block(10), r'without brackets'),
+    ('instance given', my_conv_block(10), r'without brackets'),
     ('no function', 'conv_block', r"without brackets after its name\. It got 'conv_block'"),
     ('no argument', lambda: my_conv_block(10), r'should take \(num_channels\), and yours takes \(\)'),
     ('function added', adds_a_function, r'npx\.relu is a function'),
