@@ -18,6 +18,8 @@ import pytest
 from mxnet import npx
 from nbval.plugin import IPyNbCell
 
+pytest.register_assert_rewrite('helpers')  # in tests/: what several test modules share
+
 # Programs, not tests: collecting them for doctests would import, and so run, them.
 # Exercises as handed out fail on purpose: tests/test_exercises.py runs them, nbval does not.
 collect_ignore_glob = ['tests/listings/*', 'benchmarks/*', 'notebooks/**/*.py', 'notebooks/exercises/*']

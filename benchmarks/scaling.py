@@ -19,7 +19,6 @@ import readme
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 RECORD = ROOT / 'records' / 'scaling.json'
-DOCUMENT = ROOT / 'docs' / 'distributed' / 'README.md'
 START, END = '<!-- scaling table: made by benchmarks/scaling.py -->', '<!-- end of scaling table -->'
 BATCH, SIZE = 128, 48
 WORKERS = (2, 4, 8)
@@ -164,7 +163,7 @@ def main():
             'compute': {str(size): compute(size) for size in sizes}, 'exchange': exchanges,
             'load': [load, os.getloadavg()[0]], 'machine': machine(), 'versions': versions()}
         write_atomically(RECORD, json.dumps(record, indent=1) + '\n')
-    readme.put(START, END, table(record), DOCUMENT)
+    readme.put(START, END, table(record))
     print(table(record))
 
 

@@ -18,7 +18,9 @@ from mxnet.util import is_np_array
 from . import optimizers  # noqa: F401  (optimizers: so that gluon.Trainer knows 'muon')
 from ._common import arguments as _checks
 from ._common.arguments import a_seed, positive_int, share, show
+from ._common.batches import a_batch, iterable, labels_of
 from ._common.disk import a_path, parse_json
+from ._common.engine import surfacing
 from .execution import recompute
 from .runs.checkpoints import Checkpoints, ResumeError
 from .runs.resume import Keeper, Progress, draws_in_training, settings_of, share_parameters
@@ -283,9 +285,9 @@ def train_ch5(net, train_iter, test_iter, batch_size, trainer, ctx, num_epochs):
     """
     positive_int('batch_size', batch_size)
     positive_int('num_epochs', num_epochs)
-    _checks.iterable('train_iter', train_iter)
+    iterable('train_iter', train_iter)
     if test_iter is not None:
-        _checks.iterable('test_iter', test_iter)
+        iterable('test_iter', test_iter)
     if not isinstance(trainer, gluon.Trainer):
         raise TypeError(f'trainer must be a gluon.Trainer, got {show(trainer)}')
     ctx = _place(net, ctx)
@@ -337,16 +339,16 @@ def _forward(net, data_iter, ctx, name, mirrored=False):
     """Scores and labels of each batch, as NumPy arrays."""
     number = 1
     # It waits in the end, as _snapshot does, for whoever reads the parameters next.
-    with _checks.surfacing('this evaluation', lambda: f'batch {number} of {name}'):
-        for number, item in enumerate(_checks.iterable(name, data_iter), 1):  # noqa: B007
-            X, y = _checks.batch(name, number, item)
+    with surfacing('this evaluation', lambda: f'batch {number} of {name}'):
+        for number, item in enumerate(iterable(name, data_iter), 1):  # noqa: B007
+            X, y = a_batch(name, number, item)
             X = _to(X, ctx)
             scores = net(X)
             if mirrored:
                 if X.ndim != 4:
                     raise ValueError(f'mirrored needs images (N, C, H, W), and batch {number} of {name} is {X.shape}')
                 scores = scores + net(X[:, :, :, ::-1])
-            labels = _checks.classes_of(name, number, scores, y)
+            labels = labels_of(name, number, scores, y)
             yield scores.asnumpy(), labels
 
 
@@ -399,7 +401,7 @@ def _run(net, train_iter, test_iter, trainer, devices, num_epochs, loss, step_si
     seeds = seed if seed is not None and draws_in_training(net) else None
     try:
         with contextlib.ExitStack() as stack:
-            stack.enter_context(_checks.surfacing('training', lambda: f'epoch {at.epoch}, batch {at.batch + 1} of '
+            stack.enter_context(surfacing('training', lambda: f'epoch {at.epoch}, batch {at.batch + 1} of '
                                                   'train_iter'))
             ended = stack.enter_context(_EndedBySignal(workers))
             while at.epoch <= num_epochs and not ended.by:
@@ -461,7 +463,7 @@ def _train_epoch(net, train_iter, trainer, devices, num_epochs, loss, step_size,
                 if workers:
                     _together(workers, None, ended)
                 break
-            X, y = _checks.batch('train_iter', at.batch + 1, item)
+            X, y = a_batch('train_iter', at.batch + 1, item)
             parts = _split(X, y, devices, trainer)
             if seeds is not None and (at.epoch, at.batch) != (1, 0):
                 of_step = [seeds, at.epoch, at.batch] + ([workers.rank] if workers and workers.rank else [])
@@ -469,7 +471,7 @@ def _train_epoch(net, train_iter, trainer, devices, num_epochs, loss, step_size,
             with recompute.record():
                 scores = [net(X) for X, _ in parts]
                 for out, (_, part) in zip(scores, parts):
-                    _checks.classes_of('train_iter', at.batch + 1, out, part)
+                    labels_of('train_iter', at.batch + 1, out, part)
                 losses = [loss(out, y) for out, (_, y) in zip(scores, parts)]
             if good is None:
                 # Only now has a new network all its values. (BN's statistics move in the backward pass.)
@@ -579,9 +581,9 @@ def _check_fit(net, train_iter, test_iter, optimizer, optimizer_params, lr_sched
                checkpoint_dir, checkpoint_seconds, resume):
     """Check what `fit` is given before anything is computed or written."""
     _checks.gluon_block('net', net)
-    _checks.iterable('train_iter', train_iter)
+    iterable('train_iter', train_iter)
     if test_iter is not None:
-        _checks.iterable('test_iter', test_iter)
+        iterable('test_iter', test_iter)
     known = mx.optimizer.Optimizer.opt_registry
     if not isinstance(optimizer, mx.optimizer.Optimizer) and not (
             isinstance(optimizer, str) and optimizer.lower() in known):

@@ -86,12 +86,12 @@ def test_summary_of_another_network(capsys):
     assert '7,978,856' in out and '(3, 224, 224)' in out
 
 
-def test_networks_prints_the_readmes_table(capsys):
+def test_networks_prints_the_table_of_the_docs(capsys):
     assert cli.main(['networks']) == 0
     table = capsys.readouterr().out.strip()
     assert table.count('\n| ') == len({**NETWORKS, **OWN, **RESNETS}) + 1
-    readme = (pathlib.Path(__file__).resolve().parent.parent / 'README.md').read_text()
-    assert table in readme, 'put what `d2l-densenet networks` prints into README.md'
+    page = (pathlib.Path(__file__).resolve().parent.parent / 'docs' / 'networks.md').read_text()
+    assert table in page, 'put what `d2l-densenet networks` prints into docs/networks.md'
 
 
 @pytest.mark.parametrize('network, kind', [('densenet_bc_100_12', 'DenseNet'), ('resnet110', 'ResNet')])

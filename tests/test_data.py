@@ -19,8 +19,8 @@ import mxnet as mx
 import numpy
 import pooch
 import pytest
+from helpers import MODES, switch
 from mxnet.gluon.data.vision import transforms
-from test_blocks import MODES, switch
 
 from d2l_densenet import DataError, ImageLoader, load_data_fashion_mnist
 from d2l_densenet.data import idx

@@ -8,9 +8,9 @@ import runpy
 import mxnet as mx
 import numpy
 import pytest
+from helpers import MODES, assert_close, images, switch
 from mxnet import autograd, gluon
 from mxnet.gluon import nn
-from test_blocks import MODES, assert_close, images, switch
 
 from d2l_densenet import DenseNet, he_initialize, summary
 

@@ -14,8 +14,7 @@ import mxnet as mx
 import numpy
 import pytest
 from distributed_worker import loader, network, train, values
-from test_blocks import switch
-from test_records import script
+from helpers import script, switch
 
 from d2l_densenet import ImageLoader, cli, fit, training
 from d2l_densenet.runs import workers as distributed
@@ -352,7 +351,7 @@ def test_a_signal_alone_does_not_end_a_worker():
 
 
 def test_the_document_shows_the_record():
-    scaling = script('scaling')
+    scaling = script('benchmarks/scaling.py')
     text = scaling.DOCUMENT.read_text()
     found = text.partition(scaling.START)[2].partition(scaling.END)[0].strip()
     assert found == scaling.table(json.loads(scaling.RECORD.read_text()))
@@ -361,4 +360,4 @@ def test_the_document_shows_the_record():
 def test_the_model_of_a_step():
     """By hand: 1 Gbit/s carries 4 x 250,000 bytes in 8 ms, out and back in 16; then the computing and the messages."""
     record = {'batch_size': 128, 'bytes': 10 ** 6, 'compute': {'64': 0.1}, 'exchange': {'1': {'gradients': 0.005}}}
-    assert script('scaling').predicted(record, 2, 1) == pytest.approx(0.1 + 0.005 + 0.016)
+    assert script('benchmarks/scaling.py').predicted(record, 2, 1) == pytest.approx(0.1 + 0.005 + 0.016)

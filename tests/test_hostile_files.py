@@ -16,8 +16,8 @@ import urllib.request
 import mxnet as mx
 import numpy
 import pytest
+from helpers import script
 from safetensors.numpy import save_file
-from test_records import script
 
 from d2l_densenet import DenseNet, History, ImageLoader, fit, load_pretrained
 from d2l_densenet._common.disk import replace_file
@@ -25,7 +25,7 @@ from d2l_densenet.runs.checkpoints import Checkpoints, ResumeError
 from d2l_densenet.runs.directories import RunError, load_run, read_config, save_run
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-FUZZ = script('fuzz')
+FUZZ = script('benchmarks/fuzz.py')
 
 
 def test_some_hundred_damaged_files_for_each_reader(tmp_path):
@@ -48,8 +48,8 @@ def test_the_corpus_is_small_and_the_record_is_whole():
     assert record['targets'].keys() == FUZZ.TARGETS.keys()
     for row in record['targets'].values():
         assert row['inputs'] >= 10_000 and not row['findings'] and row['grown_mb'] < 200
-    readme = (ROOT / 'README.md').read_text()
-    assert readme.partition(FUZZ.START)[2].partition(FUZZ.END)[0].strip() == FUZZ.table(record)
+    page = (ROOT / 'docs' / 'reliability.md').read_text()
+    assert page.partition(FUZZ.START)[2].partition(FUZZ.END)[0].strip() == FUZZ.table(record)
 
 
 def test_the_fuzzing_itself_notices(tmp_path):

@@ -9,9 +9,8 @@ import sys
 import mxnet as mx
 import numpy
 import pytest
+from helpers import MODES, Stop, images, loader, stopping_after, switch
 from mxnet import autograd, gluon
-from test_blocks import MODES, images, switch
-from test_resume import Stop, loader, stopping_after
 
 from d2l_densenet import DenseNet, ResumeError, cli, evaluate_accuracy, fit, he_initialize, predict, summary
 from d2l_densenet.execution import recompute

@@ -7,8 +7,8 @@ import runpy
 import mxnet as mx
 import numpy
 import pytest
+from helpers import MODES, switch
 from mxnet import autograd, gluon
-from test_blocks import MODES, switch
 
 import d2l_densenet
 from d2l_densenet import RECIPES, DivergenceError, History, evaluate_accuracy, fit, predict, train_ch5

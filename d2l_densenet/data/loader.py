@@ -11,7 +11,7 @@ from mxnet.util import is_np_array
 
 from .._common.arguments import MOST_ELEMENTS, a_seed, one_of, positive_int, share, show, switch
 from .._common.disk import a_path
-from .._common.notice import notice
+from .._common.messages import notice
 from ..runs.workers import equal_share
 from .idx import DataError
 from .official import OFFICIAL, REMEDY, Unavailable, cache_directory, find_fashion_mnist

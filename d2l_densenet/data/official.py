@@ -11,7 +11,7 @@ import time
 from urllib.parse import urlsplit
 
 from .._common.disk import a_path
-from .._common.notice import notice
+from .._common.messages import notice
 from .idx import DataError, check_pair, content_md5, read_idx
 
 __all__ = ['OfficialFile', 'OFFICIAL', 'MIRRORS', 'REMEDY', 'Unavailable', 'cache_directory', 'read_directory',

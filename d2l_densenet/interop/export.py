@@ -19,8 +19,9 @@ import numpy
 from mxnet.base import MXNetError
 from mxnet.util import np_array, np_shape
 
-from .._common.arguments import MOST_ELEMENTS, settled
+from .._common.arguments import MOST_ELEMENTS
 from .._common.disk import a_path
+from .._common.engine import settled
 from ..analysis.counting import _check_shape, _input_size, _left_as_found
 from ..named import from_config
 from ..network import DenseNet

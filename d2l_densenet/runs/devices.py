@@ -4,7 +4,8 @@ import mxnet as mx
 from mxnet import autograd
 from mxnet.base import MXNetError
 
-from .._common.arguments import positive_int
+from .._common.arguments import positive_int, show
+from .._common.messages import last_line
 from ..gpu import why_no_gpu
 
 __all__ = ['try_gpu']
@@ -46,6 +47,18 @@ def try_gpu(i=0):
     return mx.cpu()
 
 
+def usable(name, ctx):
+    """Return `ctx` if it is a device on which MXNet can compute, else raise TypeError or ValueError."""
+    if not isinstance(ctx, mx.Context):
+        raise TypeError(f'{name} must be one mxnet device such as mx.cpu() or mx.gpu(0), got {show(ctx)}')
+    if ctx.device_type == 'gpu':
+        problem = why_not_gpu(ctx.device_id)
+        if problem:
+            raise ValueError(f'{name} {ctx} cannot be used: {problem.splitlines()[0]}; take mx.cpu(), or what '
+                             'try_gpu() returns')
+    return ctx
+
+
 def why_not_gpu(i):
     """What stands in the way of using GPU number `i`, in one line, or None."""
     if not mx.runtime.Features().is_enabled('CUDA'):
@@ -58,7 +71,7 @@ def why_not_gpu(i):
         # Asked only now: somebody's own build may hold code for other cards than the wheels do.
         problem = why_no_gpu(i)
         text = problem[0] if problem else f'GPU {i} is there, but an operation on it failed'
-        return f'{text} ({_last_line(error)}); d2l-densenet doctor says what to do'
+        return f'{text} ({last_line(error)}); d2l-densenet doctor says what to do'
     return None
 
 
@@ -71,9 +84,3 @@ def _work(ctx):
         result = y.asnumpy().item()
     if result != 20:
         raise MXNetError(f'a convolution whose result is 20 gave {result}')
-
-
-def _last_line(error):
-    """The line of an MXNetError that says what happened; the lines before it are a stack trace."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1].removeprefix('MXNetError: ') if lines else type(error).__name__

@@ -3,9 +3,9 @@
 import mxnet as mx
 import numpy
 import pytest
+from helpers import MODES, images, switch
 from mxnet import autograd, gluon
 from mxnet.gluon.model_zoo import vision
-from test_blocks import MODES, images, switch
 
 from d2l_densenet import (
     NETWORKS,

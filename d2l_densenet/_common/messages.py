@@ -1,8 +1,7 @@
-"""What a reader must not overlook, such as a stand-in for the data set, or a download."""
+"""What a reader is told: notices that must not be overlooked, and the one line of an error that says what happened."""
 
+import re
 import sys
-
-__all__ = ['notice']
 
 
 def notice(text):
@@ -17,3 +16,10 @@ def notice(text):
         ipython.display.display({'text/plain': text}, raw=True, metadata={'d2l_densenet': 'notice'})
     else:
         print(text, flush=True)
+
+
+def last_line(error):
+    """The line of an error that says what happened: MXNet puts a stack trace and a place in its source before it."""
+    lines = [line for line in map(str.strip, str(error).splitlines()) if line]
+    text = re.sub(r'\[[\d:]+\] \S+: |MXNetError: ', '', lines[-1]) if lines else type(error).__name__
+    return text[:600].rstrip('.')

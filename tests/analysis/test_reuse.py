@@ -3,7 +3,7 @@
 import mxnet as mx
 import numpy
 import pytest
-from test_blocks import MODES, switch
+from helpers import MODES, switch
 
 from d2l_densenet import DenseBlock, cut_connection, mean_absolute_weights
 
