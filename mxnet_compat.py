@@ -1,49 +1,43 @@
-"""MXNet 1.9.1 beside libraries that came after it.
+"""MXNet 1.9.1 on the Pythons and NumPys that came after it.
 
-MXNet is Python and one shared library behind ctypes, so that any Python runs it. What stops it is names that were
-taken out of NumPy (1.24, 2.0 and later), Python (distutils, 3.12) and onnx (onnx.mapping, 1.19) since, and NumPy 2's
-repr of scalars: MXNet hands its operators their arguments as text, and ``str((np.int64(4),))`` no longer reads
-``(4,)``.
+    import mxnet_compat
+    mxnet_compat.install()
+    import mxnet
 
-`install` puts a finder before the others. It does nothing until ``import mxnet``; then it lends NumPy the missing
-names while MXNet loads, and afterwards replaces ``str`` in the four modules that write text for the library, and
-``numpy`` in the five that read a missing name later. With numpy < 1.24 MXNet loads as it is.
+MXNet is Python and one shared library behind ctypes, so any Python runs it. What stops it, or gives other results, is
+what NumPy (1.24, 2.0 and later), Python (3.12), SciPy and onnx have removed or changed since. `install` puts a finder
+before the others, which does nothing until ``import mxnet``. Then a few of MXNet's modules see NumPy through a view
+that still has the old names, and a few of their functions are mended once they are loaded. Nobody else sees any of it:
+NumPy itself, ``builtins`` and ``sys.modules`` are left as they are. With NumPy before 1.24 MXNet loads as it is.
 
-mxnet_compat.pth runs this whenever Python starts, so it imports next to nothing, and neither MXNet nor NumPy.
+mxnet_compat.pth calls `install` whenever Python starts, so this file imports next to nothing at its top, and neither
+MXNet nor NumPy before MXNet is imported. It stands by itself: copy it, or install it. docs/mxnet_compat.md has the
+table of what is mended and what is not.
 """
 
 import sys
 
 __all__ = ['install']
 
-#: Modules of MXNet that turn arguments into text for its library with ``str``.
-_WRITERS = ('mxnet._ctypes.ndarray', 'mxnet._ctypes.symbol', 'mxnet.symbol.symbol', 'mxnet.io.io')
-#: Modules of MXNet that read a missing name from NumPy when they are called, and how they call NumPy.
-_READERS = {'mxnet.numpy.multiarray': '_np', 'mxnet.ndarray.numpy._op': '_np', 'mxnet.symbol.numpy._symbol': '_np',
-            'mxnet.gluon.contrib.estimator.event_handler': 'np', 'mxnet.test_utils': 'np'}
-#: What MXNet reads from NumPy while it loads, and how that is called now.
-_CONSTANTS = {'Inf': 'inf', 'NAN': 'nan', 'NaN': 'nan', 'PINF': 'inf'}
-_FUNCTIONS = {'alltrue': 'all', 'sometrue': 'any', 'in1d': 'isin', 'trapz': 'trapezoid', 'product': 'prod',
-              'round_': 'round'}
-_FINANCE = ('mirr', 'npv', 'pmt', 'ppmt', 'pv', 'rate')  # since NumPy 1.20 they have only raised
-
 
 def install():
     """See to it that ``import mxnet`` works here. Doing so twice does nothing more."""
-    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+    if not any(type(finder).__module__ == __name__ for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())
 
 
 class _Finder:
-    """Finds `mxnet` as the other finders do, and has it loaded by `_Loader`; finds `onnx.mapping` if nobody does."""
+    """Finds MXNet's modules as the other finders do, and has those in `_MENDED` loaded by `_Loader`."""
 
     def find_spec(self, name, path=None, target=None):
-        if name == 'mxnet':
+        if name in _MENDED:
             spec = self._others(name, path, target)
-            if spec is not None and spec.loader is not None:
+            if spec is not None and spec.loader is not None and _is_newer():
                 spec.loader = _Loader(spec.loader)
             return spec
-        if name == 'onnx.mapping' and self._others(name, path, target) is None:
+        # MXNet's exporter and importer read two tables of onnx.mapping, which onnx 1.19 removed. They say
+        # `onnx.mapping.NAME` as well as `from onnx import mapping`, so it has to be a module of onnx.
+        if name == 'onnx.mapping' and 'mxnet' in sys.modules and self._others(name, path, target) is None:
             from importlib.machinery import ModuleSpec
 
             return ModuleSpec(name, _OnnxMapping())
@@ -58,8 +52,16 @@ class _Finder:
         return None
 
 
+def _is_newer():
+    try:
+        import numpy
+    except ImportError:  # MXNet's own import says so
+        return False
+    return tuple(map(int, numpy.__version__.split('.')[:2])) >= (1, 24)
+
+
 class _Loader:
-    """MXNet's own loader, with what is missing lent for as long as it runs."""
+    """The module's own loader, with the module's view of other libraries before it and the mends after it."""
 
     def __init__(self, loader):
         self._loader = loader
@@ -73,98 +75,165 @@ class _Loader:
         return self._loader.create_module(spec)
 
     def exec_module(self, module):
-        import numpy
-
-        old = tuple(map(int, numpy.__version__.split('.')[:2])) < (1, 24)
-        names = {} if old else _missing_in(numpy)
-        modules = _distutils()
-        vars(numpy).update(names)
-        sys.modules.update(modules)
-        try:
-            self._loader.exec_module(module)
-        finally:
-            for name in names:
-                vars(numpy).pop(name, None)
-            for name in modules:
-                sys.modules.pop(name, None)
-        if not old:
-            _read_as_before(numpy)
-            _write_as_before(numpy)
+        name = module.__spec__.name
+        if name != 'mxnet':
+            vars(module)['__builtins__'] = _builtins()
+        elif not hasattr(module, '__version__'):  # not a reload
+            # An `import mxnet` that failed earlier leaves the modules behind that it had got to, without the mends.
+            for left in [other for other in sys.modules if other.startswith('mxnet.')]:
+                del sys.modules[left]
+        self._loader.exec_module(module)
+        for mend in _MENDED[name]:
+            mend(module)
 
 
-def _missing_in(numpy):
-    names = {'PZERO': 0.0, 'NZERO': -0.0, 'NINF': -numpy.inf, 'msort': lambda a: numpy.sort(a, axis=0)}
-    names['bool'] = bool  # gone in 1.24 to 1.26; NumPy 2's own is numpy.bool_, and does
-    names.update({old: getattr(numpy, new) for old, new in _CONSTANTS.items()})
-    names.update({old: _renamed(getattr(numpy, new)) for old, new in _FUNCTIONS.items() if hasattr(numpy, new)})
-    names.update({name: _removed(name) for name in _FINANCE})
-    return {name: value for name, value in names.items() if name not in vars(numpy)}
+# What MXNet's modules see of other libraries
+
+def _builtins():
+    """Python's builtins with an ``import`` that gives `_numpy` and the like for the modules that MXNet asks for.
+
+    An import made by these modules alone, rather than names put into NumPy or modules put into sys.modules for a
+    while: other threads, and libraries that MXNet imports, never see them.
+    """
+    import builtins
+
+    def import_(name, globals=None, locals=None, fromlist=(), level=0):
+        if level == 0 and name in _IMPORTS:
+            return _IMPORTS[name]()
+        return builtins.__import__(name, globals, locals, fromlist, level)
+
+    return {**vars(builtins), '__import__': import_}
 
 
-def _renamed(function):
-    # Another object than the function itself: MXNet notes for each what stands in for it when it meets MXNet's arrays.
-    return lambda *args, **kwargs: function(*args, **kwargs)
-
-
-def _removed(name):
-    def removed(*args, **kwargs):
-        raise RuntimeError(f'NumPy no longer has {name}: numpy-financial has it')
-
-    removed.__name__ = name
-    return removed
-
-
-def _distutils():
-    """MXNet compares versions with distutils, which setuptools has where Python has not. Where neither has it: this."""
-    from importlib.util import find_spec
+def _view(module, names):
+    """A module that has `names`, and for all others what `module` has."""
     from types import ModuleType
-
-    if find_spec('distutils') is not None:
-        return {}
-    package, module = ModuleType('distutils'), ModuleType('distutils.version')
-    package.__path__, package.version = [], module
-    module.LooseVersion = module.StrictVersion = _Version
-    return {'distutils': package, 'distutils.version': module}
-
-
-class _Version:
-    def __init__(self, text):
-        digits = [''.join(character for character in part if character.isdigit()) for part in text.split('.')[:3]]
-        self._key = tuple(int(part or 0) for part in digits)
-
-    def __ge__(self, other):
-        return self._key >= other._key
-
-
-def _read_as_before(numpy):
-    """For the functions that read a name that is gone only when they are called: ``mx.np.pad``, boolean indices, ..."""
-    from types import ModuleType, SimpleNamespace
 
     class View(ModuleType):
         def __getattr__(self, name):
-            return getattr(numpy, name)
+            value = getattr(module, name)
+            vars(self)[name] = value  # as fast as the module itself from then on
+            return value
 
-    view = View('numpy')
-    vars(view).update(bool=bool, int=int, Inf=numpy.inf, compat=SimpleNamespace(basestring=(str, bytes)))
-    for name, alias in _READERS.items():
-        vars(sys.modules[name])[alias] = view
+    view = View(module.__name__)
+    vars(view).update(names)
+    return view
 
 
-def _write_as_before(numpy):
-    if repr(numpy.int64(4)) == '4':
+def _numpy():
+    """NumPy with the names that MXNet reads, when it loads or when it is called, and that NumPy no longer has."""
+    global _numpy_view
+    if _numpy_view is None:
+        import numpy
+
+        _numpy_view = _view(numpy, _old_names(numpy))
+    return _numpy_view
+
+
+_numpy_view = None
+
+
+def _old_names(numpy):
+    from types import SimpleNamespace
+
+    def removed(name):
+        def function(*args, **kwargs):
+            raise RuntimeError(f'NumPy no longer has {name}: numpy-financial has it')
+
+        return function
+
+    def renamed(name, finish=lambda result: result):
+        # Another object than the function itself: MXNet notes for each what stands in for it when it meets MXNet's
+        # arrays.
+        return lambda *args, **kwargs: finish(getattr(numpy, name)(*args, **kwargs))
+
+    names = {
+        # NumPy 2.0
+        'PZERO': 0.0, 'NZERO': -0.0, 'PINF': numpy.inf, 'NINF': -numpy.inf, 'Inf': numpy.inf,
+        'NAN': numpy.nan, 'NaN': numpy.nan, 'compat': SimpleNamespace(basestring=(str, bytes)),
+        'sometrue': renamed('any'), 'product': renamed('prod'), 'round_': renamed('round'),
+        # MXNet has an `all` of its own, and left this one to NumPy
+        'alltrue': lambda a, *args, **kwargs: numpy.all(numpy.asarray(a), *args, **kwargs),
+        'msort': lambda a: numpy.sort(a, axis=0),
+        # NumPy 2.4
+        'trapz': renamed('trapezoid'), 'in1d': renamed('isin', finish=numpy.ravel),
+        # 1.24, after years as names of Python's own types
+        'int': int,
+    }
+    for name in ('mirr', 'npv', 'pmt', 'ppmt', 'pv', 'rate'):  # since NumPy 1.20 they have only raised
+        names[name] = removed(name)
+    names = {name: value for name, value in names.items() if name not in vars(numpy)}
+
+    def array(*args, **kwargs):
+        """``numpy.array``, in which a Python integer too large for the type wraps around as before NumPy 2."""
+        try:
+            return numpy.array(*args, **kwargs)
+        except OverflowError:
+            dtype = numpy.dtype(kwargs.get('dtype'))
+            if dtype.kind not in 'iu':
+                raise
+            return numpy.array(args[0], dtype=numpy.int64).astype(dtype)
+
+    def quantiles(name):
+        # NumPy 2.4 removed the argument's old name.
+        def function(*args, interpolation='linear', **kwargs):
+            return getattr(numpy, name)(*args, **{'method': interpolation, **kwargs})
+
+        return function
+
+    names['array'] = array
+    names.update({name: quantiles(name) for name in ('nanpercentile', 'nanquantile')})
+    names['bool'] = bool  # NumPy 2.0 uses the name again, for numpy.bool_
+    if hasattr(numpy.lib, 'array_utils'):  # NumPy 2.0; numpy.core warns since
+        names['core'] = SimpleNamespace(numeric=numpy.lib.array_utils)
+    return names
+
+
+def _distutils():
+    """What MXNet compares NumPy's version with. Python 3.12 removed distutils, and not everyone has setuptools."""
+    from types import SimpleNamespace
+
+    return SimpleNamespace(LooseVersion=_Version, StrictVersion=_Version)
+
+
+class _Version(tuple):
+    def __new__(cls, text):
+        digits = [''.join(filter(str.isdigit, part)) for part in text.split('.')[:3]]
+        return super().__new__(cls, (int(part or 0) for part in digits))
+
+
+def _scipy():
+    """``import scipy.sparse as ...``, with the module ``csr``, which goes with SciPy 2 and warns until then."""
+    from types import SimpleNamespace
+
+    import scipy.sparse
+
+    names = {'csr': SimpleNamespace(csr_matrix=scipy.sparse.csr_matrix)}
+    return SimpleNamespace(sparse=_view(scipy.sparse, names))
+
+
+_IMPORTS = {'numpy': _numpy, 'distutils.version': _distutils, 'scipy.sparse': _scipy}
+
+
+# What is mended in a module once it is loaded
+
+def _text(module):
+    """Write NumPy's numbers bare in the text that MXNet hands its library.
+
+    The arguments of operators travel as ``str(value)``, and since NumPy 2 ``str((np.int64(4),))`` reads
+    ``(np.int64(4),)``, which the library does not understand: shape=, kernel=, split, indexing with NumPy's integers.
+    """
+    import numpy
+
+    if _numbers_are_as_before():
         return
 
     def text(value=''):
-        """``str(value)`` as NumPy 1 made it: numbers of NumPy inside a tuple or list are written bare."""
-        if type(value) not in (tuple, list):
-            return str(value)
-        inner = ', '.join(map(item, value))
-        return f'[{inner}]' if type(value) is list else f'({inner},)' if len(value) == 1 else f'({inner})'
-
-    def item(value):
-        if isinstance(value, (numpy.number, numpy.bool_)):
-            return str(value)
-        return text(value) if type(value) in (tuple, list) else repr(value)
+        result = str(value)
+        if 'np.' in result and not isinstance(value, str):
+            with numpy.printoptions(legacy='1.25'):
+                result = str(value)
+        return result
 
     class Kind(type):
         def __instancecheck__(cls, value):
@@ -173,13 +242,185 @@ def _write_as_before(numpy):
         def __call__(cls, value=''):
             return text(value)
 
-    # Two of them also ask isinstance(name, str), so there a class.
-    for name in _WRITERS:
-        vars(sys.modules[name])['str'] = text if '_ctypes' in name else Kind('str', (str,), {})
+    # Two of the modules also ask isinstance(name, str): there, a class. The others call it for each argument.
+    vars(module)['str'] = text if '_ctypes' in module.__name__ else Kind('str', (str,), {})
+
+
+def _arrays(module):
+    """Tell NumPy how to make an array of MXNet's.
+
+    Without ``__array__`` NumPy takes them for nested sequences. Of nd arrays, whose elements are arrays in turn, that
+    made arrays of 32 dimensions and is an error since NumPy 2; and ``numpy.array(a, copy=False)`` is another since.
+    """
+    def __array__(self, dtype=None, copy=None):
+        # Always a copy, also with copy=False: before NumPy 2 that meant "unless necessary".
+        array = self.asnumpy()
+        return array if dtype is None else array.astype(dtype, copy=False)
+
+    module.NDArray.__array__ = __array__
+    module.NDArray.asscalar = _giving_numbers(module.NDArray.asscalar)
+
+
+def _metrics(module):
+    """Let metrics add up in float64, and print, as before NumPy 2: see `_number`."""
+    import functools
+
+    import numpy
+
+    def starting_at_a_number(reset):
+        @functools.wraps(reset)
+        def wrapper(self, *args, **kwargs):
+            result = reset(self, *args, **kwargs)
+            for name in ('sum_metric', 'global_sum_metric'):
+                if type(getattr(self, name, None)) is float:
+                    setattr(self, name, _number(numpy.float64(getattr(self, name))))
+            return result
+
+        return wrapper
+
+    if _numbers_are_as_before():
+        return
+    wrappers = {'get': _giving_numbers, 'get_global': _giving_numbers,
+                'reset': starting_at_a_number, 'reset_local': starting_at_a_number}
+    for value in list(vars(module).values()):
+        if isinstance(value, type) and issubclass(value, module.EvalMetric):
+            for name in wrappers:
+                if name in vars(value):
+                    setattr(value, name, wrappers[name](vars(value)[name]))
+
+
+def _norms(module):
+    """Let the learning rates that come of norms of weights be computed in float64: see `_number`."""
+    for optimizer in (module.LARS, module.LBSGD):
+        optimizer._l2norm = _giving_numbers(optimizer._l2norm)
+
+
+def _giving_numbers(function):
+    """`function`, with NumPy's numbers in what it returns made into those of `_number`."""
+    import functools
+
+    @functools.wraps(function)
+    def wrapper(*args, **kwargs):
+        return _number(function(*args, **kwargs))
+
+    return function if _numbers_are_as_before() else wrapper
+
+
+def _numbers_are_as_before():
+    import numpy
+
+    return repr(numpy.int64(4)) == '4'
+
+
+def _number(value):
+    """A number of NumPy's that MXNet hands out, such that it prints and calculates as before NumPy 2.
+
+    Since then ``[loss.asscalar()]`` prints as ``[np.float32(0.5)]``, and, what nobody sees, adding up with
+    ``total += loss.asscalar()`` happens in float32 where it was float64, while ``image.max().asscalar() + 1``
+    overflows at 255. The number keeps its dtype and stays one of NumPy's.
+    """
+    import numpy
+
+    if isinstance(value, (tuple, list)):
+        return type(value)(map(_number, value))
+    kind = type(value)
+    if not isinstance(value, (numpy.floating, numpy.integer)) or kind in _kinds.values():
+        return value
+    if kind not in _kinds:
+        _kinds[kind] = _kind(kind, numpy)
+    return _kinds[kind](value)
+
+
+_kinds = {}
+
+
+def _kind(kind, numpy):
+    """The type for `_number` of NumPy's type `kind`."""
+    import operator
+
+    def as_numpys(number):
+        # NumPy 2 lets a number of Python's take the type of the other. Before, it had a type of its own.
+        if type(number) is float:
+            return numpy.float64(number)
+        return numpy.int64(number) if type(number) is int and -2**63 <= number < 2**63 else number
+
+    def forward(function):
+        return lambda self, *others: _number(function(kind(self), *map(as_numpys, others)))
+
+    def backward(function):
+        return lambda self, other: _number(function(as_numpys(other), kind(self)))
+
+    methods = {}
+    for name in ('neg', 'abs', 'lt', 'le', 'eq', 'ne', 'gt', 'ge'):
+        methods[f'__{name}__'] = forward(getattr(operator, name))
+    for name in ('add', 'sub', 'mul', 'truediv', 'floordiv', 'mod', 'pow', 'divmod'):
+        function = getattr(operator, name, divmod)
+        methods[f'__{name}__'], methods[f'__r{name}__'] = forward(function), backward(function)
+    return type(kind.__name__, (kind,), {'__module__': 'numpy', '__repr__': kind.__str__, '__hash__': kind.__hash__,
+                                         **methods})
+
+
+def _bytes(module):
+    """``tobytes`` for ``tostring``, which arrays no longer have since NumPy 2.3, in the two functions that write."""
+    for function in (module.pack, module.pack_img):
+        code = function.__code__
+        names = tuple('tobytes' if name == 'tostring' else name for name in code.co_names)
+        function.__code__ = code.replace(co_names=names)
+
+
+def _tuples(module):
+    """Take the named tuples in which ``numpy.linalg.qr`` and others answer since NumPy 2 as tuples.
+
+    MXNet makes another of the same type from a list of arrays, which a named tuple is not made from.
+    """
+    convert = module._as_mx_np_array
+
+    def as_mx_np_array(object, ctx=None):
+        return convert(tuple(object) if isinstance(object, tuple) else object, ctx)
+
+    module._as_mx_np_array = as_mx_np_array
+
+
+def _ufuncs(module):
+    """Give NumPy's functions that meet MXNet's arrays their replacement under the name that they have now.
+
+    ``numpy.divide`` called itself true_divide until NumPy 1.23. Without its replacement it still computes, but in
+    NumPy, on the CPU and never while autograd records.
+    """
+    import numpy
+
+    replacements = module.numpy.multiarray._NUMPY_ARRAY_UFUNC_DICT
+    for name, replacement in list(replacements.items()):
+        replacements.setdefault(getattr(numpy, name).__name__, replacement)
+
+
+#: The modules of MXNet that see other libraries through `_IMPORTS`, and what is mended in each once it is loaded.
+_MENDED = {
+    'mxnet': (_ufuncs,),
+    'mxnet._ctypes.ndarray': (_text,),
+    'mxnet._ctypes.symbol': (_text,),
+    'mxnet.gluon.contrib.estimator.event_handler': (),
+    'mxnet.io.io': (_text,),
+    'mxnet.metric': (_metrics,),
+    'mxnet.ndarray.ndarray': (_arrays,),
+    'mxnet.ndarray.numpy._op': (),
+    'mxnet.ndarray.sparse': (),
+    'mxnet.ndarray.utils': (),
+    'mxnet.numpy.fallback': (),
+    'mxnet.numpy.multiarray': (_tuples,),
+    'mxnet.numpy.utils': (),
+    'mxnet.numpy_dispatch_protocol': (),
+    'mxnet.numpy_op_fallback': (),
+    'mxnet.optimizer.optimizer': (_norms,),
+    'mxnet.recordio': (_bytes,),
+    'mxnet.symbol.numpy._symbol': (),
+    'mxnet.symbol.symbol': (_text,),
+    'mxnet.test_utils': (),
+}
 
 
 class _OnnxMapping:
-    """`onnx.mapping` as it was until onnx 1.18, of which MXNet's exporter reads two tables."""
+    """`onnx.mapping` as it was until onnx 1.18, of which MXNet reads two tables."""
 
     def create_module(self, spec):
         return None

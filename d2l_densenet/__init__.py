@@ -20,7 +20,9 @@ _MODULES = {
     'resnets': ['resnet', 'RESNETS'],
     'analysis.formulas': ['network_formula', 'densenet_formula', 'resnet_formula'],
     'data.loader': ['load_data_fashion_mnist', 'ImageLoader', 'DataSource', 'DataError', 'FASHION_MNIST_LABELS'],
-    'training': ['fit', 'train_ch5', 'evaluate_accuracy', 'predict', 'History', 'DivergenceError'],
+    'training': ['fit', 'train_ch5'],
+    'evaluation': ['evaluate_accuracy', 'predict'],
+    'history': ['History', 'DivergenceError'],
     'optimizers': ['Muon'],
     'recipes': ['RECIPES', 'Recipe'],
     'runs.checkpoints': ['ResumeError'],
@@ -33,12 +35,16 @@ _MODULES = {
               'plot_accuracy', 'plot_memory', 'plot_feature_reuse', 'draw_dense_block', 'draw_chain',
               'draw_add_vs_concat'],
 }
+#: Modules that are attributes too: `d2l_densenet.recompute.record()`.
+_ATTRIBUTES = ('checks', 'plots', 'recompute', 'resnets')
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [*_HOME]
 
 
 def __getattr__(name):
+    if name in _ATTRIBUTES:
+        return importlib.import_module(f'.{name}', __name__)
     if name not in _HOME:
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
     value = getattr(importlib.import_module(f'.{_HOME[name]}', __name__), name)

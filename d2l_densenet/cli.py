@@ -23,6 +23,8 @@ examples:
   d2l-densenet summary --network densenet121  another one, at the size it was published for
   d2l-densenet export runs/NAME               files for MXNet's other languages, and for ONNX
   d2l-densenet networks                       all named networks: parameters and multiply-adds
+  d2l-densenet notebooks course               the notebooks of the course, into the directory course
+  d2l-densenet gpu                            MXNet for NVIDIA GPUs, if there is a card for it (2.1 GB)
   d2l-densenet doctor                         what is installed, what is missing, what to do
 
 The data are looked for in --data-dir, then in the directory that the environment variable D2L_DENSENET_DATA
@@ -163,6 +165,17 @@ def _parser():
 
     add('networks', 'Print a Markdown table of the named networks: parameters and multiply-adds by formula, by count '
         'on the graph, and as published.', _networks)
+
+    notebooks = add('notebooks', 'Write the notebooks of the course, as they were run, and their exercises into a '
+                    'directory. They are those of the installed version.', _notebooks)
+    notebooks.add_argument('directory', metavar='DIR', help='where to write; made if it is not there')
+    notebooks.add_argument('--force', action='store_true',
+                           help='overwrite files that differ: your own work in notebooks of the same name is lost')
+
+    gpu = add('gpu', 'Install MXNet for NVIDIA GPUs and the CUDA 11 libraries beside what is there, if there is a card '
+              'for it: 2.1 GB to download, 3.6 GB on disk, no root and no CUDA installation.', _gpu)
+    gpu.add_argument('--anyway', action='store_true', help='whatever card is here, or none: for another machine')
+    gpu.add_argument('--remove', action='store_true', help='take it away again: MXNet for the CPU is still there')
 
     add('doctor', 'Check Python, MXNet, system libraries, Jupyter, GPU and data.', None)
     return parser
@@ -379,6 +392,52 @@ def _networks(options):
     return 0
 
 
+def _notebooks(options):
+    import shutil
+
+    from ._common.disk import a_path
+    here = pathlib.Path(__file__).resolve().parent
+    # A wheel holds them in the package; in a checkout they lie beside it.
+    source = next((place for place in (here / 'notebooks', here.parent / 'notebooks') if place.is_dir()), None)
+    if source is None:
+        raise ValueError(f'this installation has no notebooks (looked in {here} and {here.parent})')
+    target = pathlib.Path(a_path('DIR', options.directory)).resolve()
+    if target == source or source in target.parents:
+        raise ValueError(f'{target} is where the notebooks are: give another DIR')
+    files = [path.relative_to(source) for path in sorted(source.rglob('*'))
+             if path.suffix in ('.ipynb', '.md') and '.ipynb_checkpoints' not in path.parts]
+    changed = [name for name in files if os.path.lexists(target / name)
+               and not ((target / name).is_file() and (target / name).read_bytes() == (source / name).read_bytes())]
+    if changed and not options.force:
+        raise ValueError(f'{target} has {changed[0]}{f" and {len(changed) - 1} more" if changed[1:] else ""} with '
+                         'other content: give another DIR, or --force to overwrite')
+    for name in files:
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source / name, target / name)
+    size = sum((source / name).stat().st_size for name in files)
+    print(f'wrote {len(files)} files ({size / 1e6:.0f} MB) to {target}; README.md there is the map of the course')
+    print(f'to begin: {sys.executable} -m jupyterlab "{target / "00_start_here.ipynb"}"')
+    return 0
+
+
+def _gpu(options):
+    from . import doctor, gpu
+    try:
+        if options.remove:
+            print('removed' if gpu.remove_gpu() else 'there is nothing to remove')
+            return 0
+        print('Now installed.' if gpu.install_gpu(options.anyway) else 'All is installed already.')
+    except RuntimeError as error:
+        print(f'd2l-densenet gpu: {error}', file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print('interrupted, and nothing is changed: the same command goes on from here, --remove takes away what was '
+              'downloaded', file=sys.stderr)
+        return 130
+    doctor.main([doctor.check_gpu()])
+    return 0
+
+
 def _new_directory(options):
     from ._common.disk import a_path
     if options.output is not None:
@@ -417,13 +476,16 @@ def main(arguments=None):
         from . import doctor
         return doctor.main()
     try:
-        if options.command == 'launch':  # without MXNet
+        if options.command in ('gpu', 'launch', 'notebooks'):  # without MXNet
             return options.run(options)
         from .runs.workers import check_kvstore
         check_kvstore(getattr(options, 'kvstore', 'device'))
     except ValueError as error:
         print(f'd2l-densenet {options.command}: error: {error}', file=sys.stderr)
         return 2
+    except OSError as error:
+        print(f'd2l-densenet {options.command}: error: {error}', file=sys.stderr)
+        return 1
     try:
         from mxnet.base import MXNetError
 

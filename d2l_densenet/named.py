@@ -2,10 +2,11 @@
 
 import mxnet as mx
 
-from ._common.arguments import a_seed, device, gluon_block, known_name, show, sizes
+from ._common.arguments import a_seed, gluon_block, known_name, show, sizes
 from ._common.engine import surfacing
 from .network import DenseNet
 from .resnets import RESNETS, resnet
+from .runs.devices import usable
 
 __all__ = ['NETWORKS', 'densenet', 'he_initialize']
 
@@ -142,7 +143,7 @@ def he_initialize(net, seed=0, input_shape=None, ctx=None):
     >>> round(float(weight.asnumpy().std() / (2 / 49) ** 0.5), 1)
     1.0
     """
-    ctx = mx.cpu() if ctx is None else device('ctx', ctx)
+    ctx = mx.cpu() if ctx is None else usable('ctx', ctx)
     a_seed('seed', seed)
     if input_shape is not None:
         input_shape = sizes('input_shape', input_shape, '(3, 32, 32)')

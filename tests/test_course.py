@@ -37,7 +37,8 @@ def table(text, heading):
 
 def test_readme_has_the_minutes_and_the_device_of_each_notebook():
     rows = {row[0].strip('[`')[:2]: row for row in table((ROOT / 'README.md').read_text(), 'The notebooks')}
-    assert [row[0] for row in rows.values()] == [f'[`{path.stem}`](notebooks/{path.name})' for path in NOTEBOOKS.values()]
+    links = [f'[`{path.stem}`](notebooks/{path.name})' for path in NOTEBOOKS.values()]
+    assert [row[0] for row in rows.values()] == links
     for number, (_, _, time, device) in rows.items():
         assert int(re.match(r'\d+', time)[0]) == minutes(number), number
         wants_gpu = re.search(r'\*\*Device:\*\*\s+([^.;,]*)', markdown(number)[0])[1].startswith('a GPU')

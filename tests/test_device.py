@@ -8,6 +8,7 @@ from mxnet import npx
 from mxnet.base import MXNetError
 
 from d2l_densenet import try_gpu
+from d2l_densenet._common.arguments import last_line
 from d2l_densenet.runs import devices as device
 
 # What CUDA reports through MXNet when the library holds no code for the card.
@@ -158,7 +159,7 @@ def test_a_real_error_of_mxnet_becomes_one_line():
     """The error that MXNet itself raises on `mx.gpu(0)` in a CPU build has a stack trace; one line is kept."""
     with pytest.raises(MXNetError) as caught:
         device._work(mx.gpu(0))
-    line = device._last_line(caught.value)
+    line = last_line(caught.value)
     assert '\n' not in line and 'GPU' in line and 'Traceback' not in line
 
 

@@ -108,19 +108,6 @@ def gluon_block(name, net):
     return net
 
 
-def device(name, ctx):
-    """Return `ctx` if it is a device on which MXNet can compute, else raise TypeError or ValueError."""
-    if not isinstance(ctx, mx.Context):
-        raise TypeError(f'{name} must be one mxnet device such as mx.cpu() or mx.gpu(0), got {show(ctx)}')
-    if ctx.device_type == 'gpu':
-        from ..runs.devices import why_not_gpu  # which needs positive_int
-        problem = why_not_gpu(ctx.device_id)
-        if problem:
-            raise ValueError(f'{name} {ctx} cannot be used: {problem.splitlines()[0]}; take mx.cpu(), or what '
-                             'try_gpu() returns')
-    return ctx
-
-
 def image_batch(owner, X, built_in_np, channels=None, least=1):
     """Check that `X` is an (N, C, H, W) array of the array mode that is on and in which the block was built.
 

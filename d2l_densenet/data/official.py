@@ -73,9 +73,24 @@ class Unavailable(DataError):
 
 
 def cache_directory():
-    """The directory in the user's cache that downloads are kept in."""
+    """The directory that downloads are kept in: in the user's cache, or where that cannot be written (as in many
+    containers) in the directory for temporary files.
+    """
     import pooch
-    return os.fspath(pooch.os_cache('d2l-densenet'))
+    cache = os.fspath(pooch.os_cache('d2l-densenet'))
+    if _can_be_made(cache):
+        return cache
+    # A name of the user's own: a directory of somebody else's could not be written.
+    name = f'd2l-densenet-{os.getuid()}' if hasattr(os, 'getuid') else 'd2l-densenet'
+    instead = os.path.join(tempfile.gettempdir(), name, 'data')
+    return instead if _can_be_made(instead) else cache
+
+
+def _can_be_made(directory):
+    """Whether `directory`, or what of its path is there, can be written. Nothing is made."""
+    while not os.path.lexists(directory) and os.path.dirname(directory) != directory:
+        directory = os.path.dirname(directory)
+    return os.path.isdir(directory) and os.access(directory, os.W_OK | os.X_OK)
 
 
 def _what_is_it(path, array):

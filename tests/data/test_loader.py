@@ -365,6 +365,20 @@ def test_unwritable_cache(small, tmp_path):
         download(str(tmp_path / 'file' / 'cache'), small.files, [])
 
 
+def test_a_cache_that_cannot_be_written_gives_way_to_the_temporary_directory(tmp_path, monkeypatch):
+    (tmp_path / 'file').write_text('')
+    (tmp_path / 'temporary').mkdir()
+    monkeypatch.setattr(files.tempfile, 'tempdir', str(tmp_path / 'temporary'))
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
+    assert files.cache_directory() == str(tmp_path / 'cache' / 'd2l-densenet')
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'file'))
+    found = pathlib.Path(files.cache_directory())
+    assert found.is_relative_to(tmp_path / 'temporary') and 'd2l-densenet' in str(found)
+    monkeypatch.setattr(files.tempfile, 'tempdir', str(tmp_path / 'file'))
+    assert files.cache_directory() == str(tmp_path / 'file' / 'd2l-densenet'), 'where nothing can be written, the usual'
+    assert sorted(path.name for path in tmp_path.rglob('*')) == ['file', 'temporary']
+
+
 # What is loaded when there is nothing
 
 @pytest.fixture
