@@ -136,7 +136,8 @@ def test_a_lost_indentation_is_restored_by_rule():
             'for i in a:#one', 'if i:', 'i+=1', 'a.h(i)', '#最后', 'a.k()', 'def l(m):', 'return m', 'l(a)']
     assert article.restored('\n'.join(page)).splitlines() == [
         'class A(B):', '    def f(self,x):', '        for y in x:', '            x=g(x, y)', '        return x',
-        'a=A()', 'for i in a:', '    if i:', '        i+=1', '        a.h(i)', 'a.k()', 'def l(m):', '    return m', 'l(a)']
+        'a=A()', 'for i in a:', '    if i:', '        i+=1', '        a.h(i)', 'a.k()', 'def l(m):', '    return m',
+        'l(a)']
 
 
 def test_a_nan_loss_stops_with_a_useful_error_and_a_usable_network():
