@@ -330,8 +330,8 @@ def test_parameters_are_read_only_when_nothing_is_computed(monkeypatch, tmp_path
     On a busy machine `fit` then ended with a segmentation fault in most runs of 150 short epochs, on a quiet one in
     one of six. So this looks at the order of events and not at the fault.
     """
-    from d2l_densenet import training
-    from d2l_densenet.runs.resume import Keeper
+    from d2l_densenet.evaluation import snapshot
+    from d2l_densenet.runs.resume import Keeper, Progress
     net = d2l_densenet.DenseNet(4, (1, 1), 4)
     net.initialize()
     X, y = mx.nd.ones((2, 1, 20, 20)), mx.nd.zeros(2)
@@ -345,8 +345,8 @@ def test_parameters_are_read_only_when_nothing_is_computed(monkeypatch, tmp_path
         def save(self, *args):
             pass
 
-    for read in (lambda: training._snapshot(net), lambda: Keeper(Store(), net, trainer, {}, 0).save(
-            training.Progress(), History()), lambda: net.save_parameters(str(tmp_path / 'file'))):
+    for read in (lambda: snapshot(net), lambda: Keeper(Store(), net, trainer, {}, 0).save(
+            Progress(), History()), lambda: net.save_parameters(str(tmp_path / 'file'))):
         events.clear()
         net(X)
         read()
