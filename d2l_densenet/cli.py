@@ -24,6 +24,7 @@ examples:
   d2l-densenet export runs/NAME               files for MXNet's other languages, and for ONNX
   d2l-densenet networks                       all named networks: parameters and multiply-adds
   d2l-densenet notebooks course               the notebooks of the course, into the directory course
+  d2l-densenet gpu                            MXNet for NVIDIA GPUs, if there is a card for it (2.1 GB)
   d2l-densenet doctor                         what is installed, what is missing, what to do
 
 The data are looked for in --data-dir, then in the directory that the environment variable D2L_DENSENET_DATA
@@ -170,6 +171,11 @@ def _parser():
     notebooks.add_argument('directory', metavar='DIR', help='where to write; made if it is not there')
     notebooks.add_argument('--force', action='store_true',
                            help='overwrite files that differ: your own work in notebooks of the same name is lost')
+
+    gpu = add('gpu', 'Install MXNet for NVIDIA GPUs and the CUDA 11 libraries beside what is there, if there is a card '
+              'for it: 2.1 GB to download, 3.6 GB on disk, no root and no CUDA installation.', _gpu)
+    gpu.add_argument('--anyway', action='store_true', help='whatever card is here, or none: for another machine')
+    gpu.add_argument('--remove', action='store_true', help='take it away again: MXNet for the CPU is still there')
 
     add('doctor', 'Check Python, MXNet, system libraries, Jupyter, GPU and data.', None)
     return parser
@@ -372,7 +378,7 @@ def _with_weights(name, weights, size):
     if weights is not None and name in RESNETS:
         raise ValueError(f'--weights reads DenseNet checkpoints, and {name} is a ResNet')
     if weights is not None:
-        from .interop.pretrained import load_pretrained
+        from .interop.checkpoints import load_pretrained
         load_pretrained(net, weights)
     else:
         he_initialize(net, input_shape=shape)
@@ -414,6 +420,24 @@ def _notebooks(options):
     return 0
 
 
+def _gpu(options):
+    from . import doctor, gpu
+    try:
+        if options.remove:
+            print('removed' if gpu.remove_gpu() else 'there is nothing to remove')
+            return 0
+        print('Now installed.' if gpu.install_gpu(options.anyway) else 'All is installed already.')
+    except RuntimeError as error:
+        print(f'd2l-densenet gpu: {error}', file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print('interrupted, and nothing is changed: the same command goes on from here, --remove takes away what was '
+              'downloaded', file=sys.stderr)
+        return 130
+    doctor.main([doctor.check_gpu()])
+    return 0
+
+
 def _new_directory(options):
     from ._common.disk import a_path
     if options.output is not None:
@@ -452,7 +476,7 @@ def main(arguments=None):
         from . import doctor
         return doctor.main()
     try:
-        if options.command in ('launch', 'notebooks'):  # without MXNet
+        if options.command in ('gpu', 'launch', 'notebooks'):  # without MXNet
             return options.run(options)
         from .runs.workers import check_kvstore
         check_kvstore(getattr(options, 'kvstore', 'device'))

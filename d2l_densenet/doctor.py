@@ -45,7 +45,7 @@ def run_checks():
     """
     checks = [_python(), _libraries(), _numpy(), _mxnet()]
     checks += [_package(name) for name in ('matplotlib', 'tqdm', 'pooch', 'd2l', 'jupyterlab', 'ipykernel')]
-    return [*checks, _ipython(), _gpu(), _data(), _home(), _disk(), _project()]
+    return [*checks, _ipython(), check_gpu(), _data(), _home(), _disk(), _project()]
 
 
 def main(checks=None):
@@ -167,9 +167,10 @@ def _mxnet_remedy(error):
         return _install((error.name or 'mxnet').partition('.')[0])
     if 'has no attribute' in text and 'numpy' in text:
         return 'import d2l_densenet before mxnet'
-    if 'libcuda' in text or 'libcu' in text or 'libnccl' in text:
-        return ('this is a wheel for GPUs, and CUDA is not where it looks: install what the README lists for it, or '
-                'the CPU wheel: pip install mxnet==1.9.1')
+    if 'libcuda.so' in text:
+        return f"this is a wheel for GPUs: install NVIDIA's driver, or the wheel for the CPU: {_install('mxnet')}"
+    if 'libcu' in text or 'libnccl' in text or 'libnv' in text:
+        return 'this is a wheel for GPUs, and libraries of CUDA are missing: d2l-densenet gpu installs one with them'
     if 'libgomp' in text or 'libquadmath' in text:
         return 'install the system libraries, above'
     return f'mend what stands above first, then: {_install("mxnet")}'
@@ -184,14 +185,28 @@ def _ipython():
                  _install('ipython'))
 
 
-def _gpu():
+def check_gpu():
+    """What the driver says, which wheel is here, and whether the first GPU works."""
+    try:
+        from d2l_densenet import gpu
+        driver, wheel = gpu.ask_driver(), gpu.gpu_wheel()
+    except Exception as error:
+        return Check('GPU', False, f'not asked: {_tell(error)}', 'mend what stands above first', required=False)
     try:
         from d2l_densenet.runs import devices
-        problem = devices.why_not_gpu(0)
+        failure = devices.why_not_gpu(0)
     except Exception as error:
-        problem = f'not asked: {_tell(error)}'
-    return Check('GPU', problem is None, problem or 'GPU 0 has run a convolution',
-                 'the course runs on the CPU; the README says which MXNet fits which card', required=False)
+        failure = f'not tried: {_tell(error)}'
+    detail, remedy = gpu.why_no_gpu(0, driver) or (
+        failure, 'see docs/gpu.md' if wheel else 'd2l-densenet gpu (2.1 GB), or make env GPU=1 in a checkout')
+    lines = [f'GPU {i}: {name}, compute capability {major}.{minor}'
+             for i, (name, (major, minor)) in enumerate(driver.cards)]
+    if driver.version:
+        lines.append('the driver runs CUDA up to {}.{}; MXNet: {}'.format(*driver.version, wheel or 'the CPU wheel'))
+    if wheel and _version('torch'):
+        lines.append('import mxnet before torch: of libraries with the same name, the first that is loaded serves both')
+    return Check('GPU', failure is None, '\n'.join([detail if failure else 'GPU 0 has run a convolution', *lines]),
+                 remedy, required=False)
 
 
 def _data():
