@@ -13,10 +13,14 @@ WORKERS ?= 2
 CELL_TIMEOUT ?= 300
 UV ?= uv
 
+# A HOME that cannot be written, as in many containers, stops Jupyter and keeps no downloads: another takes its place,
+# in the environment, or where even that belongs to somebody else in the temporary directory.
+OURS := $(if $(shell [ -w . ] && echo yes),$(CURDIR)/.venv,$(or $(TMPDIR),/tmp)/d2l-densenet-$(shell id -u))
+NEW_HOME := $(shell [ -w "$$HOME" ] || echo yes)
 # Another environment may be active, or this may run inside a notebook: what would leak from there is taken away,
 # kernels of this environment come before the user's, and IPython's start-up files stay out of the notebooks.
 CLEAN := env -u PYTHONPATH -u PYTHONHOME -u PYTHONSTARTUP -u VIRTUAL_ENV -u JUPYTER_PATH -u JUPYTER_CONFIG_PATH \
-	PYTHONNOUSERSITE=1 JUPYTER_PREFER_ENV_PATH=1 IPYTHONDIR='$(CURDIR)/.venv/ipython'
+	PYTHONNOUSERSITE=1 JUPYTER_PREFER_ENV_PATH=1 IPYTHONDIR='$(OURS)/ipython' $(if $(NEW_HOME),HOME='$(OURS)/home')
 RUN := $(CLEAN) .venv/bin/python
 
 # The project's own machines keep the official data set beside the checkout; elsewhere there is no such directory.
@@ -26,10 +30,12 @@ export D2L_DENSENET_DATA
 endif
 
 TEST := -m pytest -n $(WORKERS) --dist loadfile
-NOTEBOOKS := --nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg notebooks
+# The notebooks that the tests run.
+BOOKS ?= notebooks
+NOTEBOOKS = --nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg $(BOOKS)
 
 .DEFAULT_GOAL := help
-.PHONY: help env train test test-full lab notebooks exercises site records records-accuracy bench mutants fuzz lint lock torch doctor clean
+.PHONY: help env train test test-full lab notebooks exercises site records records-accuracy bench fuzz lint lock torch doctor kernel bare clean
 
 help:
 	@echo 'make train     train the article'"'"'s network ($(EPOCHS) epochs, $(SIZE)x$(SIZE)); results under runs/'
@@ -43,19 +49,23 @@ help:
 	@echo 'make records   the recorded runs into records/: two recipes, three seeds, and the long one; hours, can be resumed'
 	@echo 'make records-accuracy   the same'
 	@echo 'make bench     every table that a benchmark makes, on a quiet machine'
-	@echo 'make mutants   faults put into the package one by one: do the tests notice?'
 	@echo 'make fuzz      ten thousand damaged files for each reader, into records/fuzz.json   (ARGS="--runs 500 --target idx")'
 	@echo 'make torch     PyTorch, for the tests that compare with it and for .pth files'
 	@echo 'make doctor    what is installed, what is missing, what to do'
+	@echo 'make kernel    this environment as a kernel for your own Jupyter or VS Code   (ARGS="--prefix DIR": not in your home)'
+	@echo 'make bare      installs everything on bare machines, made with debootstrap; as root   (ARGS="--full bookworm")'
 	@echo 'make lint      ruff, on the notebooks too'
-	@echo 'make env       the environment alone, in .venv   (PYTHON=...: with that Python 3.10 to 3.13)'
+	@echo 'make env       the environment alone, in .venv   (PYTHON=...: with that Python 3.10 to 3.14;'
+	@echo '               GPU=1: with MXNet for NVIDIA GPUs, if there is a card for it, 2.1 GB; GPU=anyway: even if not)'
 	@echo 'make lock      requirements.lock from pyproject.toml, with uv   (ARGS=--upgrade: newest versions)'
 	@echo 'make clean     remove .venv and the caches; runs/ stays'
 	@echo 'Each makes the environment first if it is not there.'
 
-# PYTHON counts only when typed after `make`: many people have it in their environment for other ends.
+# PYTHON and GPU count only when typed after `make`: many people have them in their environment for other ends.
+TYPED_GPU := $(if $(filter command line,$(origin GPU)),$(filter-out 0,$(GPU)))
 env:
 	@PYTHON='$(if $(filter command line,$(origin PYTHON)),$(PYTHON))' sh tools/make-env
+	@$(if $(TYPED_GPU),$(RUN) -m d2l_densenet gpu $(if $(filter anyway,$(TYPED_GPU)),--anyway))
 
 train: env
 	@$(RUN) -m d2l_densenet train --epochs $(EPOCHS) --size $(SIZE) --recipe $(RECIPE) --data $(DATA) --seed $(SEED) $(ARGS)
@@ -105,9 +115,6 @@ bench: env
 	done
 	@$(RUN) benchmarks/int8.py runs/record-course-seed0
 
-mutants: env
-	@$(RUN) benchmarks/mutants.py $(ARGS)
-
 FUZZER = $(shell sed -n 's/^fuzz = \["\(.*\)"\]$$/\1/p' pyproject.toml)
 fuzz: env
 	@$(RUN) -c 'import atheris' 2>/dev/null || $(RUN) -m pip install --quiet '$(FUZZER)' || \
@@ -124,12 +131,20 @@ torch: env
 doctor: env
 	@$(RUN) -m d2l_densenet doctor
 
+# A notebook that was opened under another Jupyter then has "DenseNet course" among its kernels.
+kernel: env
+	@$(RUN) -m ipykernel install --name d2l-densenet --display-name 'DenseNet course (d2l-densenet)' \
+		$(if $(findstring prefix,$(ARGS)),,--user) $(ARGS)
+
+bare:
+	@tests/bare/run $(ARGS)
+
 lint: env
 	@$(RUN) -m ruff check $(ARGS) .
 
 # Registry addresses and this machine's paths stay out: --no-emit-*, and a relative name for the input.
 lock:
-	@command -v $(UV) >/dev/null || { echo 'make lock needs uv: https://docs.astral.sh/uv/ (or UV=/path/to/uv)' >&2; exit 1; }
+	@command -v $(UV) >/dev/null || { echo 'make lock needs uv: pip install uv (or UV=/path/to/uv)' >&2; exit 1; }
 	@$(UV) pip compile pyproject.toml --extra course --extra newer --extra interop --extra test --extra build --override overrides.txt --universal --python-version 3.10 --generate-hashes \
 		--no-header --no-emit-index-url --no-emit-find-links --no-config --quiet -o requirements.lock $(ARGS)
 

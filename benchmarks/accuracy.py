@@ -22,8 +22,8 @@ import sys
 
 import readme
 
-from d2l_densenet.formulas import densenet_formula
-from d2l_densenet.runs import write_atomically
+from d2l_densenet.analysis.formulas import densenet_formula
+from d2l_densenet.runs.directories import write_atomically
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 RECORDS = ROOT / 'records'

@@ -18,8 +18,8 @@ import mxnet as mx
 import numpy
 
 from d2l_densenet import NETWORKS, RESNETS, count_parameters, export_model, he_initialize
-from d2l_densenet.networks import OWN, named_network, published_shape
-from d2l_densenet.runs import machine, versions, write_atomically
+from d2l_densenet.named import OWN, named_network, published_shape
+from d2l_densenet.runs.directories import machine, versions, write_atomically
 
 RECORD = pathlib.Path(__file__).resolve().parent.parent / 'records' / 'export.json'
 

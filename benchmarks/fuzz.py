@@ -81,7 +81,7 @@ class Finding(Exception):
 # returns True if it was read and False if it was refused.
 
 def idx(directory, packed=False):
-    from d2l_densenet.idx import DataError, check_pair, read_idx
+    from d2l_densenet.data.idx import DataError, check_pair, read_idx
 
     def run(content):
         path = directory / 'x'
@@ -146,7 +146,7 @@ def parameters(directory):
 def run_directory(directory, name):
     from d2l_densenet import plot_history
     from d2l_densenet.cli import _take_settings
-    from d2l_densenet.runs import RunError, load_run, read_config
+    from d2l_densenet.runs.directories import RunError, load_run, read_config
     for file in ('config.json', 'history.json', 'model.params'):
         (directory / file).write_bytes((CORPUS / 'run' / file.replace('.', '-')).read_bytes())
 
@@ -172,7 +172,7 @@ def run_directory(directory, name):
 
 def checkpoint(directory, state=False):
     from d2l_densenet import History, ResumeError
-    from d2l_densenet.checkpoints import Checkpoints
+    from d2l_densenet.runs.checkpoints import Checkpoints
     net = build()
     good = (CORPUS / 'checkpoint' / 'small').read_bytes()
     made = {}
@@ -205,7 +205,7 @@ def keeper_of(store, net):
     from mxnet import gluon, lr_scheduler
 
     from d2l_densenet import ImageLoader
-    from d2l_densenet.resume import Keeper, settings_of
+    from d2l_densenet.runs.resume import Keeper, settings_of
     scheduler = lr_scheduler.CosineScheduler(10, base_lr=0.1)
     trainer = gluon.Trainer(net.collect_params(), 'sgd', {'momentum': 0.9, 'lr_scheduler': scheduler,
                                                           'learning_rate': 0.1}, update_on_kvstore=False)
@@ -382,9 +382,9 @@ def make_corpus():
     import numpy
 
     from d2l_densenet import History, save_torch
-    from d2l_densenet.checkpoints import Checkpoints
-    from d2l_densenet.resume import Progress
-    from d2l_densenet.runs import save_run
+    from d2l_densenet.runs.checkpoints import Checkpoints
+    from d2l_densenet.runs.directories import save_run
+    from d2l_densenet.runs.resume import Progress
     for part in ('idx', 'safetensors', 'params', 'pytorch', 'run', 'checkpoint'):
         (CORPUS / part).mkdir(parents=True, exist_ok=True)
     images = numpy.arange(2 * 28 * 28, dtype='uint8').reshape(2, 28, 28) % 10
@@ -457,14 +457,11 @@ def main():
     if options.table:
         record = json.loads(RECORD.read_text())
     else:
-        from d2l_densenet.runs import machine, versions, write_atomically
+        from d2l_densenet.runs.directories import machine, versions, write_atomically
         engine = options.engine or ('atheris' if importlib.util.find_spec('atheris') else 'mutator')
         record = {'started': datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds'),
                   'engine': engine, 'seed': options.seed, 'versions': versions(), 'machine': machine(), 'targets': {}}
         for name in options.target or TARGETS:
-            if name == 'pytorch' and not importlib.util.find_spec('torch'):
-                print('PyTorch is not installed: its files are left out')
-                continue
             record['targets'][name] = row = fuzz(name, options.runs, options.seed, engine)
             print(f'{name}: {row}', flush=True)
         if options.target:

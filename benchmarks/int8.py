@@ -30,7 +30,7 @@ import readme
 from mxnet.contrib.quantization import quantize_net_v2
 
 from d2l_densenet import load_data_fashion_mnist
-from d2l_densenet.runs import load_run, machine, versions, write_atomically
+from d2l_densenet.runs.directories import load_run, machine, versions, write_atomically
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 RECORD = ROOT / 'records' / 'int8.json'

@@ -26,7 +26,7 @@ import time
 
 import readme
 
-from d2l_densenet.runs import machine, versions, write_atomically
+from d2l_densenet.runs.directories import machine, versions, write_atomically
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 RECORD = ROOT / 'records' / 'memory.json'
@@ -57,7 +57,8 @@ def mxnet_step(contestant, depth, growth_rate, batch):
     import numpy
     from mxnet import autograd, gluon
 
-    from d2l_densenet import densenet, he_initialize, recompute
+    from d2l_densenet import densenet, he_initialize
+    from d2l_densenet.execution import recompute
     net = densenet('densenet_bc_100_12', growth_rate=growth_rate, num_init_features=2 * growth_rate,
                    block_config=((depth - 4) // 6,) * 3, memory_efficient=contestant.startswith('efficient'))
     he_initialize(net)

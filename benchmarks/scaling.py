@@ -19,7 +19,6 @@ import readme
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 RECORD = ROOT / 'records' / 'scaling.json'
-DOCUMENT = ROOT / 'docs' / 'distributed' / 'README.md'
 START, END = '<!-- scaling table: made by benchmarks/scaling.py -->', '<!-- end of scaling table -->'
 BATCH, SIZE = 128, 48
 WORKERS = (2, 4, 8)
@@ -73,7 +72,7 @@ def exchange():
     """What a worker measures: adding up the network's gradients, as many tiny arrays, one large array."""
     import mxnet as mx
 
-    from d2l_densenet.distributed import join
+    from d2l_densenet.runs.workers import join
     workers = join()
     shapes = [p.shape for p in network().collect_params().values() if p.grad_req != 'null']
     kinds = {'gradients': shapes, 'tiny': [(1,)] * len(shapes), 'large': [(LARGE,)]}
@@ -153,7 +152,7 @@ def main():
         record = json.loads(RECORD.read_text())
     else:
         from d2l_densenet import count_parameters
-        from d2l_densenet.runs import machine, versions, write_atomically
+        from d2l_densenet.runs.directories import machine, versions, write_atomically
         os.environ.setdefault('OMP_NUM_THREADS', '1')
         started, load = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds'), os.getloadavg()[0]
         with tempfile.TemporaryDirectory() as temporary:
@@ -164,7 +163,7 @@ def main():
             'compute': {str(size): compute(size) for size in sizes}, 'exchange': exchanges,
             'load': [load, os.getloadavg()[0]], 'machine': machine(), 'versions': versions()}
         write_atomically(RECORD, json.dumps(record, indent=1) + '\n')
-    readme.put(START, END, table(record), DOCUMENT)
+    readme.put(START, END, table(record))
     print(table(record))
 
 

@@ -24,7 +24,7 @@ import time
 
 import readme
 
-from d2l_densenet.runs import machine, versions, write_atomically
+from d2l_densenet.runs.directories import machine, versions, write_atomically
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 RECORD = ROOT / 'records' / 'waiting.json'

@@ -15,30 +15,36 @@ __version__ = '0.1.0'
 
 _MODULES = {
     'blocks': ['conv_block', 'DenseBlock', 'transition_block'],
-    'builder': ['DenseNet'],
-    'networks': ['densenet', 'NETWORKS', 'he_initialize'],
+    'network': ['DenseNet'],
+    'named': ['densenet', 'NETWORKS', 'he_initialize'],
     'resnets': ['resnet', 'RESNETS'],
-    'formulas': ['network_formula', 'densenet_formula', 'resnet_formula'],
-    'data': ['load_data_fashion_mnist', 'ImageLoader', 'DataSource', 'DataError', 'FASHION_MNIST_LABELS'],
-    'training': ['fit', 'train_ch5', 'evaluate_accuracy', 'predict', 'History', 'DivergenceError'],
+    'analysis.formulas': ['network_formula', 'densenet_formula', 'resnet_formula'],
+    'data.loader': ['load_data_fashion_mnist', 'ImageLoader', 'DataSource', 'DataError', 'FASHION_MNIST_LABELS'],
+    'training': ['fit', 'train_ch5'],
+    'evaluation': ['evaluate_accuracy', 'predict'],
+    'history': ['History', 'DivergenceError'],
     'optimizers': ['Muon'],
     'recipes': ['RECIPES', 'Recipe'],
-    'checkpoints': ['ResumeError'],
-    'device': ['try_gpu'],
-    'counting': ['summary', 'count_parameters'],
-    'pretrained': ['load_pretrained', 'save_torch', 'LoadReport', 'CheckpointError'],
-    'reuse': ['cut_connection', 'mean_absolute_weights'],
-    'export': ['export_model', 'ExportError'],
+    'runs.checkpoints': ['ResumeError'],
+    'runs.devices': ['try_gpu'],
+    'analysis.counting': ['summary', 'count_parameters'],
+    'interop.checkpoints': ['load_pretrained', 'save_torch', 'LoadReport', 'CheckpointError'],
+    'analysis.reuse': ['cut_connection', 'mean_absolute_weights'],
+    'interop.export': ['export_model', 'ExportError'],
     'plots': ['plot_history', 'plot_confusion_matrix', 'plot_mistakes', 'plot_images', 'plot_channels', 'plot_stages',
               'plot_accuracy', 'plot_memory', 'plot_feature_reuse', 'draw_dense_block', 'draw_chain',
               'draw_add_vs_concat'],
 }
+#: Modules that are attributes too: `d2l_densenet.recompute.record()`.
+_ATTRIBUTES = ('checks', 'plots', 'recompute', 'resnets')
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [*_HOME]
 
 
 def __getattr__(name):
+    if name in _ATTRIBUTES:
+        return importlib.import_module(f'.{name}', __name__)
     if name not in _HOME:
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
     value = getattr(importlib.import_module(f'.{_HOME[name]}', __name__), name)

@@ -14,9 +14,10 @@ from mxnet.ndarray import waitall
 from mxnet.symbol import Symbol
 from mxnet.util import is_np_array, np_shape
 
-from ._atomic import a_path
-from ._checks import block_options, image_batch, last_line, positive_int, share, switch
-from ._params import check_params
+from ._common.arguments import block_options, image_batch, positive_int, share, switch
+from ._common.disk import a_path
+from ._common.messages import last_line
+from ._common.params import check_params
 
 __all__ = ['conv_block', 'DenseBlock', 'transition_block']
 

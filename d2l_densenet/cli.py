@@ -23,6 +23,8 @@ examples:
   d2l-densenet summary --network densenet121  another one, at the size it was published for
   d2l-densenet export runs/NAME               files for MXNet's other languages, and for ONNX
   d2l-densenet networks                       all named networks: parameters and multiply-adds
+  d2l-densenet notebooks course               the notebooks of the course, into the directory course
+  d2l-densenet gpu                            MXNet for NVIDIA GPUs, if there is a card for it (2.1 GB)
   d2l-densenet doctor                         what is installed, what is missing, what to do
 
 The data are looked for in --data-dir, then in the directory that the environment variable D2L_DENSENET_DATA
@@ -61,7 +63,7 @@ def _seconds(text):
 
 
 def _network(text):
-    from .published import PUBLISHED
+    from .analysis.published import PUBLISHED
     if text not in PUBLISHED:
         near = difflib.get_close_matches(text.lower(), PUBLISHED, n=1)
         hint = f'; did you mean {near[0]}?' if near else ''
@@ -78,8 +80,8 @@ def _device(text):
 
 
 def _parser():
-    from .distributed import KVSTORES
     from .recipes import RECIPES
+    from .runs.workers import KVSTORES
     parser = _Parser(prog='d2l-densenet', description='Train, evaluate and describe the DenseNet of the course.',
                      epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest='command', metavar='COMMAND', required=True)
@@ -164,6 +166,17 @@ def _parser():
     add('networks', 'Print a Markdown table of the named networks: parameters and multiply-adds by formula, by count '
         'on the graph, and as published.', _networks)
 
+    notebooks = add('notebooks', 'Write the notebooks of the course, as they were run, and their exercises into a '
+                    'directory. They are those of the installed version.', _notebooks)
+    notebooks.add_argument('directory', metavar='DIR', help='where to write; made if it is not there')
+    notebooks.add_argument('--force', action='store_true',
+                           help='overwrite files that differ: your own work in notebooks of the same name is lost')
+
+    gpu = add('gpu', 'Install MXNet for NVIDIA GPUs and the CUDA 11 libraries beside what is there, if there is a card '
+              'for it: 2.1 GB to download, 3.6 GB on disk, no root and no CUDA installation.', _gpu)
+    gpu.add_argument('--anyway', action='store_true', help='whatever card is here, or none: for another machine')
+    gpu.add_argument('--remove', action='store_true', help='take it away again: MXNet for the CPU is still there')
+
     add('doctor', 'Check Python, MXNet, system libraries, Jupyter, GPU and data.', None)
     return parser
 
@@ -177,10 +190,10 @@ def _train(options):
     import mxnet as mx
 
     from . import fit, he_initialize, load_data_fashion_mnist, plot_history
-    from .distributed import equal_share, job_of, join
-    from .networks import named_network
+    from .named import named_network
     from .recipes import RECIPES
-    from .runs import command, machine, read_config, save_run, versions, write_atomically
+    from .runs.directories import command, machine, read_config, save_run, versions, write_atomically
+    from .runs.workers import equal_share, job_of, join
     before = None
     if options.resume is not None:
         before = read_config(options.resume)
@@ -256,9 +269,9 @@ def _train(options):
 
 
 def _launch(options):
-    from .distributed import equal_share
-    from .launching import launch
     from .recipes import RECIPES
+    from .runs.launching import launch
+    from .runs.workers import equal_share
     program = options.program[options.program[:1] == ['--']:]
     if not program:
         raise ValueError('say after -- what the workers run, for example: d2l-densenet launch --workers 2 -- train')
@@ -284,7 +297,7 @@ def _take_settings(options, config):
     """Set the options that `config` records; ValueError if the command line says otherwise."""
     if options.output is not None:
         raise ValueError('--output goes with a new run; --resume writes to the directory of the old one')
-    from ._checks import one_of, switch
+    from ._common.arguments import one_of, switch
     from .recipes import RECIPES
     config.setdefault('memory_efficient', False)  # runs from before there was this option
     for option, key in _SETTINGS.items():
@@ -302,7 +315,7 @@ def _take_settings(options, config):
 
 def _evaluate(options):
     from . import evaluate_accuracy, load_data_fashion_mnist
-    from .runs import load_run
+    from .runs.directories import load_run
     net, history, config = load_run(options.directory, _context(options.device))
     size, batch_size, data = (_setting(options.directory, config, name) for name in ('size', 'batch_size', 'data'))
     net.hybridize(static_alloc=True, static_shape=True)
@@ -326,14 +339,14 @@ def _setting(directory, config, name):
 
 def _summary(options):
     from . import summary
-    from .networks import published_shape
+    from .named import published_shape
     channels, height, width = published_shape(options.network)
     print(summary(options.network, (channels, options.size or height, options.size or width)))
     return 0
 
 
 def _export(options):
-    from .export import FORMATS, export_model
+    from .interop.export import FORMATS, export_model
     if (options.directory is None) == (options.network is None):
         raise ValueError('give either RUN or --network NAME')
     if options.network:
@@ -343,7 +356,7 @@ def _export(options):
     else:
         if options.weights is not None:
             raise ValueError('--weights goes with --network; a RUN has its own')
-        from .runs import load_run
+        from .runs.directories import load_run
         net, _, config = load_run(options.directory)
         size = _setting(options.directory, config, 'size')
         shape = (config['network'].get('in_channels', 1), size, size)
@@ -360,12 +373,12 @@ def _export(options):
 def _with_weights(name, weights):
     """The named network with the values in the file `weights`, or initial ones; and the shape of its images."""
     from . import he_initialize
-    from .networks import RESNETS, named_network, published_shape
+    from .named import RESNETS, named_network, published_shape
     net, shape = named_network(name), published_shape(name)
     if weights is not None and name in RESNETS:
         raise ValueError(f'--weights reads DenseNet checkpoints, and {name} is a ResNet')
     if weights is not None:
-        from .pretrained import load_pretrained
+        from .interop.checkpoints import load_pretrained
         load_pretrained(net, weights)
     else:
         he_initialize(net, input_shape=shape)
@@ -374,13 +387,59 @@ def _with_weights(name, weights):
 
 
 def _networks(options):
-    from .published import network_table
+    from .analysis.published import network_table
     print(network_table())
     return 0
 
 
+def _notebooks(options):
+    import shutil
+
+    from ._common.disk import a_path
+    here = pathlib.Path(__file__).resolve().parent
+    # A wheel holds them in the package; in a checkout they lie beside it.
+    source = next((place for place in (here / 'notebooks', here.parent / 'notebooks') if place.is_dir()), None)
+    if source is None:
+        raise ValueError(f'this installation has no notebooks (looked in {here} and {here.parent})')
+    target = pathlib.Path(a_path('DIR', options.directory)).resolve()
+    if target == source or source in target.parents:
+        raise ValueError(f'{target} is where the notebooks are: give another DIR')
+    files = [path.relative_to(source) for path in sorted(source.rglob('*'))
+             if path.suffix in ('.ipynb', '.md') and '.ipynb_checkpoints' not in path.parts]
+    changed = [name for name in files if os.path.lexists(target / name)
+               and not ((target / name).is_file() and (target / name).read_bytes() == (source / name).read_bytes())]
+    if changed and not options.force:
+        raise ValueError(f'{target} has {changed[0]}{f" and {len(changed) - 1} more" if changed[1:] else ""} with '
+                         'other content: give another DIR, or --force to overwrite')
+    for name in files:
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source / name, target / name)
+    size = sum((source / name).stat().st_size for name in files)
+    print(f'wrote {len(files)} files ({size / 1e6:.0f} MB) to {target}; README.md there is the map of the course')
+    print(f'to begin: {sys.executable} -m jupyterlab "{target / "00_start_here.ipynb"}"')
+    return 0
+
+
+def _gpu(options):
+    from . import doctor, gpu
+    try:
+        if options.remove:
+            print('removed' if gpu.remove_gpu() else 'there is nothing to remove')
+            return 0
+        print('Now installed.' if gpu.install_gpu(options.anyway) else 'All is installed already.')
+    except RuntimeError as error:
+        print(f'd2l-densenet gpu: {error}', file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print('interrupted, and nothing is changed: the same command goes on from here, --remove takes away what was '
+              'downloaded', file=sys.stderr)
+        return 130
+    doctor.main([doctor.check_gpu()])
+    return 0
+
+
 def _new_directory(options):
-    from ._atomic import a_path
+    from ._common.disk import a_path
     if options.output is not None:
         path = pathlib.Path(a_path('--output', options.output))
     else:
@@ -417,13 +476,16 @@ def main(arguments=None):
         from . import doctor
         return doctor.main()
     try:
-        if options.command == 'launch':  # without MXNet
+        if options.command in ('gpu', 'launch', 'notebooks'):  # without MXNet
             return options.run(options)
-        from .distributed import check_kvstore
+        from .runs.workers import check_kvstore
         check_kvstore(getattr(options, 'kvstore', 'device'))
     except ValueError as error:
         print(f'd2l-densenet {options.command}: error: {error}', file=sys.stderr)
         return 2
+    except OSError as error:
+        print(f'd2l-densenet {options.command}: error: {error}', file=sys.stderr)
+        return 1
     try:
         from mxnet.base import MXNetError
 

@@ -6,9 +6,9 @@ switch on with ``npx.set_np()``; what is here, and ``d2l.Trainer`` with it, work
 
 import mxnet as mx
 
-from ._checks import gluon_block, number, positive_int
-from .builder import DenseNet
-from .data import FASHION_MNIST_LABELS, load_data_fashion_mnist
+from ._common.arguments import gluon_block, number, positive_int
+from .data.loader import FASHION_MNIST_LABELS, load_data_fashion_mnist
+from .network import DenseNet
 
 try:
     from d2l import mxnet as d2l

@@ -8,6 +8,7 @@ import ctypes
 import importlib
 import os
 import platform
+import shlex
 import shutil
 import sys
 import tempfile
@@ -16,8 +17,9 @@ from typing import NamedTuple
 
 __all__ = ['Check', 'run_checks', 'main']
 
-_INSTALL = ('make env (or: pip install -e ".[course]" in an environment with Python 3.10 to 3.13; from 3.12 on also '
-            'pip install --no-deps mxnet==1.9.1 d2l==1.0.3)')
+# The last releases, and what they ask of others they do without: pip would look for a long time, or refuse.
+_LAST = {'mxnet': '1.9.1', 'd2l': '1.0.3'}
+_ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # File name: the packages of Debian and of Fedora that hold it.
 _LIBRARIES = {'libgomp.so.1': ('libgomp1', 'libgomp'), 'libquadmath.so.0': ('libquadmath0', 'libquadmath')}
 _MEGABYTE = 10**6
@@ -43,32 +45,56 @@ def run_checks():
     """
     checks = [_python(), _libraries(), _numpy(), _mxnet()]
     checks += [_package(name) for name in ('matplotlib', 'tqdm', 'pooch', 'd2l', 'jupyterlab', 'ipykernel')]
-    return [*checks, _ipython(), _gpu(), _data(), _disk()]
+    return [*checks, _ipython(), check_gpu(), _data(), _home(), _disk(), _project()]
 
 
-def main():
+def main(checks=None):
     """Print the checks, one a line, and what to do about those that fail.
+
+    Parameters
+    ----------
+    checks : list of Check, optional
+        By default all of them.
 
     Returns
     -------
     int
         Exit status: 0 if everything that is required is there, else 1.
     """
-    checks = run_checks()
-    width = max(len(check.name) for check in checks)
+    whole = checks is None
+    checks = run_checks() if whole else checks
+    width = max((len(check.name) for check in checks), default=0)
     for check in checks:
         print(f'{"ok" if check.ok else "--"}  {check.name:<{width}}  ' + check.detail.replace('\n', '\n' + ' ' * 6))
         if not check.ok:
             print(f'    {"":<{width}}  {"do" if check.required else "optional"}: {check.remedy}')
     missing = [check.name for check in checks if check.required and not check.ok]
-    print(f'Missing: {", ".join(missing)}.' if missing else 'All that the course needs is here.', flush=True)
+    if missing or whole:
+        print(f'Missing: {", ".join(missing)}.' if missing else 'All that the course needs is here.', flush=True)
     return 1 if missing else 0
+
+
+def _install(*names):
+    """What to type for the packages `names`, in the way that this Python was set up."""
+    exact = [f'{name}=={_LAST[name]}' for name in names if name in _LAST]
+    others = [name for name in names if name not in _LAST]
+    pip = '%pip' if 'google.colab' in sys.modules else f'{shlex.quote(sys.executable or "python3")} -m pip'
+    commands = [f'{pip} install --no-deps {" ".join(exact)}'] * bool(exact)
+    commands += [f'{pip} install {" ".join(others)}'] * bool(others)
+    if 'google.colab' in sys.modules:
+        return ', '.join(commands) + ', then restart the runtime'
+    if os.path.isfile(os.path.join(_ROOT, 'tools', 'make-env')):
+        if os.path.isdir(os.path.join(sys.prefix, 'conda-meta')):
+            return f'{pip} install --no-deps --require-hashes -r requirements.lock, in {_ROOT}'
+        if sys.prefix == sys.base_prefix or os.path.realpath(sys.prefix) == os.path.realpath(f'{_ROOT}/.venv'):
+            return f'make env, in {_ROOT}'
+    return ' and '.join(commands)
 
 
 def _python():
     detail = f'{platform.python_version()}, {sys.executable}'
-    return Check('Python', (3, 10) <= sys.version_info[:2] <= (3, 13), detail,
-                 'use Python 3.10 to 3.13 (make env looks for one)')
+    return Check('Python', (3, 10) <= sys.version_info[:2] <= (3, 14), detail,
+                 'use Python 3.10 to 3.14 (make env, in a checkout, looks for one)')
 
 
 def _libraries():
@@ -102,14 +128,14 @@ def _package(name):
     # Where the notebook runs already, in Colab or another program, nobody needs JupyterLab.
     ipython = sys.modules.get('IPython')
     required = name != 'jupyterlab' or ipython is None or ipython.get_ipython() is None
-    return Check(name, version is not None, version or 'not installed', _INSTALL, required)
+    return Check(name, version is not None, version or 'not installed', _install(name), required)
 
 
 def _numpy():
     try:
         version = importlib.import_module('numpy').__version__
     except Exception as error:
-        return Check('numpy', False, _tell(error), _INSTALL)
+        return Check('numpy', False, _tell(error), _install('numpy'))
     return Check('numpy', tuple(map(int, version.split('.')[:2])) < (1, 24) or _mended(), version,
                  'import d2l_densenet before mxnet: by itself `import mxnet` fails with numpy 1.24 and later')
 
@@ -128,25 +154,26 @@ def _mxnet():
         mx = importlib.import_module('mxnet')
         enabled = [feature.name for feature in mx.runtime.feature_list() if feature.enabled]
         if mx.nd.ones((2, 3)).sum().asscalar() != 6:
-            return Check('mxnet', False, f'{mx.__version__}, and a sum comes out wrong', _INSTALL)
+            return Check('mxnet', False, f'{mx.__version__}, and a sum comes out wrong', _install('mxnet'))
     except Exception as error:
         return Check('mxnet', False, f'cannot be imported: {_tell(error)}', _mxnet_remedy(error))
     return Check('mxnet', mx.__version__.startswith('1.9.'), f'{mx.__version__} with {", ".join(enabled)}',
-                 f'the course needs mxnet 1.9.1: {_INSTALL}')
+                 f'the course needs mxnet 1.9.1: {_install("mxnet")}')
 
 
 def _mxnet_remedy(error):
     text = str(error)
     if isinstance(error, ModuleNotFoundError):
-        return _INSTALL
+        return _install((error.name or 'mxnet').partition('.')[0])
     if 'has no attribute' in text and 'numpy' in text:
-        return 'import d2l_densenet before mxnet, or pip install numpy==1.23.5'
-    if 'libcuda' in text or 'libcu' in text or 'libnccl' in text:
-        return ('this is a wheel for GPUs, and CUDA is not where it looks: install what the README lists for it, or '
-                'the CPU wheel: pip install mxnet==1.9.1')
+        return 'import d2l_densenet before mxnet'
+    if 'libcuda.so' in text:
+        return f"this is a wheel for GPUs: install NVIDIA's driver, or the wheel for the CPU: {_install('mxnet')}"
+    if 'libcu' in text or 'libnccl' in text or 'libnv' in text:
+        return 'this is a wheel for GPUs, and libraries of CUDA are missing: d2l-densenet gpu installs one with them'
     if 'libgomp' in text or 'libquadmath' in text:
         return 'install the system libraries, above'
-    return f'mend what stands above first, then: {_INSTALL}'
+    return f'mend what stands above first, then: {_install("mxnet")}'
 
 
 def _ipython():
@@ -154,34 +181,67 @@ def _ipython():
     newer = tuple(map(int, (_version('matplotlib') or '0.0').split('.')[:2])) > (3, 7)
     fits = version is not None and (newer or int(version.split('.')[0]) < 9)
     return Check('IPython', fits, version or 'not installed',
-                 'pip install "ipython<9": matplotlib 3.7.2 draws nothing with newer ones' if version else _INSTALL)
+                 'pip install "ipython<9": matplotlib 3.7.2 draws nothing with newer ones' if version else
+                 _install('ipython'))
 
 
-def _gpu():
+def check_gpu():
+    """What the driver says, which wheel is here, and whether the first GPU works."""
     try:
-        from d2l_densenet import device
-        problem = device.why_not_gpu(0)
+        from d2l_densenet import gpu
+        driver, wheel = gpu.ask_driver(), gpu.gpu_wheel()
     except Exception as error:
-        problem = f'not asked: {_tell(error)}'
-    return Check('GPU', problem is None, problem or 'GPU 0 has run a convolution',
-                 'the course runs on the CPU; the README says which MXNet fits which card', required=False)
+        return Check('GPU', False, f'not asked: {_tell(error)}', 'mend what stands above first', required=False)
+    try:
+        from d2l_densenet.runs import devices
+        failure = devices.why_not_gpu(0)
+    except Exception as error:
+        failure = f'not tried: {_tell(error)}'
+    detail, remedy = gpu.why_no_gpu(0, driver) or (
+        failure, 'see docs/gpu.md' if wheel else 'd2l-densenet gpu (2.1 GB), or make env GPU=1 in a checkout')
+    lines = [f'GPU {i}: {name}, compute capability {major}.{minor}'
+             for i, (name, (major, minor)) in enumerate(driver.cards)]
+    if driver.version:
+        lines.append('the driver runs CUDA up to {}.{}; MXNet: {}'.format(*driver.version, wheel or 'the CPU wheel'))
+    if wheel and _version('torch'):
+        lines.append('import mxnet before torch: of libraries with the same name, the first that is loaded serves both')
+    return Check('GPU', failure is None, '\n'.join([detail if failure else 'GPU 0 has run a convolution', *lines]),
+                 remedy, required=False)
 
 
 def _data():
     named = os.environ.get('D2L_DENSENET_DATA')
     try:
-        from d2l_densenet import files
-        place = named or files.cache_directory()
+        from d2l_densenet.data import official
+        place = named or official.cache_directory()
         if not named and not (os.path.isdir(place) and os.listdir(place)):
             return Check('data', False, f'Fashion-MNIST is not here yet (looked in {place})',
                          'the first training downloads it (30 MB); with no network it trains on a synthetic stand-in '
                          'and says so. Or set D2L_DENSENET_DATA to a directory with the four files', required=False)
-        files.read_directory(place)
+        official.read_directory(place)
     except Exception as error:
         return Check('data', False, ('D2L_DENSENET_DATA: ' if named else '') + _tell(error),
                      'do what the message says' + (', or unset D2L_DENSENET_DATA' if named else
                                                    ', or let the next training download what is bad'), required=False)
     return Check('data', True, f'the official Fashion-MNIST, checksums right, in {place}', required=False)
+
+
+def _home():
+    home = os.path.expanduser('~')
+    writable = os.access(home, os.W_OK | os.X_OK)
+    return Check('home', writable, f'HOME ({home}) can{"" if writable else "not"} be written',
+                 'set HOME to a directory of yours: Jupyter does not start without (`make lab` finds one by itself)',
+                 required=False)
+
+
+def _project():
+    place = f'from {_ROOT}'
+    try:
+        about = metadata.metadata('d2l-densenet')
+    except metadata.PackageNotFoundError:
+        return Check('d2l-densenet', True, f'not installed, used {place}', required=False)
+    addresses = about.get_all('Project-URL') or ['its address is not filled in (project.urls in pyproject.toml)']
+    return Check('d2l-densenet', True, f'{about["Version"]} {place}; {"; ".join(addresses)}', required=False)
 
 
 def _disk():
@@ -205,5 +265,6 @@ def _tell(error):
 
 if __name__ == '__main__':
     # Run as a file, Python looks for modules beside it first, where `data` or `files` mean this package's.
-    sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    sys.exit(main())
+    sys.path[0] = _ROOT
+    # tools/make-env asks for the libraries before it installs anything.
+    sys.exit(main([check for check in [_libraries()] if not check.ok] if sys.argv[1:] == ['libraries'] else None))

@@ -47,7 +47,7 @@ class Recipe:
 
     def fit_options(self, num_steps):
         """Keyword arguments for `fit`, for a run of `num_steps` steps in all."""
-        from ._checks import number, positive_int, share  # they import MXNet
+        from ._common.arguments import number, positive_int, share  # they import MXNet
         positive_int('num_steps', num_steps)
         for name in ('learning_rate', 'weight_decay'):
             number(name, getattr(self, name))

@@ -9,7 +9,7 @@ from mxnet.gluon.model_zoo.vision import resnet as zoo
 from mxnet.symbol import Symbol
 from mxnet.util import is_np_array
 
-from ._checks import MOST_ELEMENTS, block_options, image_batch, known_name, positive_int
+from ._common.arguments import MOST_ELEMENTS, block_options, image_batch, known_name, positive_int
 from .blocks import HybridSequential, ModePortable
 
 __all__ = ['RESNETS', 'resnet']

@@ -71,7 +71,7 @@ def listening():
 
 
 def main(directory, optimizer, resume, kill_after):
-    from d2l_densenet.distributed import join
+    from d2l_densenet.runs.workers import join
     workers, train_iter = join(), loader()
     if workers.rank == 1 and int(kill_after) < 0:
         raise OSError('a worker that fails alone')

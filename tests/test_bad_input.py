@@ -21,8 +21,9 @@ from hypothesis import strategies as st
 from mxnet import gluon, npx
 
 import d2l_densenet
-from d2l_densenet import DataSource, DenseBlock, DenseNet, History, ImageLoader, Recipe, cli, idx
-from d2l_densenet._checks import show
+from d2l_densenet import DataSource, DenseBlock, DenseNet, History, ImageLoader, Recipe, cli
+from d2l_densenet._common.arguments import show
+from d2l_densenet.data import idx
 
 NAN = float('nan')
 COUNTS = [0, -1, 1.5, 'x', None, True, NAN, 2 ** 40, [3]]  # for an integer of at least 1
@@ -89,35 +90,35 @@ TABLE = {
     'blocks.conv_block': (lambda: {'num_channels': 4}, CONV),
     'blocks.transition_block': (lambda: {'num_channels': 4}, {k: v for k, v in CONV.items() if k != 'bottleneck'}),
     'blocks.DenseBlock': (lambda: {'num_convs': 1, 'num_channels': 4}, {**CONV, 'num_convs': COUNTS}),
-    'builder.DenseNet': (dict, {**WIDTHS, 'memory_efficient': SWITCHES}),
-    'builder.DenseNet.stage_sizes': (lambda: {'self': net(), 'height': 8, 'width': 8},
+    'network.DenseNet': (dict, {**WIDTHS, 'memory_efficient': SWITCHES}),
+    'network.DenseNet.stage_sizes': (lambda: {'self': net(), 'height': 8, 'width': 8},
                                      {'height': COUNTS, 'width': COUNTS}),
-    'builder.DenseNet.set_input_size': (lambda: {'self': net(), 'height': 8, 'width': 8},
+    'network.DenseNet.set_input_size': (lambda: {'self': net(), 'height': 8, 'width': 8},
                                         {'height': COUNTS, 'width': COUNTS}),
-    'builder.DenseNet.load_parameters': (lambda: {'self': net()}, {'filename': PATHS}),
-    'builder.DenseNet.save_parameters': (lambda: {'self': net()}, {'filename': PATHS}),
-    'networks.densenet': (lambda: {'name': 'article'}, {'name': ['densenet', 3, None, []],
+    'network.DenseNet.load_parameters': (lambda: {'self': net()}, {'filename': PATHS}),
+    'network.DenseNet.save_parameters': (lambda: {'self': net()}, {'filename': PATHS}),
+    'named.densenet': (lambda: {'name': 'article'}, {'name': ['densenet', 3, None, []],
                                                         'overrides': {'growth_rate': COUNTS, 'stem': ['x', []]}}),
-    'networks.he_initialize': (lambda: {'net': another_net()}, {
+    'named.he_initialize': (lambda: {'net': another_net()}, {
         'net': BLOCKS, 'seed': [*SEEDS, None], 'input_shape': SHAPES, 'ctx': DEVICES}),
     'resnets.resnet': (lambda: {'name': 'd2l_resnet18'}, {
         'name': ['resnet', 3, None, []], 'classes': NO_NONE, 'kwargs': OPTIONS}),
-    'formulas.network_formula': (dict, {'name': ['nope', 3, None, []]}),
-    'formulas.densenet_formula': (lambda: {'config': net().config, 'height': 8, 'width': 8}, {
+    'analysis.formulas.network_formula': (dict, {'name': ['nope', 3, None, []]}),
+    'analysis.formulas.densenet_formula': (lambda: {'config': net().config, 'height': 8, 'width': 8}, {
         'config': [3, None, {}, 'article', {'growth_rate': 4}], 'height': COUNTS, 'width': COUNTS}),
-    'formulas.resnet_formula': (lambda: {'name': 'resnet18', 'height': 8, 'width': 8}, {
+    'analysis.formulas.resnet_formula': (lambda: {'name': 'resnet18', 'height': 8, 'width': 8}, {
         'name': ['article', 3, None, []], 'height': COUNTS, 'width': COUNTS, 'classes': NO_NONE,
         'in_channels': NO_NONE}),
-    'data.ImageLoader': (lambda: {'images': IMAGES, 'labels': LABELS, 'batch_size': 4}, {
+    'data.loader.ImageLoader': (lambda: {'images': IMAGES, 'labels': LABELS, 'batch_size': 4}, {
         **LOADING, 'shuffle': SWITCHES, 'source': [3, 'x'], 'crop': [*SIZES, 8], 'resize': [*NO_NONE, 2 ** 20],
         'images': [3, None, 'x', [], IMAGES.astype('float64'), IMAGES[:0], IMAGES[..., None], [[1], [1, 2]]],
         'labels': [3, None, 'x', [], LABELS[:4], LABELS + 0.5, LABELS - 1, LABELS * 10 ** 12, [NAN] * 6, ['a'] * 6,
                    LABELS[:, None], [True] * 6]}),
-    'data.load_data_fashion_mnist': (lambda: {'batch_size': 4, 'limit': 20, 'data': 'synthetic'}, {
+    'data.loader.load_data_fashion_mnist': (lambda: {'batch_size': 4, 'limit': 20, 'data': 'synthetic'}, {
         **LOADING, 'root': without(PATHS, None), 'data': ['x', 3, None, []], 'limit': NO_NONE,
         'validation': SIZES}),
-    'recompute.record': (dict, {'train_mode': SWITCHES}),
-    'recompute.backward': (lambda: {'heads': mx.nd.ones(1)}, {
+    'execution.recompute.record': (dict, {'train_mode': SWITCHES}),
+    'execution.recompute.backward': (lambda: {'heads': mx.nd.ones(1)}, {
         'heads': [3, 'x', None, [], [mx.nd.ones(1), 3], numpy.ones(1)], 'train_mode': SWITCHES,
         'head_grads': [3, 'x', [], [mx.nd.ones(1)] * 2, numpy.ones(1)]}),
     'training.fit': (lambda: {'net': net(), 'train_iter': loader(), 'num_epochs': 1, 'progress': False}, {
@@ -133,23 +134,26 @@ TABLE = {
                                     'trainer': trainer(), 'ctx': mx.cpu(), 'num_epochs': 1}, {
         'net': BLOCKS, 'train_iter': LOADERS, 'test_iter': without(LOADERS, None), 'batch_size': COUNTS,
         'trainer': [3, None, 'sgd'], 'ctx': DEVICES, 'num_epochs': COUNTS}),
-    'training.evaluate_accuracy': (lambda: {'net': net(), 'data_iter': loader()},
+    'evaluation.evaluate_accuracy': (lambda: {'net': net(), 'data_iter': loader()},
                                    {**EVALUATING, 'mirrored': SWITCHES}),
-    'training.predict': (lambda: {'net': net(), 'data_iter': loader()}, EVALUATING),
-    'training.History.from_json': (dict, {'text': [
+    'evaluation.predict': (lambda: {'net': net(), 'data_iter': loader()}, EVALUATING),
+    'history.History.from_json': (dict, {'text': [
         '', '[]', '{}', 'NaN', '[' * 10 ** 5, '{"rows": [], "data": 3, "stopped": null}', 'x' * 10 ** 5,
         '{"rows": [{"epoch": "x"}], "data": "", "stopped": null}']}),
     'optimizers.Muon': (dict, {'learning_rate': NUMBERS, 'momentum': SHARES, 'others': [*NUMBERS, None],
                                'kwargs': {'wd': NUMBERS}}),
     'recipes.Recipe.fit_options': (lambda: {'self': Recipe('sgd', 0.1)}, {'num_steps': COUNTS}),
-    'device.try_gpu': (dict, {'i': SIZES}),
-    'counting.summary': (lambda: {'net': net()}, {'net': [3, None, 'nope', []], 'input_shape': [*SHAPES, (3, 8, 8)]}),
-    'counting.count_parameters': (dict, {'net': BLOCKS}),
-    'pretrained.load_pretrained': (lambda: {'net': net(), 'file': __file__}, {
-        'net': [*BLOCKS, gluon.nn.Dense(1)], 'file': PATHS, 'new_head': SWITCHES, 'strict': SWITCHES}),
-    'pretrained.save_torch': (lambda: {'net': net(), 'file': 'x'}, {'net': [*BLOCKS, gluon.nn.Dense(1)],
+    'runs.devices.try_gpu': (dict, {'i': SIZES}),
+    'analysis.counting.summary': (lambda: {'net': net()}, {'net': [3, None, 'nope', []], 'input_shape': [*SHAPES, (3,
+        8, 8)]}),
+    'analysis.counting.count_parameters': (dict, {'net': BLOCKS}),
+    'interop.checkpoints.load_pretrained': (lambda: {'net': net(), 'file': __file__}, {
+        'net': [*BLOCKS, gluon.nn.Dense(1)], 'file': PATHS, 'new_head': SWITCHES, 'strict': SWITCHES,
+        'part': [3, [], b'x', True]}),
+    'interop.checkpoints.save_torch': (lambda: {'net': net(), 'file': 'x'}, {'net': [*BLOCKS, gluon.nn.Dense(1)],
                                                                     'file': [*PATHS, 'x.params']}),
-    'export.export_model': (lambda: {'net': net(), 'directory': 'x', 'input_shape': (1, 8, 8), 'formats': ['mxnet']}, {
+    'interop.export.export_model': (lambda: {'net': net(), 'directory': 'x', 'input_shape': (1, 8, 8),
+        'formats': ['mxnet']}, {
         'net': [*BLOCKS, gluon.nn.Dense(1)], 'directory': PATHS,
         'input_shape': [*SHAPES, None, (3, 8, 8), (1, 40000, 40000)],
         'formats': [3, None, 'onnx', [], ['x'], [3], [[]]], 'name': [3, None, [], '', 'a/b', '../x', '.x', 'a b']}),
@@ -178,26 +182,30 @@ TABLE = {
     'plots.draw_dense_block': (dict, {'num_layers': [*COUNTS, 13]}),
     'plots.describe': (dict, {'figure': [3, None, 'x', []]}),
     'plots.draw_chain': (dict, {'num_layers': [*COUNTS, 13]}),
-    'reuse.mean_absolute_weights': (dict, {'block': [*BLOCKS, gluon.nn.Dense(1), DenseBlock(2, 4)]}),
-    'reuse.cut_connection': (lambda: {'block': net().features[1], 'source': 0, 'layer': 1}, {
+    'analysis.reuse.mean_absolute_weights': (dict, {'block': [*BLOCKS, gluon.nn.Dense(1), DenseBlock(2, 4)]}),
+    'analysis.reuse.cut_connection': (lambda: {'block': net().features[1], 'source': 0, 'layer': 1}, {
         'block': [*BLOCKS, gluon.nn.Dense(1), DenseBlock(2, 4)], 'source': [1, *SIZES], 'layer': [2, *COUNTS]}),
-    'synthetic.synthetic_fashion': (lambda: {'num': 1, 'seed': 0}, {'num': COUNTS, 'seed': [*SEEDS[:-1], None]}),
-    'checkpoints.Checkpoints': (lambda: {'directory': 'x'}, {'directory': PATHS, 'keep': [0, -1, 1.5, 'x', None]}),
-    'runs.load_run': (dict, {'directory': [*PATHS, '/nowhere', __file__], 'ctx': []}),
-    'runs.save_run': (lambda: {'directory': 'x', 'net': net(), 'history': History(), 'config': {}}, {
+    'data.synthetic.synthetic_fashion': (lambda: {'num': 1, 'seed': 0}, {'num': COUNTS, 'seed': [*SEEDS[:-1], None]}),
+    'runs.checkpoints.Checkpoints': (lambda: {'directory': 'x'}, {'directory': PATHS, 'keep': [0, -1, 1.5, 'x', None],
+                                                                  'new': []}),
+    'runs.directories.load_run': (dict, {'directory': [*PATHS, '/nowhere', __file__], 'ctx': []}),
+    'runs.directories.save_run': (lambda: {'directory': 'x', 'net': net(), 'history': History(), 'config': {}}, {
         'directory': PATHS, 'net': BLOCKS, 'history': [3, None, {}], 'config': [{'a': {1}}, {(1,): 2}]}),
-    'runs.write_atomically': (lambda: {'path': 'x', 'content': ''}, {'path': PATHS, 'content': [3, None, []]}),
-    'idx.read_idx': (lambda: {'path': __file__, 'kind': 'images'}, {'path': PATHS, 'kind': ['x', 3, None, []]}),
-    'idx.check_pair': (lambda: {'images_path': 'a', 'labels_path': 'b', 'images': numpy.zeros((6, 28, 28), 'uint8'),
+    'runs.directories.write_atomically': (lambda: {'path': 'x', 'content': ''}, {'path': PATHS, 'content': [3, None,
+        []]}),
+    'data.idx.read_idx': (lambda: {'path': __file__, 'kind': 'images'}, {'path': PATHS, 'kind': ['x', 3, None, []]}),
+    'data.idx.check_pair': (lambda: {'images_path': 'a', 'labels_path': 'b', 'images': numpy.zeros((6, 28, 28),
+        'uint8'),
                                 'labels': LABELS.astype('uint8')}, {
         'images': [3, None, IMAGES[:0], IMAGES[0]], 'labels': [3, None, LABELS[:0], LABELS[None]],
         'images_path': [], 'labels_path': [], 'classes': []}),  # named in the errors, whatever they are
-    'idx.content_md5': (dict, {'array': [3, None, 'x', IMAGES[0], LABELS]}),
-    'files.read_directory': (dict, {'directory': [*PATHS, '/nowhere', __file__], 'files': []}),
-    'files.download': (dict, {'directory': PATHS, 'files': [], 'mirrors': []}),
-    'files.find_fashion_mnist': (dict, {'root': [*without(PATHS, None), '/nowhere', __file__], 'cache': [], 'files': [],
+    'data.idx.content_md5': (dict, {'array': [3, None, 'x', IMAGES[0], LABELS]}),
+    'data.official.read_directory': (dict, {'directory': [*PATHS, '/nowhere', __file__], 'files': []}),
+    'data.official.download': (dict, {'directory': PATHS, 'files': [], 'mirrors': []}),
+    'data.official.find_fashion_mnist': (dict, {'root': [*without(PATHS, None), '/nowhere', __file__], 'cache': [],
+        'files': [],
                                         'mirrors': []}),
-    'distributed.check_kvstore': (dict, {'kvstore': ['local', 3, None, [], 'dist_sync'], 'environment': []}),
+    'runs.workers.check_kvstore': (dict, {'kvstore': ['local', 3, None, [], 'dist_sync'], 'environment': []}),
     'd2l_api.FashionMNISTData': (lambda: {'batch_size': 4, 'limit': 20, 'data': 'synthetic'}, {
         **{name: LOADING[name] for name in ('batch_size', 'resize', 'flip', 'crop', 'seed')}, 'limit': NO_NONE,
         'root': without(PATHS, None), 'data': ['x', 3], 'validation': SIZES}),
@@ -206,10 +214,11 @@ TABLE = {
 
 #: What the error calls an argument where it has another name for it: a text, or a pattern for some values.
 CALLED = {
-    ('training.fit', 'resume'): 'resume', ('runs.load_run', 'directory'): '', ('files.read_directory', 'directory'): '',
-    ('files.find_fashion_mnist', 'root'): '', ('training.History.from_json', 'text'): '',
-    ('counting.summary', 'net'): 'n', ('plots.plot_stages', 'nets'): 'n', ('plots.plot_channels', 'net'): '',
-    ('plots.plot_channels', 'input_size'): '', ('networks.densenet', 'overrides'): '',
+    ('training.fit', 'resume'): 'resume', ('runs.directories.load_run', 'directory'): '',
+    ('data.official.read_directory', 'directory'): '',
+    ('data.official.find_fashion_mnist', 'root'): '', ('history.History.from_json', 'text'): '',
+    ('analysis.counting.summary', 'net'): 'n', ('plots.plot_stages', 'nets'): 'n', ('plots.plot_channels', 'net'): '',
+    ('plots.plot_channels', 'input_size'): '', ('named.densenet', 'overrides'): '',
     ('plots.draw_dense_block', 'num_layers'): 'num_layers',
 }
 
@@ -221,28 +230,28 @@ NOTHING_TO_REFUSE = {
     'DataError', 'DivergenceError', 'ResumeError', 'CheckpointError', 'ExportError', 'RunError', 'Unavailable',
     'DataSource', 'LoadReport', 'Exported', 'Summary', 'Check', 'OfficialFile', 'Progress', 'Recipe', 'History',
     'style', 'draw_add_vs_concat', 'cache_directory', 'network_rows', 'network_table', 'machine', 'versions',
-    'run_checks', 'main', 'Keeper', 'draws_in_training', 'settings_of', 'share_parameters',
-    'KVSTORES', 'Job', 'Workers', 'Role', 'job_of', 'join', 'equal_share', 'launch', 'supervise',
+    'run_checks', 'main', 'Keeper', 'Session', 'draws_in_training', 'settings_of', 'share_parameters',
+    'KVSTORES', 'Job', 'Workers', 'Role', 'job_of', 'join', 'equal_share', 'join_workers', 'launch', 'supervise',
 }
 
 
 def modules():
-    names = [info.name for info in pkgutil.iter_modules(d2l_densenet.__path__) if not info.name.startswith('_')]
-    for name in names:
-        if name not in ('d2l_api', 'checks'):  # checks is made for wrong answers: tests/test_checks.py
-            yield name, importlib.import_module(f'd2l_densenet.{name}')
+    for info in pkgutil.walk_packages(d2l_densenet.__path__, 'd2l_densenet.'):
+        name = info.name.partition('.')[2]
+        # checks is made for wrong answers: tests/test_checks.py
+        if not name.startswith('_') and name != 'd2l_api' and name.partition('.')[0] != 'checks':
+            yield name, importlib.import_module(info.name)
 
 
 def the_callable(name):
-    module, *path = name.split('.')
-    if module == 'd2l_api':
+    if name.startswith('d2l_api.'):
         pytest.importorskip('d2l')
         npx.reset_np()
-    return functools.reduce(getattr, path, importlib.import_module(f'd2l_densenet.{module}'))
+    return pkgutil.resolve_name(f'd2l_densenet.{name}')
 
 
 def test_every_public_name_has_an_entry():
-    known = {name.split('.')[1] for name in TABLE} | NOTHING_TO_REFUSE
+    known = {part for name in TABLE for part in name.split('.')} | NOTHING_TO_REFUSE
     missing = {name for _, module in modules() for name in getattr(module, '__all__', ())} - known
     assert not missing, f'write into TABLE what these must refuse: {sorted(missing)}'
     assert set(d2l_densenet.__all__) <= known
@@ -495,11 +504,11 @@ WRITERS = {
     'save_torch': lambda path: d2l_densenet.save_torch(net(), path / 'x.safetensors'),
     'save_parameters': lambda path: net().save_parameters(str(path / 'x.params')),
     'export_model': lambda path: d2l_densenet.export_model(net(), path, (1, 8, 8), ['mxnet']),
-    'save_run': lambda path: d2l_densenet.runs.save_run(path, net(), History(), {}),
-    'write_atomically': lambda path: d2l_densenet.runs.write_atomically(path / 'x', 'text'),
+    'save_run': lambda path: d2l_densenet.runs.directories.save_run(path, net(), History(), {}),
+    'write_atomically': lambda path: d2l_densenet.runs.directories.write_atomically(path / 'x', 'text'),
     'checkpoint_dir': lambda path: d2l_densenet.fit(net(), loader(), None, 1, progress=False,
                                                     checkpoint_dir=path / 'checkpoints'),
-    'download': lambda path: d2l_densenet.files.download(path / 'data', mirrors=()),
+    'download': lambda path: d2l_densenet.data.official.download(path / 'data', mirrors=()),
 }
 
 
@@ -520,7 +529,7 @@ def no_rights(path):
 
 @pytest.mark.parametrize('name', WRITERS)
 def test_a_directory_without_the_right_to_write(name, tmp_path):
-    importlib.import_module('d2l_densenet.runs')  # what is imported late is imported now
+    importlib.import_module('d2l_densenet.runs.directories')  # what is imported late is imported now
     importlib.import_module('pooch')
     if name != 'download':
         WRITERS[name](tmp_path / 'fine') if name == 'export_model' else WRITERS[name](tmp_path)
@@ -549,10 +558,10 @@ def test_a_file_where_a_directory_is_expected(name, tmp_path):
                          ids=['directory', 'pipe', 'nothing', 'device', 'endless link'])
 @pytest.mark.parametrize('read', [
     lambda path: d2l_densenet.load_pretrained(net(), path), lambda path: net().load_parameters(str(path)),
-    lambda path: idx.read_idx(path, 'images'), lambda path: d2l_densenet.runs.read_config(path.parent)],
+    lambda path: idx.read_idx(path, 'images'), lambda path: d2l_densenet.runs.directories.read_config(path.parent)],
     ids=['load_pretrained', 'load_parameters', 'read_idx', 'read_config'])
 def test_what_is_no_file_is_not_waited_for(read, make, tmp_path):
-    importlib.import_module('d2l_densenet.runs')
+    importlib.import_module('d2l_densenet.runs.directories')
     path = tmp_path / 'config.json'
     make(path)
     with pytest.raises((ValueError, OSError)) as caught:
@@ -580,11 +589,11 @@ COMMANDS = {
                '--name': ['', '../x', 'a/b']},
     'launch': {'--workers': ['0', 'x'], '--servers': ['0', 'x'], '--time-limit': ['-1', 'nan', 'x'],
                'program': ['', 'train --epochs 0', 'train --kvstore device', 'train --batch-size 3']},
-    'networks': {}, 'doctor': {},
+    'notebooks': {'directory': ['', __file__], '--force': ['x']}, 'networks': {}, 'doctor': {},
 }
 GIVEN = {'train': ['--data', 'synthetic', '--limit', '64', '--device', 'cpu'], 'summary': [],
          'evaluate': [], 'export': ['--network', 'article', '--output', 'out', '--format', 'mxnet'],
-         'launch': []}
+         'launch': [], 'notebooks': []}
 
 
 def test_every_command_and_option_has_an_entry():
@@ -629,11 +638,12 @@ JUNK = st.one_of(st.none(), st.booleans(), st.sampled_from([-2 ** 40, -1, 0, 1, 
                  st.text(max_size=4), st.binary(max_size=4), st.lists(st.integers(-1, 3), max_size=3),
                  st.dictionaries(st.text(max_size=2), st.integers(0, 2), max_size=2), st.just(numpy.zeros(2)),
                  st.just(mx.nd.zeros(2)), st.just(object()), st.just(len))
-SOME = ['blocks.conv_block', 'blocks.transition_block', 'blocks.DenseBlock', 'builder.DenseNet',
-        'builder.DenseNet.stage_sizes', 'networks.densenet', 'resnets.resnet', 'formulas.densenet_formula',
-        'formulas.resnet_formula', 'data.ImageLoader', 'optimizers.Muon', 'recipes.Recipe.fit_options',
-        'device.try_gpu', 'counting.summary', 'counting.count_parameters', 'plots.draw_dense_block', 'idx.content_md5',
-        'synthetic.synthetic_fashion']
+SOME = ['blocks.conv_block', 'blocks.transition_block', 'blocks.DenseBlock', 'network.DenseNet',
+        'network.DenseNet.stage_sizes', 'named.densenet', 'resnets.resnet', 'analysis.formulas.densenet_formula',
+        'analysis.formulas.resnet_formula', 'data.loader.ImageLoader', 'optimizers.Muon', 'recipes.Recipe.fit_options',
+        'runs.devices.try_gpu', 'analysis.counting.summary', 'analysis.counting.count_parameters',
+        'plots.draw_dense_block', 'data.idx.content_md5',
+        'data.synthetic.synthetic_fashion']
 
 
 @settings(max_examples=15)

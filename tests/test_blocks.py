@@ -8,26 +8,10 @@ import sys
 import mxnet as mx
 import numpy
 import pytest
+from helpers import MODES, assert_close, images, switch
 from mxnet import autograd, gluon, npx
 
 from d2l_densenet import DenseBlock, blocks, conv_block, transition_block
-
-MODES = ['nd', 'np']
-
-
-def switch(mode):
-    """Turn an array mode on and return the function that makes its arrays (conftest turns it off again)."""
-    (npx.set_np if mode == 'np' else npx.reset_np)()
-    return (mx.np if mode == 'np' else mx.nd).array
-
-
-def images(*shape):
-    return numpy.random.uniform(size=shape).astype('float32')
-
-
-def assert_close(actual, expected):
-    """Equal but for rounding: a hybridized transition computes in another order."""
-    numpy.testing.assert_allclose(actual, expected, rtol=0, atol=2e-6 * abs(expected).max())
 
 
 @pytest.mark.parametrize('mode', MODES)

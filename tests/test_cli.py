@@ -11,8 +11,8 @@ import numpy
 import pytest
 
 from d2l_densenet import NETWORKS, RESNETS, DenseNet, History, cli, evaluate_accuracy
-from d2l_densenet.networks import OWN
-from d2l_densenet.runs import RunError, load_run
+from d2l_densenet.named import OWN
+from d2l_densenet.runs.directories import RunError, load_run
 
 FILES = {'model.params', 'history.json', 'config.json', 'curve.png', 'checkpoints'}
 
@@ -86,12 +86,12 @@ def test_summary_of_another_network(capsys):
     assert '7,978,856' in out and '(3, 224, 224)' in out
 
 
-def test_networks_prints_the_readmes_table(capsys):
+def test_networks_prints_the_table_of_the_docs(capsys):
     assert cli.main(['networks']) == 0
     table = capsys.readouterr().out.strip()
     assert table.count('\n| ') == len({**NETWORKS, **OWN, **RESNETS}) + 1
-    readme = (pathlib.Path(__file__).resolve().parent.parent / 'README.md').read_text()
-    assert table in readme, 'put what `d2l-densenet networks` prints into README.md'
+    page = (pathlib.Path(__file__).resolve().parent.parent / 'docs' / 'networks.md').read_text()
+    assert table in page, 'put what `d2l-densenet networks` prints into docs/networks.md'
 
 
 @pytest.mark.parametrize('network, kind', [('densenet_bc_100_12', 'DenseNet'), ('resnet110', 'ResNet')])
@@ -154,7 +154,49 @@ def test_a_damaged_run_is_named(trained, tmp_path, name, content, words):
         load_run(tmp_path)
 
 
-@pytest.mark.parametrize('command', [[], ['train'], ['evaluate'], ['summary'], ['networks'], ['export'], ['doctor']])
+def test_notebooks_are_written_and_nobody_s_work_is_lost(tmp_path, capsys):
+    source = pathlib.Path(cli.__file__).resolve().parent.parent / 'notebooks'
+    target = tmp_path / 'a course'
+    assert cli.main(['notebooks', str(target)]) == 0
+    assert str(target / '00_start_here.ipynb') in capsys.readouterr().out
+    written = {path.relative_to(target): path.read_bytes() for path in target.rglob('*') if path.is_file()}
+    assert len(written) > 25 and written == {name: (source / name).read_bytes() for name in written}
+    assert cli.main(['notebooks', str(target)]) == 0, 'files that are the same are no obstacle'
+
+    mine = [target / '01_dense_block.ipynb', target / 'exercises' / '02_transition_layer.ipynb']
+    for path in mine:
+        path.write_text('my work')
+    (target / 'README.md').unlink()
+    capsys.readouterr()
+    assert cli.main(['notebooks', str(target)]) == 2
+    error = capsys.readouterr().err
+    assert '01_dense_block.ipynb and 1 more' in error and '--force' in error and error.count('\n') == 1
+    assert [path.read_text() for path in mine] == ['my work'] * 2 and not (target / 'README.md').exists()
+    assert cli.main(['notebooks', str(target), '--force']) == 0
+    assert {name: (target / name).read_bytes() for name in written} == written
+
+
+def test_notebooks_where_they_cannot_be_written(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'file').write_text('')
+    assert cli.main(['notebooks', 'file/course']) == 1
+    assert 'file' in capsys.readouterr().err
+    source = pathlib.Path(cli.__file__).resolve().parent.parent / 'notebooks'
+    for place in (source, source / 'exercises'):
+        assert cli.main(['notebooks', str(place)]) == 2
+        assert 'give another DIR' in capsys.readouterr().err
+
+
+def test_notebooks_needs_no_mxnet(tmp_path):
+    program = ('import sys; from d2l_densenet import cli; cli.main(["notebooks", "course"]); '
+               'sys.exit("mxnet" in sys.modules)')
+    result = subprocess.run([sys.executable, '-c', program], cwd=tmp_path, capture_output=True, text=True,
+                            env={**os.environ, 'PYTHONPATH': str(pathlib.Path(__file__).resolve().parent.parent)})
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize('command', [[], ['train'], ['evaluate'], ['summary'], ['networks'], ['export'], ['notebooks'],
+                                     ['doctor']])
 def test_help(command, capsys):
     with pytest.raises(SystemExit) as end:
         cli.main([*command, '--help'])

@@ -3,8 +3,8 @@
 import mxnet as mx
 import numpy
 import pytest
+from helpers import MODES, images, switch
 from mxnet import gluon
-from test_blocks import MODES, images, switch
 
 from d2l_densenet import DenseBlock, DenseNet, count_parameters, summary
 

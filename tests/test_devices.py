@@ -3,9 +3,8 @@
 import mxnet as mx
 import numpy
 import pytest
+from helpers import MODES, loader, stopping_after, switch
 from mxnet import gluon
-from test_blocks import MODES, switch
-from test_resume import loader, stopping_after
 
 from d2l_densenet import DenseNet, evaluate_accuracy, fit
 

@@ -14,11 +14,12 @@ import mxnet as mx
 import numpy
 import pytest
 from distributed_worker import loader, network, train, values
-from test_blocks import switch
-from test_records import script
+from helpers import script, switch
 
-from d2l_densenet import ImageLoader, cli, distributed, fit, training
-from d2l_densenet.launching import Role, launch, supervise
+from d2l_densenet import ImageLoader, cli, fit
+from d2l_densenet.runs import workers as distributed
+from d2l_densenet.runs.launching import Role, launch, supervise
+from d2l_densenet.runs.session import Signals, together
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 ENVIRONMENT = {**os.environ, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1'}
@@ -194,8 +195,9 @@ def test_ctrl_c_goes_to_the_workers_and_the_others_end_after_them(number, tmp_pa
 
 
 def test_nothing_outlives_a_killed_launcher(tmp_path):
-    program = ('import os, sys; from d2l_densenet.launching import Role, supervise; supervise([Role(f"worker {i}", '
-               '["sh", "-c", "echo $$; exec sleep 600"], dict(os.environ)) for i in range(2)])')
+    program = ('import os, sys; from d2l_densenet.runs.launching import Role, supervise; '
+               'supervise([Role(f"worker {i}", ["sh", "-c", "echo $$; exec sleep 600"], dict(os.environ)) '
+               'for i in range(2)])')
     launcher = subprocess.Popen([sys.executable, '-c', program], stdout=subprocess.PIPE, text=True, env=ENVIRONMENT)
     pids = [int(launcher.stdout.readline().rpartition('| ')[2]) for _ in range(2)]
     assert all(map(alive, pids))
@@ -205,13 +207,14 @@ def test_nothing_outlives_a_killed_launcher(tmp_path):
 
 
 def test_one_that_ends_well_and_leaves_the_others_waiting_is_named(tmp_path, capfd, monkeypatch):
-    monkeypatch.setattr('d2l_densenet.launching._AFTER_SUCCESS', 0.5)
+    monkeypatch.setattr('d2l_densenet.runs.launching._AFTER_SUCCESS', 0.5)
     status, _, error, _ = run(tmp_path, capfd, worker_0='true', worker_1='sleep 600')
     assert status == 1 and 'worker 0 ended well' in error and 'worker 1' in error
 
 
 def test_launching_does_not_import_mxnet():
-    program = 'import sys; from d2l_densenet import launching, distributed, cli; sys.exit("mxnet" in sys.modules)'
+    program = ('import sys; from d2l_densenet import cli; from d2l_densenet.runs import launching, workers; '
+               'sys.exit("mxnet" in sys.modules)')
     assert subprocess.run([sys.executable, '-c', program], env=ENVIRONMENT, timeout=60).returncode == 0
 
 
@@ -328,28 +331,28 @@ class Others:
 
 
 def test_workers_agree_on_the_end():
-    ended = training._EndedBySignal(object())
-    assert training._together(Others(1, 4, 2.5, 2.25, 3, 0, 0), [4, 1.5, 1.25, 2], ended) == [8, 4.0, 3.5, 5]
-    assert ended.by is None
-    assert training._together(Others(0, 0, 0, 0, 0, 0, 0), None, ended) == []
-    training._together(Others(1, 4, 2.5, 2.25, 3, 0, 1), [4, 1.5, 1.25, 2], ended)
-    assert ended.by == 'ended by SIGTERM'
+    ended = Signals(object())
+    assert together(Others(1, 4, 2.5, 2.25, 3, 0, 0), [4, 1.5, 1.25, 2], ended) == [8, 4.0, 3.5, 5]
+    assert ended.ended_by is None
+    assert together(Others(0, 0, 0, 0, 0, 0, 0), None, ended) == []
+    together(Others(1, 4, 2.5, 2.25, 3, 0, 1), [4, 1.5, 1.25, 2], ended)
+    assert ended.ended_by == 'ended by SIGTERM'
     for own, other in ([4, 1, 1, 1], 0), (None, 1):
         with pytest.raises(ValueError, match='1 of the 2 workers fewer batches'):
-            training._together(Others(other, 0, 0, 0, 0, 0, 0), own, ended)
+            together(Others(other, 0, 0, 0, 0, 0, 0), own, ended)
 
 
 def test_a_signal_alone_does_not_end_a_worker():
-    with training._EndedBySignal(object()) as ended:
+    with Signals(object()) as ended:
         os.kill(os.getpid(), signal.SIGINT)
-        assert (ended.noted, ended.by) == ('interrupted', None)
-    with training._EndedBySignal() as ended:
+        assert (ended.noted, ended.ended_by) == ('interrupted', None)
+    with Signals() as ended:
         os.kill(os.getpid(), signal.SIGTERM)
-        assert ended.by == 'ended by SIGTERM'
+        assert ended.ended_by == 'ended by SIGTERM'
 
 
 def test_the_document_shows_the_record():
-    scaling = script('scaling')
+    scaling = script('benchmarks/scaling.py')
     text = scaling.DOCUMENT.read_text()
     found = text.partition(scaling.START)[2].partition(scaling.END)[0].strip()
     assert found == scaling.table(json.loads(scaling.RECORD.read_text()))
@@ -358,4 +361,4 @@ def test_the_document_shows_the_record():
 def test_the_model_of_a_step():
     """By hand: 1 Gbit/s carries 4 x 250,000 bytes in 8 ms, out and back in 16; then the computing and the messages."""
     record = {'batch_size': 128, 'bytes': 10 ** 6, 'compute': {'64': 0.1}, 'exchange': {'1': {'gradients': 0.005}}}
-    assert script('scaling').predicted(record, 2, 1) == pytest.approx(0.1 + 0.005 + 0.016)
+    assert script('benchmarks/scaling.py').predicted(record, 2, 1) == pytest.approx(0.1 + 0.005 + 0.016)

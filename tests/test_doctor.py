@@ -105,10 +105,10 @@ def test_another_release_of_mxnet(monkeypatch):
 
 
 def test_wrong_python(monkeypatch):
-    for version, ok in (((3, 9, 1), False), ((3, 10, 0), True), ((3, 13, 9), True), ((3, 14, 0), False)):
+    for version, ok in (((3, 9, 1), False), ((3, 10, 0), True), ((3, 14, 2), True), ((3, 15, 0), False)):
         monkeypatch.setattr(sys, 'version_info', version)
         found = doctor._python()
-        assert found.ok is ok and found.required and '3.10 to 3.13' in found.remedy
+        assert found.ok is ok and found.required and '3.10 to 3.14' in found.remedy
 
 
 @pytest.mark.parametrize('version, ok', [('8.39.0', True), ('9.16.0', False), ('10.0.0', False), (None, False)])
@@ -122,10 +122,14 @@ def test_ipython(monkeypatch, version, ok):
 
 
 def test_gpu_is_optional_and_has_its_reason(monkeypatch):
-    from d2l_densenet import device
+    from d2l_densenet import gpu
+    from d2l_densenet.runs import devices as device
+    monkeypatch.setattr(gpu, 'ask_driver', lambda: gpu.Driver((12, 4), (('Tesla T4', (7, 5)),)))
     monkeypatch.setattr(device, 'why_not_gpu', lambda i: 'the fan is broken')
     found = check('GPU')
-    assert (found.ok, found.required, found.detail) == (False, False, 'the fan is broken')
+    assert (found.ok, found.required, found.detail) == (
+        False, False, 'the fan is broken\nGPU 0: Tesla T4, compute capability 7.5\n'
+        'the driver runs CUDA up to 12.4; MXNet: the CPU wheel')
     monkeypatch.setattr(device, 'why_not_gpu', lambda i: None)
     assert check('GPU').ok
 
@@ -155,6 +159,53 @@ def test_data_where_they_are(monkeypatch, tmp_path):
     labels.write_bytes(labels.read_bytes()[:-100])
     monkeypatch.setenv('D2L_DENSENET_DATA', str(tmp_path))
     assert not check('data').ok
+
+
+def test_home_that_cannot_be_written(monkeypatch, tmp_path):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    assert check('home').ok
+    monkeypatch.setenv('HOME', str(tmp_path / 'nowhere'))
+    found = check('home')
+    assert not found.ok and not found.required and 'nowhere) cannot' in found.detail and 'set HOME' in found.remedy
+
+
+def test_the_address_of_the_project(monkeypatch):
+    import email.message
+    about = email.message.Message()
+    about['Version'] = '0.1.0'
+    monkeypatch.setattr(doctor.metadata, 'metadata', lambda name: about)
+    found = doctor._project()
+    assert found.ok and str(ROOT) in found.detail and 'project.urls in pyproject.toml' in found.detail
+    about['Project-URL'] = 'Repository, https://densenet.test/'
+    assert doctor._project().detail.endswith('; Repository, https://densenet.test/')
+
+
+@pytest.mark.parametrize('prefix, files, colab, remedy', [
+    ('.venv', ['tools/make-env'], False, 'make env, in {root}'),
+    ('elsewhere', ['tools/make-env'], False,
+     '{python} -m pip install --no-deps mxnet==1.9.1 and {python} -m pip install tqdm'),
+    ('conda', ['tools/make-env', 'conda/conda-meta/history'], False,
+     '{python} -m pip install --no-deps --require-hashes -r requirements.lock, in {root}'),
+    ('conda', ['conda/conda-meta/history'], False,
+     '{python} -m pip install --no-deps mxnet==1.9.1 and {python} -m pip install tqdm'),
+    ('elsewhere', [], True, '%pip install --no-deps mxnet==1.9.1, %pip install tqdm, then restart the runtime')])
+def test_remedies_fit_the_way_of_installing(monkeypatch, tmp_path, prefix, files, colab, remedy):
+    for name in files:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    monkeypatch.setattr(doctor, '_ROOT', str(tmp_path))
+    monkeypatch.setattr(sys, 'prefix', str(tmp_path / prefix))
+    monkeypatch.setattr(sys, 'executable', '/bin/python')
+    if colab:
+        monkeypatch.setitem(sys.modules, 'google.colab', sys)
+    assert doctor._install('mxnet', 'tqdm') == remedy.format(root=tmp_path, python='/bin/python')
+
+
+def test_the_libraries_alone(tmp_path):
+    """What make-env asks before it installs anything: nothing is said where all is well."""
+    done = subprocess.run([sys.executable, '-I', str(ROOT / 'd2l_densenet' / 'doctor.py'), 'libraries'], cwd=tmp_path,
+                          capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, '', '')
 
 
 def test_directory_that_cannot_be_written(monkeypatch):

@@ -12,10 +12,11 @@ import pytest
 from mxnet import npx
 from mxnet.util import is_np_array, is_np_shape
 
-from d2l_densenet import NETWORKS, RESNETS, DenseNet, cli, densenet, export, he_initialize, resnet
-from d2l_densenet.export import ExportError, export_model
-from d2l_densenet.networks import OWN, published_shape
-from d2l_densenet.runs import save_run
+from d2l_densenet import NETWORKS, RESNETS, DenseNet, cli, densenet, he_initialize, resnet
+from d2l_densenet.interop import export
+from d2l_densenet.interop.export import ExportError, export_model
+from d2l_densenet.named import OWN, published_shape
+from d2l_densenet.runs.directories import save_run
 from d2l_densenet.training import History
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -369,7 +370,7 @@ def test_what_an_import_loads():
                'assert not {"onnx", "onnxruntime", "numpy", "mxnet"} & set(sys.modules)\n'
                'import mxnet\n'
                'before = "onnx" in sys.modules\n'
-               'import d2l_densenet.export\n'
+               'import d2l_densenet.interop.export\n'
                'assert "onnxruntime" not in sys.modules and ("onnx" in sys.modules) == before')
     subprocess.run([sys.executable, '-c', program], check=True, cwd=ROOT)
 

@@ -9,11 +9,11 @@ import sys
 import mxnet as mx
 import numpy
 import pytest
+from helpers import MODES, Stop, images, loader, stopping_after, switch
 from mxnet import autograd, gluon
-from test_blocks import MODES, images, switch
-from test_resume import Stop, loader, stopping_after
 
-from d2l_densenet import DenseNet, ResumeError, cli, evaluate_accuracy, fit, he_initialize, predict, recompute, summary
+from d2l_densenet import DenseNet, ResumeError, cli, evaluate_accuracy, fit, he_initialize, predict, summary
+from d2l_densenet.execution import recompute
 
 # Widths that are multiples of 16 and widths that are not go different ways, with and without a bottleneck.
 KINDS = {

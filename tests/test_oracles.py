@@ -6,8 +6,8 @@ PyTorch is not a dependency: it is in the extra ``torch``, and these tests skip 
 import mxnet as mx
 import numpy
 import pytest
+from helpers import MODES, images, switch
 from mxnet import autograd, gluon
-from test_blocks import MODES, images, switch
 
 from d2l_densenet import DenseBlock, DenseNet, conv_block, densenet, resnet, summary, transition_block
 

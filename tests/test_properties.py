@@ -7,10 +7,10 @@ import math
 
 import mxnet as mx
 import numpy
+from helpers import MODES, images, switch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mxnet import autograd, gluon
-from test_blocks import MODES, images, switch
 
 from d2l_densenet import DenseBlock, DenseNet, count_parameters, densenet_formula, summary
 

@@ -1,26 +1,13 @@
 """The records and the README's table that is made of them. Nothing is trained here."""
 
-import importlib.util
 import json
-import pathlib
-import sys
 
-from d2l_densenet.formulas import densenet_formula
+from helpers import ROOT, script
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+from d2l_densenet.analysis.formulas import densenet_formula
+
 # MD5 of the official train-images-idx3-ubyte.gz, from the README of zalandoresearch/fashion-mnist.
 OFFICIAL = 'md5:8d4fb7e6c68d591d4c3dfef9ec88bf0d'
-
-
-def script(name):
-    sys.path.insert(0, str(ROOT / 'benchmarks'))  # as when Python runs a file there
-    spec = importlib.util.spec_from_file_location(name, ROOT / 'benchmarks' / f'{name}.py')
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.pop(0)
-    return module
 
 
 def test_records_are_complete():
@@ -45,15 +32,15 @@ def test_the_long_run_held_images_out_and_kept_to_its_limits():
     assert sum(row['seconds'] for row in record['history']['rows']) <= 3 * 3600
 
 
-def test_the_readme_shows_the_records():
-    readme = (ROOT / 'README.md').read_text()
-    for name in ('accuracy', 'int8', 'survival', 'throughput', 'memory', 'waiting', 'mutants'):
-        module = script(name)
+def test_the_pages_show_the_records():
+    page = script('readme').page
+    for name in ('accuracy', 'int8', 'survival', 'throughput', 'memory', 'waiting'):
+        module = script(f'benchmarks/{name}.py')
         if name == 'accuracy':
             table = module.table()
         else:
             table = (module.tables if name == 'throughput' else module.table)(json.loads(module.RECORD.read_text()))
-        assert readme.partition(module.START)[2].partition(module.END)[0].strip() == table, name
+        assert page(module.START).read_text().partition(module.START)[2].partition(module.END)[0].strip() == table, name
 
 
 def test_the_int8_record_is_of_a_full_run_on_the_real_data():

@@ -1,7 +1,6 @@
 """Checkpoints and resuming: bit for bit, after a kill at any moment, and what is refused."""
 
 import os
-import pathlib
 import random
 import signal
 import subprocess
@@ -11,20 +10,11 @@ import time
 import mxnet as mx
 import numpy
 import pytest
+from helpers import MODES, ROOT, Stop, loader, same, stopping_after, switch, values
 from mxnet import gluon
-from test_blocks import MODES, switch
 
 from d2l_densenet import DenseNet, ImageLoader, ResumeError, fit
-from d2l_densenet.checkpoints import Checkpoints
-
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-
-
-def loader(batch_size=8, seed=0, count=30):
-    pixels = numpy.random.default_rng(0)
-    images = pixels.integers(0, 256, (count, 20, 20), dtype='uint8')
-    return ImageLoader(images, pixels.integers(0, 3, count).astype('int32'), batch_size, shuffle=True, flip=True,
-                       crop=1, seed=seed)
+from d2l_densenet.runs.checkpoints import Checkpoints
 
 
 def network(mode='nd', dropout=0.2, hybrid=True, growth_rate=4):
@@ -37,35 +27,8 @@ def network(mode='nd', dropout=0.2, hybrid=True, growth_rate=4):
     return net
 
 
-def values(net):
-    return [p.data().asnumpy() for p in net.collect_params().values()]
-
-
-def same(a, b):
-    return all((x == y).all() for x, y in zip(values(a), values(b), strict=True))
-
-
 def schedule():
     return mx.lr_scheduler.CosineScheduler(12, base_lr=0.05, final_lr=0.0, warmup_steps=3)
-
-
-class Stop(Exception):
-    pass
-
-
-def stopping_after(steps, **kwargs):
-    """An ImageLoader that raises after so many batches: the process is gone, as far as `fit` can tell."""
-    train_iter, left = loader(**kwargs), iter(range(steps))
-
-    class Stopping(ImageLoader):
-        def __iter__(self):
-            for batch in super().__iter__():
-                yield batch
-                if next(left, None) is None:
-                    raise Stop
-
-    train_iter.__class__ = Stopping
-    return train_iter
 
 
 OPTIMIZERS = [('sgd', {}), ('nag', {'momentum': 0.9, 'wd': 1e-3}), ('adam', {}), ('muon', {'wd': 1e-3}),

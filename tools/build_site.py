@@ -57,7 +57,9 @@ def pages(root=ROOT):
         found.append(Page(f'notebooks/{path.name}', f'{path.stem}.html'))
         if (root / 'notebooks' / 'exercises' / path.name).is_file():
             found.append(Page(f'notebooks/exercises/{path.name}', f'exercises/{path.stem}.html'))
-    return [*found, Page('notebooks/glossary.md', 'glossary.html'), Page('README.md', 'project.html')]
+    found += [Page('notebooks/glossary.md', 'glossary.html'), Page('README.md', 'project.html')]
+    return found + [Page(path.relative_to(root).as_posix(), f'docs/{path.stem}.html')
+                    for path in sorted((root / 'docs').glob('*.md'))]
 
 
 class _Renderer(IPythonRenderer):

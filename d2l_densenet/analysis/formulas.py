@@ -1,0 +1,156 @@
+"""Parameters and multiply-adds of the named networks by formula, without building or tracing anything.
+
+They stand beside the counting on the graph (`summary`), and the tests hold one against the other. The conventions are
+those of `summary`: trainable parameters; a multiply-add for each weight of a convolution or dense layer at each
+output position.
+"""
+
+import inspect
+
+from .._common.arguments import known_name, positive_int, show
+from ..named import NETWORKS, OWN
+from ..network import DenseNet
+from ..resnets import RESNETS
+
+__all__ = ['densenet_formula', 'network_formula', 'resnet_formula']
+
+# Arguments of DenseNet that have a default: all of them.
+_DEFAULTS = {name: inspect.signature(DenseNet).parameters[name].default for name in DenseNet.arguments}
+
+
+def densenet_formula(config, height, width):
+    """Parameters and multiply-adds of a DenseNet.
+
+    A dense block of L layers with growth rate k on m channels reads m, m + k, ..., m + (L - 1) k channels, together
+    S = L m + k L (L - 1) / 2. Its convolutions have 9 k S weights; with a bottleneck of B, B k S + 9 B k^2 L.
+
+    Parameters
+    ----------
+    config : dict
+        All arguments of `DenseNet`, as its attribute ``config`` holds them.
+    height, width : int
+        Of the images, in pixels.
+
+    Returns
+    -------
+    parameters, multiply_adds : int
+
+    Examples
+    --------
+    >>> densenet_formula(DenseNet().config, 48, 48)
+    (758226, 32029232)
+    """
+    positive_int('height', height)
+    positive_int('width', width)
+    if not isinstance(config, dict) or not _DEFAULTS.keys() <= config.keys():
+        raise ValueError(f'config must be a dict of all arguments of DenseNet, as its attribute config is, got '
+                         f'{show(config)}')
+    k, factor, theta = config['growth_rate'], config['bottleneck'], config['compression']
+    biased, blocks, m = config['bias'], config['block_config'], config['num_init_features']
+    if config['stem'] == 'imagenet':
+        weights, sizes = 49 * config['in_channels'] * m, [-(-side // 2) for side in (height, width)]
+        total = _Total(weights, sizes, biased * m, 2 * m)
+        sizes = [-(-side // 2) for side in sizes]
+    else:
+        sizes = [height, width]
+        total = _Total(9 * config['in_channels'] * m, sizes, biased * m, 0)
+    # 28 x 28 pixels: where rounding down would leave a later transition nothing, all round up.
+    round_up = min(sizes) < 2 ** (len(blocks) - 1)
+    for i, layers in enumerate(blocks):
+        inputs = layers * m + k * layers * (layers - 1) // 2
+        if factor is None:
+            total += _Total(9 * k * inputs, sizes, biased * k * layers, 2 * inputs)
+        else:
+            total += _Total(factor * k * inputs + 9 * factor * k * k * layers, sizes,
+                            biased * (factor + 1) * k * layers, 2 * inputs + 2 * factor * k * layers)
+        m += layers * k
+        if i < len(blocks) - 1:
+            out = int(theta * m)
+            total += _Total(m * out, sizes, biased * out, 2 * m)
+            m, sizes = out, [(side + round_up) // 2 for side in sizes]
+    total += _Total(m * config['classes'], (1, 1), config['classes'], 2 * m)
+    return total.parameters, total.multiply_adds
+
+
+def resnet_formula(name, height, width, classes=None, in_channels=None):
+    """Parameters and multiply-adds of a named ResNet.
+
+    A stage of n basic blocks from m to c channels has 9 m c + 9 (2 n - 1) c^2 weights; of bottleneck blocks, with
+    b = c / 4, m b + (n - 1) c b + n (9 b^2 + b c); and m c for the shortcut, if m differs from c.
+
+    Parameters
+    ----------
+    name : str
+        A name that `resnet` knows.
+    height, width : int
+        Of the images, in pixels.
+    classes, in_channels : int, optional
+        By default as published.
+
+    Returns
+    -------
+    parameters, multiply_adds : int
+    """
+    block, layers, channels, published_classes, (published_channels, *_) = known_name(name, RESNETS)
+    positive_int('height', height)
+    positive_int('width', width)
+    kind = block.__name__
+    in_channels = published_channels if in_channels is None else positive_int('in_channels', in_channels)
+    classes = published_classes if classes is None else positive_int('classes', classes)
+    m, sizes = channels[0], [height, width]
+    if kind.endswith('V2'):
+        total = _Total(9 * in_channels * m, sizes)
+    else:
+        sizes = [-(-side // 2) for side in sizes]
+        total = _Total(49 * in_channels * m, sizes, m * (kind == 'Residual'), 2 * m)
+        sizes = [-(-side // 2) for side in sizes]
+    for i, (n, c) in enumerate(zip(layers, channels[1:])):
+        before, sizes = sizes, ([-(-side // 2) for side in sizes] if i else sizes)
+        shortcut = m * c if m != c else 0
+        if kind.startswith('Bottleneck'):
+            b = c // 4
+            # The stride is in the first 1x1 convolution of V1, in the 3x3 convolution of V2.
+            total += _Total(m * b, sizes if kind.endswith('V1') else before)
+            total += _Total((n - 1) * c * b + n * (9 * b * b + b * c) + shortcut, sizes)
+            # V1 has biases on its 1x1 convolutions and normalises outputs; V2 has none and normalises inputs.
+            total.parameters += n * (b + c) + n * 2 * (2 * b + c) if kind.endswith('V1') else (
+                2 * m + 2 * (n - 1) * c + n * 4 * b)
+        else:
+            total += _Total(9 * m * c + 9 * (2 * n - 1) * c * c + shortcut, sizes)
+            total.parameters += 2 * m + 2 * (2 * n - 1) * c if kind.endswith('V2') else 4 * n * c
+            if kind == 'Residual':
+                total.parameters += 2 * n * c + (c if shortcut else 0)
+        if shortcut and kind.endswith('V1'):
+            total.parameters += 2 * c
+        m = c
+    total += _Total(m * classes, (1, 1), classes, 2 * m if kind.endswith('V2') else 0)
+    return total.parameters, total.multiply_adds
+
+
+def network_formula(name):
+    """Parameters and multiply-adds of a named network on images of the size it was published for.
+
+    Examples
+    --------
+    >>> network_formula('densenet121')
+    (7978856, 2834161664)
+    """
+    known_name(name, {**NETWORKS, **OWN, **RESNETS})
+    if name in RESNETS:
+        _, height, width = RESNETS[name][-1]
+        return resnet_formula(name, height, width)
+    arguments, (_, height, width) = {**NETWORKS, **OWN}[name]
+    return densenet_formula({**_DEFAULTS, **arguments}, height, width)
+
+
+class _Total:
+    """Sum of layers: `weights` used at ``sizes[0] * sizes[1]`` positions; biases and normalisation multiply nothing."""
+
+    def __init__(self, weights, sizes, biases=0, normalisation=0):
+        self.parameters = weights + biases + normalisation
+        self.multiply_adds = weights * sizes[0] * sizes[1]
+
+    def __iadd__(self, other):
+        self.parameters += other.parameters
+        self.multiply_adds += other.multiply_adds
+        return self

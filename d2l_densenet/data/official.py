@@ -1,0 +1,400 @@
+"""Where the official Fashion-MNIST comes from: looked for, downloaded, and recognised by its checksums."""
+
+import dataclasses
+import hashlib
+import os
+import queue
+import sys
+import tempfile
+import threading
+import time
+from urllib.parse import urlsplit
+
+from .._common.disk import a_path
+from .._common.messages import notice
+from .idx import DataError, check_pair, content_md5, read_idx
+
+__all__ = ['OfficialFile', 'OFFICIAL', 'MIRRORS', 'REMEDY', 'Unavailable', 'cache_directory', 'read_directory',
+           'download', 'find_fashion_mnist']
+
+
+@dataclasses.dataclass(frozen=True)
+class OfficialFile:
+    """One of the four files: its name without ``.gz``, what it holds, the MD5 of the .gz and of its content."""
+
+    name: str
+    kind: str
+    md5: str
+    content_md5: str
+
+
+#: The release of 2017-08-31, the one that Zalando has published ever since. The `md5` are those of its README.
+OFFICIAL = (
+    OfficialFile('train-images-idx3-ubyte', 'images',
+                 '8d4fb7e6c68d591d4c3dfef9ec88bf0d', 'f4a8712d7a061bf5bd6d2ca38dc4d50a'),
+    OfficialFile('train-labels-idx1-ubyte', 'labels',
+                 '25c81989df183df01b3e8a0aad5dffbe', '9018921c3c673c538a1fc5bad174d6f9'),
+    OfficialFile('t10k-images-idx3-ubyte', 'images',
+                 'bef4ecab320f06d8554ea6380940ec79', '8181f5470baa50b63fa0f6fddb340f0a'),
+    OfficialFile('t10k-labels-idx1-ubyte', 'labels',
+                 'bb300cfdad3c16e7a12a480ee83cd310', '15d484375f8d13e6eb1aabb0c3f46965'),
+)
+
+#: Tried in this order. Each serves the four files under their own names.
+MIRRORS = (
+    'https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/',
+    'http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/',
+    'https://storage.googleapis.com/tensorflow/tf-keras-datasets/',
+)
+
+# Other data sets that have been found under these names, by the checksum of the .gz.
+_MNIST_MD5 = {
+    'f68b3c2dcbeaaa9fbdd348bbdeb94873', 'd53e105ee54ea40749a09fcbcd1e9432',
+    '9fb629c4189551a2d022fa330f9573f3', 'ec29112dd5afa0611ce80d1b7f02629c',
+}
+_GLUON_SHA1 = {
+    '0cf37b0d40ed5169c6b3aba31069a9770ac9043d', '236021d52f1e40852b06a4c3008d8de8aef1e40b',
+    '626ed6a7c06dd17c0eec72fa3be1740f146a2863', '17f9ab60e7257a1620f4ad76bbbaf857c3920701',
+}
+# MNIST packed by another program keeps its first digits and its mean pixel (0.1307 of 255 in training, 0.1325 in test).
+_MNIST_FIRST_LABELS = ((5, 0, 4, 1, 9, 2, 1, 3, 1, 4), (7, 2, 1, 0, 4, 1, 4, 9, 5, 9))
+_MNIST_MEANS = {60000: 0.1307, 10000: 0.1325}
+
+#: What every error about missing or wrong files ends with.
+REMEDY = ('Put the four official .gz files of https://github.com/zalandoresearch/fashion-mnist (data/fashion) into '
+           'one directory and set D2L_DENSENET_DATA to it.')
+
+# Seconds: for a mirror's first answer (all are asked at once), to connect, and between two pieces of a file.
+_ANSWER, _CONNECT, _READ = 6, 5, 20
+
+
+class Unavailable(DataError):
+    """The files are nowhere and cannot be downloaded: the one case in which the stand-in may take over."""
+
+
+def cache_directory():
+    """The directory that downloads are kept in: in the user's cache, or where that cannot be written (as in many
+    containers) in the directory for temporary files.
+    """
+    import pooch
+    cache = os.fspath(pooch.os_cache('d2l-densenet'))
+    if _can_be_made(cache):
+        return cache
+    # A name of the user's own: a directory of somebody else's could not be written.
+    name = f'd2l-densenet-{os.getuid()}' if hasattr(os, 'getuid') else 'd2l-densenet'
+    instead = os.path.join(tempfile.gettempdir(), name, 'data')
+    return instead if _can_be_made(instead) else cache
+
+
+def _can_be_made(directory):
+    """Whether `directory`, or what of its path is there, can be written. Nothing is made."""
+    while not os.path.lexists(directory) and os.path.dirname(directory) != directory:
+        directory = os.path.dirname(directory)
+    return os.path.isdir(directory) and os.access(directory, os.W_OK | os.X_OK)
+
+
+def _what_is_it(path, array):
+    """Name the data set behind a well-formed file that is not the official one."""
+    with open(path, 'rb') as file:
+        packed = file.read(min(os.path.getsize(path), 2 ** 26))  # the largest of the known ones has 26 MB
+    if hashlib.sha1(packed).hexdigest() in _GLUON_SHA1:
+        return ("Gluon's older release of Fashion-MNIST, of 2017-08-26. Zalando replaced it on 2017-08-31 to remove "
+                'duplicate samples; mxnet.gluon and d2l still download the old one')
+    if array.ndim == 1:
+        mnist = tuple(array[:10]) in _MNIST_FIRST_LABELS
+    else:
+        mnist = abs(array.mean() / 255 - _MNIST_MEANS.get(len(array), 9)) < 0.0005
+    if mnist or hashlib.md5(packed).hexdigest() in _MNIST_MD5:
+        return 'MNIST (handwritten digits) under the names of Fashion-MNIST'
+    return (f'an idx file of {len(array):,} {"labels" if array.ndim == 1 else "images"} with another content: changed, '
+            'cut to size, or an older release')
+
+
+def _locate(directory, name):
+    """Path of the file `name` in `directory`, gzipped or plain, or None."""
+    for ending in ('.gz', ''):
+        path = os.path.join(directory, name + ending)
+        if os.path.lexists(path):
+            return path
+    return None
+
+
+def _list_directory(directory):
+    """Raise DataError unless `directory` is one that can be listed."""
+    try:
+        os.listdir(directory)
+    except OSError as error:
+        raise DataError(f'{directory}: cannot be read ({error.strerror or error}). Expected a directory with the four '
+                        f'files of Fashion-MNIST. {REMEDY}') from error
+
+
+def read_directory(directory, files=OFFICIAL):
+    """Read the four files from `directory` and verify them.
+
+    Parameters
+    ----------
+    directory : str or os.PathLike
+        Where the files are, gzipped or plain.
+    files : sequence of OfficialFile, default OFFICIAL
+        Training images, training labels, test images, test labels.
+
+    Returns
+    -------
+    list of numpy.ndarray
+        uint8, in the order of `files`.
+
+    Raises
+    ------
+    DataError
+        If the directory or a file cannot be read, is missing, malformed, or not the official one.
+    """
+    directory = os.path.expanduser(a_path('directory', directory))
+    if len(files) % 2 or not all(isinstance(official, OfficialFile) for official in files):
+        raise ValueError(f'files must be pairs of OfficialFile, images and labels, got {files!r:.200}')
+    _list_directory(directory)
+    paths = [_locate(directory, official.name) for official in files]
+    missing = [official.name + '.gz' for official, path in zip(files, paths) if path is None]
+    if missing:
+        raise DataError(f'{directory}: expected the four files of Fashion-MNIST, gzipped or plain, found no '
+                        f'{", no ".join(missing)}.{_nearby(directory, files)} {REMEDY}')
+    arrays = [read_idx(path, official.kind) for official, path in zip(files, paths)]
+    for i in range(0, len(files), 2):
+        check_pair(paths[i], arrays[i], paths[i + 1], arrays[i + 1])
+    for official, path, array in zip(files, paths, arrays):
+        _verify(path, array, official)
+    return arrays
+
+
+def _nearby(directory, files):
+    """A sentence that says where the files are if it is one of the usual places below `directory`."""
+    for below in ('raw', 'FashionMNIST/raw', 'data/fashion', 'fashion-mnist', 'fashion', 'd2l-densenet'):
+        place = os.path.join(directory, *below.split('/'))
+        if all(_locate(place, official.name) for official in files):
+            return f' They are in {place}: name that directory.'
+    return ''
+
+
+def _verify(path, array, official):
+    """Raise DataError unless `array`, read from `path`, is the content of the official file."""
+    found = content_md5(array)
+    if found != official.content_md5:
+        raise DataError(f'{path}: expected the official Fashion-MNIST (MD5 of the content {official.content_md5}), '
+                        f'found {found}: {_what_is_it(path, array)}. {REMEDY}')
+
+
+def _bad_files(directory, files):
+    """Errors of the files that are in `directory` and are not good: {OfficialFile: DataError}."""
+    bad = {}
+    for official in files:
+        path = _locate(directory, official.name)
+        if path is None:
+            continue
+        try:
+            _verify(path, read_idx(path, official.kind), official)
+        except DataError as error:
+            bad[official] = error
+    return bad
+
+
+def _progress_bar(name):
+    """A tqdm bar on stdout in a terminal or a notebook, else None."""
+    notebook = type(sys.stdout).__module__.startswith('ipykernel')
+    if os.environ.get('TQDM_DISABLE', '0') not in ('', '0') or not (sys.stdout.isatty() or notebook):
+        return None
+    from tqdm import tqdm
+    # pooch asks whether the bar is true, which one without a total cannot answer; it sets the right one itself.
+    # tqdm itself reads TQDM_DISABLE once, when it is imported; it has been decided above.
+    return tqdm(desc=name, total=1, unit='B', unit_scale=True, ncols=79, file=sys.stdout, disable=False)
+
+
+def _fetch(url, output_file, _pooch, name):
+    """Download `url` to `output_file`: the downloader that pooch calls. It looks at what came before pooch hashes."""
+    from pooch import HTTPDownloader
+    bar = _progress_bar(name)
+    try:
+        # `identity`: no server packs the .gz once more.
+        HTTPDownloader(progressbar=bar if bar is not None else False, chunk_size=2 ** 16,
+                       timeout=(_CONNECT, _READ), headers={'Accept-Encoding': 'identity'})(url, output_file, _pooch)
+    finally:
+        if bar is not None:
+            bar.close()
+    with open(output_file, 'rb') as file:
+        start = file.read(64)
+    if start.lstrip()[:1] == b'<':
+        raise DataError('served an HTML or XML page in place of the file')
+
+
+def _answering(mirrors, name):
+    """The mirrors that answer at all within a few seconds, and the reasons of the others {mirror: reason}.
+
+    All are asked at once, in threads that a dead network may block for as long as it likes: a machine
+    without network must not wait for one time limit after the other, for each address of each mirror.
+    """
+    import requests
+
+    answers = queue.Queue()
+
+    def ask(mirror):
+        try:
+            requests.head(mirror + name, timeout=_ANSWER, allow_redirects=True).close()
+            answers.put((mirror, None))
+        except Exception as error:  # whatever is wrong with this mirror, the others may do
+            answers.put((mirror, _reason(error)))
+
+    for mirror in mirrors:
+        threading.Thread(target=ask, args=(mirror,), daemon=True).start()
+    reasons = {}
+    deadline = time.monotonic() + _ANSWER
+    while len(reasons) < len(mirrors):
+        try:
+            mirror, reason = answers.get(timeout=max(0, deadline - time.monotonic()))
+        except queue.Empty:
+            break
+        reasons[mirror] = reason
+    alive = [mirror for mirror in mirrors if mirror in reasons and reasons[mirror] is None]
+    dead = {mirror: reasons.get(mirror, f'no answer within {_ANSWER} seconds')
+            for mirror in mirrors if mirror not in alive}
+    return alive, dead
+
+
+def _reason(error):
+    """One short line for an exception of requests, pooch or the file system."""
+    import requests
+
+    if isinstance(error, requests.exceptions.HTTPError) and error.response is not None:
+        return f'HTTP status {error.response.status_code}'
+    if isinstance(error, requests.exceptions.Timeout):
+        return 'timed out'
+    if isinstance(error, (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError)):
+        return 'the connection was cut off midway'
+    if isinstance(error, requests.exceptions.ConnectionError):
+        text = str(error)
+        if 'timed out' in text:
+            return 'timed out'
+        resolve = 'resolve' in text or 'Name or service' in text or 'getaddrinfo' in text
+        return 'the name cannot be resolved' if resolve else 'no connection'
+    if isinstance(error, DataError):
+        return str(error)
+    if isinstance(error, ValueError) and 'hash' in str(error).lower():
+        return 'served another file or an incomplete one (wrong MD5)'
+    return f'{type(error).__name__}: {error}'
+
+
+def download(directory, files=OFFICIAL, mirrors=MIRRORS):
+    """Download the files that `directory` lacks or holds in a bad state, each from the first mirror that has it.
+
+    A file appears under its name only when it is complete and its MD5 is right; until then it has a temporary
+    name, which is removed on every failure. Bad files are named on stdout and replaced.
+
+    Parameters
+    ----------
+    directory : str
+        Made if it is not there.
+    files : sequence of OfficialFile
+        What to fetch; the ``.gz`` of each is compared with its `md5`.
+    mirrors : sequence of str
+        Addresses that a file name is appended to.
+
+    Raises
+    ------
+    DataError
+        If the directory cannot be written or no mirror serves a file; the message names them all and why.
+    """
+    import pooch
+
+    directory = a_path('directory', directory)
+    _make_writable(directory)
+    bad = _bad_files(directory, files)
+    for error in bad.values():
+        notice(f'damaged file in the cache, it will be downloaded again: {error}')
+    wanted = [official for official in files if official in bad or not _locate(directory, official.name)]
+    if not wanted:
+        return
+    alive, reasons = _answering(mirrors, wanted[0].name + '.gz')
+    logger = pooch.get_logger()
+    level = logger.level
+    logger.setLevel('ERROR')  # pooch tells its progress on stderr; the lines below tell it on stdout
+    try:
+        for official in wanted:
+            _download_one(directory, official, alive, dict(reasons))
+    finally:
+        logger.setLevel(level)
+
+
+def _download_one(directory, official, mirrors, reasons):
+    """Fetch one file from the first of `mirrors` that serves it; `reasons` says why the others are out."""
+    import pooch
+
+    name = official.name + '.gz'
+    for mirror in mirrors:
+        notice(f'downloading {name} from {urlsplit(mirror).netloc}')
+        try:
+            pooch.retrieve(mirror + name, known_hash=f'md5:{official.md5}', fname=name, path=directory,
+                           downloader=lambda url, out, pup: _fetch(url, out, pup, name))
+            return
+        except Exception as error:  # any failure of one mirror: the next may do
+            reasons[mirror] = _reason(error)
+            notice(f'  {reasons[mirror]}')
+    told = '; '.join(f'{mirror}: {reason}' for mirror, reason in reasons.items())
+    raise Unavailable(f'{os.path.join(directory, name)}: expected the official file, found none that is good, and no '
+                      f'download worked ({told}). {REMEDY}')
+
+
+def _make_writable(directory):
+    """Make `directory` if need be and raise DataError if nothing can be written there."""
+    try:
+        os.makedirs(directory, exist_ok=True)
+        # Tried and not asked: permission bits say nothing about a full or read-only file system.
+        with tempfile.TemporaryFile(dir=directory):
+            pass
+    except OSError as error:
+        raise Unavailable(f'{directory}: cannot be written ({error.strerror or error}). Expected the directory that '
+                          f'downloads are kept in: make it writable, or set XDG_CACHE_HOME to another place. '
+                          f'{REMEDY}') from error
+
+
+def find_fashion_mnist(root=None, *, cache=None, files=OFFICIAL, mirrors=MIRRORS):
+    """Find the official Fashion-MNIST: `root`, ``D2L_DENSENET_DATA``, the user's cache, a download.
+
+    A place that the user named (the first two) is used or is an error; it is never passed over.
+
+    Parameters
+    ----------
+    root : str or os.PathLike, optional
+        Directory of the four files.
+    cache : str, optional
+        Directory for downloads, by default `cache_directory()`.
+    files, mirrors
+        As for `download`.
+
+    Returns
+    -------
+    list of numpy.ndarray
+        Training images, training labels, test images, test labels; uint8.
+    str
+        The directory they are in.
+
+    Raises
+    ------
+    Unavailable
+        If no place is named, the cache has no good files and the download fails.
+    DataError
+        If the place that is named is bad.
+    """
+    named = root if root is not None else os.environ.get('D2L_DENSENET_DATA') or None
+    if named is not None:
+        directory = os.path.abspath(os.path.expanduser(a_path('D2L_DENSENET_DATA' if root is None else 'root', named)))
+        try:
+            return read_directory(directory, files), directory
+        except DataError as error:
+            if root is not None:
+                raise
+            raise DataError(f'D2L_DENSENET_DATA={named}: {error}') from None
+    directory = cache or cache_directory()
+    if all(_locate(directory, official.name) for official in files):
+        try:
+            return read_directory(directory, files), directory
+        except DataError:
+            pass  # download() looks at each file, names the bad ones and fetches them again
+    download(directory, files, mirrors)
+    return read_directory(directory, files), directory

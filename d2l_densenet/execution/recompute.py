@@ -1,0 +1,626 @@
+"""Training a DenseNet in memory that grows in a line with its depth: values are computed again instead of kept.
+
+For the backward pass a framework keeps what every operator has read: of layer l the concatenation of all features
+before it, its batch normalisation and its ReLU. That is the sum over l of k0 + k (l - 1) channels, which grows with
+the square of the depth (Pleiss et al., "Memory-Efficient Implementation of DenseNets", arXiv:1707.06990). Here only
+each layer's own k channels are kept. The backward pass goes from layer to layer, the last first, and computes each
+again from the features that it reads, this time recorded by autograd.
+
+    net = DenseNet(memory_efficient=True)
+    ...
+    with recompute.record():            # in the place of autograd.record()
+        l = loss(net(X), y)
+    recompute.backward(l)               # in the place of l.backward()
+
+`fit` does this by itself. A step that uses ``autograd.record()`` and ``l.backward()`` is right too, but saves nothing.
+"""
+
+import contextlib
+import ctypes
+import functools
+import itertools
+import math
+import threading
+
+import mxnet as mx
+from mxnet import autograd
+from mxnet._ctypes.ndarray import _imperative_invoke
+from mxnet.base import _LIB, MXNetError, c_str, check_call
+from mxnet.gluon import nn
+from mxnet.ndarray import CachedOp
+from mxnet.util import is_np_array
+
+from .._common.arguments import show, switch
+from ..blocks import _SIMD_BLOCK, _aligned
+
+__all__ = ['backward', 'record']
+
+
+class _Tape(threading.local):
+    """What this thread has recorded and not yet taken backward."""
+
+    open = False
+
+    def __init__(self):
+        self.pending = []
+        #: Outputs whose pieces are gone: a loss that depends on one cannot go backward any more.
+        self.gone = []
+
+
+_tape = _Tape()
+
+
+def record(train_mode=True):
+    """Context that stands in the place of ``autograd.record()``; its loss goes backward by `backward`.
+
+    Inside, a `DenseNet` with ``memory_efficient=True`` keeps its features only. All else is recorded as ever.
+
+    Parameters
+    ----------
+    train_mode : bool, default True
+        As for ``autograd.record``.
+
+    Raises
+    ------
+    ValueError
+        If `train_mode` is neither True nor False.
+    RuntimeError
+        If the loss recorded before went backward without `backward`, so that parameters have no gradients.
+
+    Examples
+    --------
+    >>> from d2l_densenet import DenseNet
+    >>> net = DenseNet(memory_efficient=True)
+    >>> net.initialize()
+    >>> with record():
+    ...     loss = net(mx.nd.ones((2, 1, 32, 32))).sum()
+    >>> backward(loss)
+    >>> net.output.bias.grad()[:3].asnumpy()
+    array([2., 2., 2.], dtype=float32)
+    """
+    return _record(switch('train_mode', train_mode))
+
+
+@contextlib.contextmanager
+def _record(train_mode):
+    if _tape.open:
+        with autograd.record(train_mode):
+            yield
+        return
+    if any(call.output._fresh_grad for call in _tape.pending):
+        _tape.pending = []
+        raise RuntimeError('the loss of the last recompute.record() went backward without recompute.backward(loss), so '
+                           'the network has no gradients from it: call that in the place of loss.backward(), or '
+                           'record with autograd.record()')
+    _forget(_tape.pending)
+    _tape.open, _tape.pending = True, []
+    try:
+        with autograd.record(train_mode):
+            yield
+    finally:
+        _tape.open = False
+    for call in _tape.pending:
+        # Should the loss go backward without `backward`, and the update not be a Trainer's, which then raises: what
+        # the gradients hold is old, and nobody shall train with it unawares.
+        for parameter in call.parameters[-1:]:
+            if parameter.grad_req == 'write':
+                parameter.grad(call.device)[:] = math.nan
+
+
+def backward(heads, head_grads=None, train_mode=True):
+    """Take a loss backward: in the place of ``loss.backward()`` or ``autograd.backward(losses)``.
+
+    What was recorded by ``autograd.record()`` goes backward as ever.
+
+    Parameters
+    ----------
+    heads, head_grads, train_mode
+        As for ``autograd.backward``.
+
+    Raises
+    ------
+    ValueError
+        If `heads` or `head_grads` are not arrays, or of different numbers, or `train_mode` is neither True nor False.
+    RuntimeError
+        If the loss comes from an earlier `record` than the last, or has gone backward already.
+    """
+    switch('train_mode', train_mode)
+    number = _number_of_arrays('heads', heads)
+    if head_grads is not None and _number_of_arrays('head_grads', head_grads, also=type(None)) != number:
+        raise ValueError(f'head_grads must be as many as heads, {number}, got {show(head_grads)}')
+    calls = _tape.pending
+    # From here on a fresh gradient is one that this loss has given.
+    former = [array for call in calls for array in call.weights() if array._fresh_grad]
+    for array in former:
+        array._fresh_grad = False
+    autograd.backward(heads, head_grads, train_mode=train_mode)
+    if any(output._fresh_grad for output in _tape.gone):
+        _tape.gone = []
+        raise RuntimeError('this loss comes from an earlier recompute.record() than the last, or has gone backward '
+                           'already: call recompute.backward(loss) once, before the next recompute.record()')
+    waiting = [call for call in calls if call.output._fresh_grad]
+    _tape.pending = [call for call in calls if call not in waiting]
+    while waiting:
+        # Calls on different devices go side by side. Those on one device may depend on each other, or share
+        # parameters: one after the other, the last first.
+        group = []
+        while waiting and waiting[-1].device not in [call.device for call in group]:
+            group.append(waiting.pop())
+        _go_backward(group, train_mode)
+        _forget(group)
+    for array in former:
+        array._fresh_grad = True
+
+
+def _number_of_arrays(name, value, also=()):
+    """How many arrays `value` holds; ValueError if it is not an array or a list of some."""
+    arrays = value if isinstance(value, (list, tuple)) else [value]
+    kinds = (mx.nd.NDArray, also) if isinstance(value, (list, tuple)) else mx.nd.NDArray
+    if not arrays or not all(isinstance(array, kinds) for array in arrays):
+        raise ValueError(f'{name} must be an array of MXNet, such as a loss, or a list of them, got {show(value)}')
+    return len(arrays)
+
+
+def recording():
+    """Whether a network that is called now shall keep its features only."""
+    return _tape.open and autograd.is_recording() and autograd.is_training()
+
+
+def forward(net, x):
+    """What `net`, a DenseNet, gives for `x`, with what the backward pass needs noted down."""
+    call = _Call(net, x)
+    _tape.pending.append(call)
+    return call.output
+
+
+def _forget(calls):
+    for call in calls:
+        call.output._fresh_grad = False
+    # A bounded number: each is small, but a loop may record and never go backward.
+    _tape.gone = [*_tape.gone, *(call.output for call in calls)][-16:]
+
+
+class _Call:
+    """One call of a network: what its dense blocks keep, to go backward through."""
+
+    def __init__(self, net, x):
+        self.device = x.context
+        self.plan = plan = _plan(net)
+        self.parameters = [p for p in net.collect_params().values() if p.grad_req != 'null']
+        self.image, self.kept = x, []
+        buffers = plan.buffers(self.device)
+        with autograd.pause(train_mode=True):
+            self.seeds = _Seeds(plan.draws, self.device)
+            output = plan.pieces[0](x, self.seeds, first=True)
+            for block, piece in zip(plan.blocks, plan.pieces[1:]):
+                *kept, output = block.forward(_classic(output), self.seeds, buffers)
+                output = piece(output, self.seeds, first=True)
+                self.kept.append(kept)
+        # 'add': several losses, or networks, may read it.
+        output.attach_grad('add')
+        self.output = output
+
+    def weights(self):
+        """The arrays of the trained parameters."""
+        return [parameter.data(self.device) for parameter in self.parameters]
+
+    def backward(self, train_mode):
+        """Go backward; a generator that stops after each dense block."""
+        gradient, buffers = self.output.grad, self.plan.buffers(self.device)
+        for block, piece in zip(reversed(self.plan.blocks), self.plan.pieces[:0:-1]):
+            with autograd.pause(train_mode=train_mode):
+                through = functools.partial(self._through, piece, gradient, train_mode)
+                gradient = block.backward(*self.kept.pop(), through, self.seeds, buffers)
+            yield
+        try:
+            self._record(self.plan.pieces[0], self.image, gradient, train_mode)
+        except MXNetError:
+            # A frozen stem, when the images need no gradient, has nothing to go back to.
+            if self.plan.pieces[0].trained():
+                raise
+
+    def _through(self, piece, gradient, train_mode, y, out):
+        """The gradient of what `piece` reads."""
+        if not piece.reads_parts:
+            y = y.copy()
+        autograd.mark_variables([y], [mx.nd.empty(y.shape, y.context) if out is None else out])
+        self._record(piece, y, gradient, train_mode)
+        return y.grad
+
+    def _record(self, piece, x, gradient, train_mode):
+        with autograd.record():
+            again = piece(x, self.seeds)
+        autograd.backward(again, gradient, train_mode=train_mode)
+
+
+def _go_backward(calls, train_mode):
+    """Take calls on different devices backward, side by side."""
+    # What the loss itself gave to a parameter (a penalty on weights), or another call, would be overwritten.
+    before = [(parameter.grad(call.device), parameter.grad(call.device).copy())
+              for call in calls for parameter, array in zip(call.parameters, call.weights())
+              if array._fresh_grad and parameter.grad_req == 'write']
+    for _ in itertools.zip_longest(*(call.backward(train_mode) for call in calls)):
+        # Else the engine would compute the parts further on ahead of the gradients that wait for them, and keep all.
+        mx.nd.waitall()
+    for gradient, part in before:
+        gradient += part
+
+
+class _Seeds:
+    """Seeds for the places where a network may draw, so that dropout draws again what it drew."""
+
+    def __init__(self, places, device):
+        self.device, self.seeds = device, None
+        if places:
+            if device.device_type == 'gpu':
+                raise ValueError('dropout and memory_efficient=True do not go together on a GPU, whose generator '
+                                 'cannot be made to repeat itself: use dropout=0, or autograd.record() and '
+                                 'loss.backward()')
+            self.seeds = mx.nd.random.randint(0, 2**31 - 1, places, ctx=device).asnumpy()
+
+    def go(self, place):
+        """Seed MXNet's generator for this place."""
+        if self.seeds is not None:
+            mx.random.seed(int(self.seeds[place]), ctx=self.device)
+
+
+class _Piece:
+    """A part of a network between its dense blocks, as one operator that autograd records."""
+
+    def __init__(self, blocks, place):
+        self.place = place
+        # The gradient of MXNet's max-pooling is wrong for an array that is a part of another; other layers: not known.
+        self.reads_parts = isinstance(blocks[0], (nn.AvgPool2D, nn.GlobalAvgPool2D, nn.Conv2D))
+        symbol = mx.sym.var('data')
+        if is_np_array():
+            symbol = symbol.as_np_ndarray()
+        parameters = {}
+        for block in blocks:
+            symbol = block(symbol)
+            parameters.update(block.collect_params().items())
+        # No static_alloc: it would keep the buffers.
+        self.operator = CachedOp(symbol)
+        self.inputs = [parameters.get(name) for name in symbol.list_inputs()]  # None: the data
+        self.statistics = {parameters[name] for name in symbol.list_auxiliary_states()}
+
+    def __call__(self, x, seeds, first=False):
+        """The output; `first`: in the pass that is not recorded, which leaves running statistics alone."""
+        seeds.go(self.place)
+        arrays = [x if item is None else item.data(x.context) for item in self.inputs]
+        if first:
+            # On the CPU MXNet moves them in the backward pass, but with cuDNN in the forward pass.
+            arrays = [array.copy() if item in self.statistics else array for item, array in zip(self.inputs, arrays)]
+        return self.operator(*arrays)
+
+    def trained(self):
+        """Whether any of its parameters gets a gradient."""
+        return any(item is not None and item.grad_req != 'null' for item in self.inputs)
+
+
+class _DenseBlock:
+    """The two passes through a dense block, and through the batch normalisation and the ReLU after it.
+
+    They use MXNet's own backward operators and not autograd, for two reasons. The backward pass of a convolution does
+    not need its output, which autograd would compute again. And the large arrays can be parts of a few buffers: a
+    process that asks for memory and gives it back at each operator waits for fresh pages, and keeps many of the old.
+    All arrays are classic ones.
+    """
+
+    def __init__(self, block, after, keep, place):
+        self.keep = keep
+        groups = [_groups(layer) for layer in block.net]
+        if not all(groups):
+            raise TypeError('memory_efficient=True needs layers of BatchNorm, ReLU and Conv2D, and perhaps Dropout, in '
+                            'a dense block, and one of this network has others: set net.memory_efficient = False')
+        places = itertools.count(place + 1)  # the first is that of the piece behind this block
+        self.layers = [[_Step(*group, next(places)) for group in layer] for layer in groups]
+        self.after = _Step(*after, None, None) if after else None
+        self.next_place = next(places)
+        growth = block._num_channels
+        self.widths = [block._in_channels + i * growth for i in range(len(self.layers) + 1)]
+        # As in blocks.py: these operators keep oneDNN's layout of the arrays, but only of whole ones.
+        self.aligned = _aligned(self.widths[0], growth)
+
+    def forward(self, x, seeds, buffers):
+        """All features; of each layer the statistics of the batch and, with `keep`, the bottleneck's output; and what
+        the next part of the network reads.
+        """
+        features, statistics = [x], []
+
+        def joined(width):
+            # The block's input may have oneDNN's own layout. Batch normalisation that reads such an array and writes to
+            # a part of another ends the process (a fault of MXNet's).
+            if self.aligned or len(features) == 1:
+                return self._join(features, None), None
+            return self._join(features, buffers.part('X', x, width)), buffers.part('A', x, width)
+
+        for steps, width in zip(self.layers, self.widths):
+            (h, out), found, inner = joined(width), [], []
+            for step in steps:
+                h, *moments = step.normalise(h, out)
+                found.append(moments)
+                h = step.convolve(h, None, seeds)
+                if self.keep and step is not steps[-1]:
+                    inner.append(h)
+                out = None
+            statistics.append((found, inner))
+            features.append(h)
+        h, out = joined(self.widths[-1])
+        if self.after:
+            h, *moments = self.after.normalise(h, out)
+            statistics.append(moments)
+        return features, statistics, h
+
+    def backward(self, features, statistics, through, seeds, buffers):
+        """The gradient of the block's input. Empties the lists; the layers' parameters get their gradients.
+
+        ``through`` takes the output of `forward`, and returns the loss's gradient with respect to it, in a given place.
+        """
+        x = features[0]
+
+        def part(name, width):
+            return None if self.aligned else buffers.part(name, x, width)
+        if not self.aligned:
+            # Where two arrays differ in layout, oneDNN's batch normalisation goes backward at a tenth of its speed.
+            x = features[0] = _invoke('_copy', [x], part('x', self.widths[0]))
+            gradients = buffers.list('G', features, zero=True)
+        else:
+            gradients = [mx.nd.zeros_like(feature) for feature in features]
+        autograd.mark_variables(features, gradients, 'add')
+        joined = self._join(features, part('X', self.widths[-1]), record=True)
+        if self.after:
+            moments = statistics.pop()
+            active = self.after.activate(joined, moments, part('A', self.widths[-1]))
+            flow = through(active.detach(), part('D', self.widths[-1]))
+            flow = self.after.unnormalise(flow, joined, active, moments)
+        else:
+            flow = through(joined.detach(), part('D', self.widths[-1]))
+        autograd.backward(joined, flow)
+        for steps, width in zip(self.layers[::-1], self.widths[-2::-1]):
+            (moments, inner), flow = statistics.pop(), features.pop().grad
+            joined = self._join(features, part('X', width), record=True)
+            if len(steps) > 1 and not inner:
+                # To the bit: what differs in the bottleneck's output may turn a ReLU on that was off.
+                active = [steps[0].normalise(joined, part('A', width), again=True)[0]]
+            else:
+                active = [steps[0].activate(joined, moments[0], part('A', width))]
+            read = [joined]
+            for before, step, found in zip(steps, steps[1:], moments[1:]):
+                h = part('H', before.width)
+                read.append(_invoke('_copy', [inner.pop(0)], h) if inner else before.convolve(active[-1], h, seeds))
+                active.append(step.activate(read[-1], found, part('I', before.width)))
+            for number in range(len(steps) - 1, -1, -1):
+                out = part('J', steps[0].width) if number else part('D', width)
+                flow = steps[number].backward(flow, read[number], active[number], moments[number], seeds, out)
+            autograd.backward(joined, flow)
+        return x.grad.copy()  # the block before this one uses the buffers too
+
+    def _join(self, features, out, record=False):
+        """The features as one array, recorded, so that a gradient of it can be added to theirs, or not."""
+        if len(features) == 1 and not record:
+            return features[0]
+        with autograd.record() if record else autograd.pause(autograd.is_training()):
+            if self.aligned:
+                return _invoke('Concat', features, num_args=len(features), dim=1)
+            return _invoke('_npi_concatenate', features, out, num_args=len(features), axis=1)
+
+
+class _Step:
+    """Batch normalisation and ReLU, then perhaps a convolution and dropout, forward and backward."""
+
+    def __init__(self, norm, relu, convolution, *dropout_and_place):
+        *dropout, self.place = dropout_and_place
+        self.norm, self.gamma, self.beta = norm, norm.gamma, norm.beta
+        if convolution:
+            self.convolution, self.width = convolution, convolution._channels
+            self.filters = [convolution.weight] if convolution.bias is None else [convolution.weight, convolution.bias]
+            self.dropout = dropout[0]._rate if dropout else 0
+
+    def normalise(self, x, out, again=False):
+        """Batch normalisation and ReLU with the statistics of the batch; mean and inverse standard deviation.
+
+        ``again``: running statistics stay as they are. (The CPU moves them in the backward pass, cuDNN here.)
+        """
+        device, norm = x.context, self.norm
+        running = [norm.running_mean.data(device), norm.running_var.data(device)]
+        if again:
+            running = [array.copy() for array in running]
+        if out is not None:
+            out = [out, mx.nd.empty(x.shape[1], device), mx.nd.empty(x.shape[1], device)]
+        h, mean, inverse = _invoke('BatchNorm', [x, self.gamma.data(device), self.beta.data(device), *running], out,
+                                   output_mean_var=True, **norm._kwargs)
+        return _invoke('Activation', [h], h, act_type='relu'), mean, inverse
+
+    def activate(self, x, moments, out):
+        """What `normalise` gave but for rounding, and faster: the statistics are known."""
+        mean, inverse = moments
+        device, settings = x.context, {**self.norm._kwargs, 'use_global_stats': True}
+        h = _invoke('BatchNorm', [x, self.gamma.data(device), self.beta.data(device), mean,
+                                  1 / (inverse * inverse) - settings['eps']], out, **settings)
+        return _invoke('Activation', [h], h, act_type='relu')
+
+    def convolve(self, x, out, seeds):
+        """Convolution and dropout."""
+        filters, settings = [p.data(x.context) for p in self.filters], self.convolution._kwargs
+        if out is None:
+            out = _invoke('Convolution', [x, *filters], **settings)
+        else:
+            for x_part, out_part in _parts(x, out):
+                _invoke('Convolution', [x_part, *filters], out_part, **settings)
+        return self._drop(out, seeds)
+
+    def backward(self, gradient, x, active, moments, seeds, out):
+        """The gradient of `x` from that of the output, in the place of `active`; the parameters get theirs."""
+        device, settings = x.context, self.convolution._kwargs
+        # Dropout multiplies by its mask, forward and backward.
+        gradient = self._drop(gradient, seeds)
+        filters = [p.data(device) for p in self.filters]
+        extra = -self.width % _SIMD_BLOCK
+        if extra and settings['kernel'] != (1, 1):
+            # oneDNN's fast kernels want whole blocks of channels: a few of zeros cost less than they save.
+            gradient = _widen(gradient, extra, 1)
+            filters = [_widen(array, extra, 0) for array in filters]
+            settings = {**settings, 'num_filter': self.width + extra}
+        if out is None:
+            out = mx.nd.empty(x.shape, device)
+            parts = [(gradient, active, out)]
+        else:
+            parts = _parts(gradient, active, out)
+        found = []
+        for gradient, read, result in parts:
+            found.append([mx.nd.empty(array.shape, device) for array in filters])
+            _invoke('_backward_Convolution', [gradient, read, *filters], [result, *found[-1]], **settings)
+        for parameter, *arrays in zip(self.filters, *found):
+            _give(parameter, functools.reduce(mx.nd.NDArray.__iadd__, arrays)[:parameter.shape[0]])
+        return self.unnormalise(out, x, active, moments)
+
+    def unnormalise(self, gradient, x, active, moments):
+        """The same for `normalise` alone."""
+        device, norm = x.context, self.norm
+        gradient = _invoke('_backward_Activation', [gradient, active], gradient, act_type='relu')
+        found = [mx.nd.empty(x.shape[1], device) for _ in range(2)]
+        _invoke('_backward_BatchNorm', [gradient, *moments, x, self.gamma.data(device), self.beta.data(device),
+                                        norm.running_mean.data(device), norm.running_var.data(device)],
+                [active, *found], **norm._kwargs)
+        for parameter, array in zip((self.gamma, self.beta), found):
+            _give(parameter, array)
+        return active
+
+    def _drop(self, x, seeds):
+        if not self.dropout:
+            return x
+        seeds.go(self.place)
+        return _invoke('Dropout', [x], p=self.dropout)
+
+
+class _Buffers:
+    """Flat arrays by name, which grow as needed, and of which the arrays of dense blocks are parts.
+
+    A part always has the plain layout: oneDNN gives its own to whole arrays only.
+    """
+
+    def __init__(self, device):
+        self._device, self._flat = device, {}
+
+    def part(self, name, like, width):
+        """An array with so many channels, and the batch, height and width of `like`."""
+        return self.list(name, [like], width)[0]
+
+    def list(self, name, features, width=None, zero=False):
+        """One array in the shape of each of the `features`, side by side; with zeros in them, or anything."""
+        shapes = [(f.shape[0], width or f.shape[1], *f.shape[2:]) for f in features]
+        ends = list(itertools.accumulate(math.prod(shape) for shape in shapes))
+        if name not in self._flat or self._flat[name].size < ends[-1]:
+            self._flat.pop(name, None)
+            self._flat[name] = mx.nd.empty(ends[-1] + 1, self._device)  # one more: a part, and never all of it
+        if zero:
+            self._flat[name][:] = 0
+        return [self._flat[name][start:end].reshape(shape) for start, end, shape in zip([0, *ends], ends, shapes)]
+
+
+@functools.cache
+def _operator(name):
+    handle = ctypes.c_void_p()
+    check_call(_LIB.NNGetOpHandle(c_str(name), ctypes.byref(handle)))
+    return handle.value
+
+
+def _invoke(name, arrays, out=None, **attributes):
+    """Call an operator by its name: MXNet has no Python functions for most of those that autograd calls."""
+    return _imperative_invoke(_operator(name), list(arrays), list(attributes), [str(v) for v in attributes.values()],
+                              out, False, False)
+
+
+def _widen(array, extra, axis):
+    """The array with `extra` zeros at the end of an axis."""
+    shape = list(array.shape)
+    shape[axis] = extra
+    return _invoke('_npi_concatenate', [array, mx.nd.zeros(shape, array.context)], num_args=2, axis=axis)
+
+
+def _give(parameter, gradient):
+    """Let a parameter have its gradient, as its ``grad_req`` says."""
+    if parameter.grad_req == 'null':
+        return
+    total = _classic(parameter.grad(gradient.context))
+    if parameter.grad_req == 'add':
+        total += gradient
+    else:
+        total[:] = gradient
+    parameter.data(gradient.context)._fresh_grad = True
+
+
+def _parts(*arrays):
+    """The arrays in parts along the batch, of 16 MB at most, or one image.
+
+    oneDNN copies what a convolution reads and gives where its kernel wants another layout, and MXNet keeps the memory.
+    """
+    count = len(arrays[0])
+    pieces = min(count, -(-max(array.size for array in arrays) // 2**22))
+    ends = [count * i // pieces for i in range(pieces + 1)]
+    return [[array[start:end] for array in arrays] for start, end in zip(ends, ends[1:])]
+
+
+def _classic(array):
+    return array.as_nd_ndarray() if isinstance(array, mx.np.ndarray) else array
+
+
+class _Plan:
+    """The parts of `net`, a DenseNet: its dense blocks, and the pieces before, between and after them."""
+
+    def __init__(self, net):
+        self.key = _key(net)
+        self.pieces, self.blocks, self._buffers = [], [], {}
+        stages = [part for _, part in net.stages()]
+        self.pieces.append(_Piece(stages[0], 0))
+        place = 1
+        for part, after in zip(stages[1::2], stages[2::2]):
+            layers = list(after[0]) if isinstance(after[0], nn.HybridSequential) else after
+            # Batch normalisation and ReLU go with the dense block, what follows is a piece. (So is all of a transition
+            # that begins otherwise.)
+            start = layers[:2] if _normal(layers[:2]) else []
+            rest = layers[len(start):]
+            if net._active and isinstance(after[0], nn.HybridSequential) and len(layers) == 4:
+                rest = [rest[-1], *rest[:-1]]  # see blocks.written_order
+            # The most memory is in use in the first dense block, where images are largest. What the others keep is gone
+            # when the backward pass gets there: so they keep the bottlenecks' outputs, for speed.
+            self.blocks.append(_DenseBlock(part[0], start, bool(self.blocks), place))
+            self.pieces.append(_Piece(rest, place))
+            place = self.blocks[-1].next_place
+        self.draws = place if net.config['dropout'] else 0
+
+    def buffers(self, device):
+        """The buffers on a device."""
+        return self._buffers.setdefault(device, _Buffers(device))
+
+
+def _key(net):
+    """What a plan depends on: the blocks in the network, in which order transitions compute, and how they round."""
+    blocks = []
+    net.apply(blocks.append)
+    return net._pooling, net._active, blocks
+
+
+def _plan(net):
+    plan = vars(net).get('_plan')
+    if plan is None or plan.key != _key(net):  # a layer has been replaced
+        plan = net._plan = _Plan(net)
+    return plan
+
+
+def _normal(layers):
+    """Whether these are batch normalisation, with the statistics of the batch, and ReLU."""
+    return [type(layer) for layer in layers] == [nn.BatchNorm, nn.Activation] and layers[1]._act_type == 'relu' \
+        and not layers[0]._kwargs['use_global_stats']
+
+
+def _groups(layers):
+    """The layers in groups of batch normalisation, ReLU, convolution and perhaps dropout; none if they are others."""
+    groups = []
+    for layer in layers:
+        if isinstance(layer, nn.BatchNorm):
+            groups.append([])
+        groups[-1:] = [[*group, layer] for group in groups[-1:]]
+    good = all(_normal(group[:2]) and [type(layer) for layer in group[2:]] in ([nn.Conv2D], [nn.Conv2D, nn.Dropout])
+               for group in groups)
+    return groups if good and sum(map(len, groups)) == len(layers) else []

@@ -1,0 +1,165 @@
+"""Networks by name: the article's, and every DenseNet that the paper names."""
+
+import mxnet as mx
+
+from ._common.arguments import a_seed, gluon_block, known_name, show, sizes
+from ._common.engine import surfacing
+from .network import DenseNet
+from .resnets import RESNETS, resnet
+from .runs.devices import usable
+
+__all__ = ['NETWORKS', 'densenet', 'he_initialize']
+
+
+def _imagenet(growth_rate, num_init_features, *block_config):
+    """A DenseNet-BC for ImageNet: a row of the paper's Table 1."""
+    return {'growth_rate': growth_rate, 'block_config': block_config, 'num_init_features': num_init_features,
+            'bottleneck': 4, 'compression': 0.5, 'stem': 'imagenet', 'bias': False, 'classes': 1000, 'in_channels': 3}
+
+
+def _cifar(depth, growth_rate, bc=False):
+    """A DenseNet for CIFAR-10: a row of the paper's Table 2.
+
+    The depth counts the convolutions (two in a bottleneck layer), the two transitions, the stem and the classifier.
+    """
+    num_convs = (depth - 4) // (6 if bc else 3)
+    return {'growth_rate': growth_rate, 'block_config': (num_convs,) * 3,
+            'num_init_features': 2 * growth_rate if bc else 16, 'bottleneck': 4 if bc else None,
+            'compression': 0.5 if bc else 1.0, 'stem': 'cifar', 'bias': False, 'classes': 10, 'in_channels': 3}
+
+
+#: Arguments of `DenseNet` for each name, each with the shape (C, H, W) of the images it was published for.
+NETWORKS = {
+    'article': ({}, (1, 48, 48)),  # article 001: the defaults
+    'densenet121': (_imagenet(32, 64, 6, 12, 24, 16), (3, 224, 224)),
+    'densenet169': (_imagenet(32, 64, 6, 12, 32, 32), (3, 224, 224)),
+    'densenet201': (_imagenet(32, 64, 6, 12, 48, 32), (3, 224, 224)),
+    'densenet264': (_imagenet(32, 64, 6, 12, 64, 48), (3, 224, 224)),
+    'densenet161': (_imagenet(48, 96, 6, 12, 36, 24), (3, 224, 224)),
+    'densenet_40_12': (_cifar(40, 12), (3, 32, 32)),
+    'densenet_100_12': (_cifar(100, 12), (3, 32, 32)),
+    'densenet_100_24': (_cifar(100, 24), (3, 32, 32)),
+    'densenet_bc_100_12': (_cifar(100, 12, bc=True), (3, 32, 32)),
+    'densenet_bc_250_24': (_cifar(250, 24, bc=True), (3, 32, 32)),
+    'densenet_bc_190_40': (_cifar(190, 40, bc=True), (3, 32, 32)),
+}
+
+
+#: This course's own, for its best accuracy: the images as they are, one layer at their full size. Depth and growth rate
+#: as in the paper's names.
+OWN = {
+    'fashion_16_32': ({'growth_rate': 32, 'block_config': (1, 2, 4, 4), 'num_init_features': 32, 'compression': 1.0,
+                       'stem': 'cifar', 'bias': False}, (1, 28, 28)),
+}
+
+
+def densenet(name, **overrides):
+    """Build a DenseNet by its name, with other arguments of `DenseNet` in the place of its own where given.
+
+    Parameters
+    ----------
+    name : str
+        ``'article'``; for ImageNet (Table 1 of the paper, and -161 of the authors' code) ``'densenet121'``,
+        ``'densenet169'``, ``'densenet201'``, ``'densenet264'``, ``'densenet161'``; this course's own for images of
+        28 x 28, ``'fashion_16_32'``; for CIFAR (Table 2; like the former with depth and growth rate)
+        ``'densenet_40_12'``, ``'densenet_100_12'``, ``'densenet_100_24'``, ``'densenet_bc_100_12'``,
+        ``'densenet_bc_250_24'``, ``'densenet_bc_190_40'``.
+    **overrides
+        Arguments of `DenseNet`.
+
+    Returns
+    -------
+    DenseNet
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown, or an argument is out of its range.
+
+    Examples
+    --------
+    >>> net = densenet('densenet_bc_100_12', in_channels=1)
+    >>> net.config['block_config'], net.config['num_init_features']
+    ([16, 16, 16], 24)
+    """
+    arguments, _ = known_name(name, {**NETWORKS, **OWN})
+    return DenseNet(**{**arguments, **overrides})
+
+
+def published_shape(name):
+    """Shape (C, H, W) of the images that a named network was published for."""
+    *_, shape = known_name(name, {**NETWORKS, **OWN, **RESNETS})
+    return shape
+
+
+def named_network(name, classes=None, in_channels=None):
+    """The named DenseNet or ResNet, with other classes or image channels in the place of its own where given."""
+    known_name(name, {**NETWORKS, **OWN, **RESNETS})
+    if name in RESNETS:
+        return resnet(name, classes=classes)  # it takes any number of channels
+    given = {'classes': classes, 'in_channels': in_channels}
+    return densenet(name, **{argument: value for argument, value in given.items() if value is not None})
+
+
+def from_config(config, **kwargs):
+    """The network whose attribute ``config`` this is, with further arguments for the Gluon block."""
+    known = ('name', 'classes') if isinstance(config, dict) and 'name' in config else DenseNet.arguments
+    if not isinstance(config, dict) or not config.keys() <= set(known):
+        raise ValueError(f'config must be a dict with some of {", ".join(known)}, as the attribute config of a network '
+                         f'is, got {show(config)}')
+    return (resnet if 'name' in config else DenseNet)(**config, **kwargs)
+
+
+def he_initialize(net, seed=0, input_shape=None, ctx=None):
+    """Give a network the paper's initial values (section 4.2, "Training"; He et al., arXiv:1502.01852), from a seed.
+
+    Weights of convolutions and dense layers are drawn from a normal distribution with mean 0 and variance 2 / n, where
+    n is the number of inputs that one output reads; biases and shifts are 0, scales 1.
+
+    Parameters
+    ----------
+    net : mxnet.gluon.Block
+        Values it has already are replaced.
+    seed : int, >= 0, default 0
+        The same seed gives the same values. It seeds MXNet's generator (``mx.random.seed``).
+    input_shape : sequence of int, optional
+        Shape of one input without the batch axis. Needed where a layer's shape is not known before the first call, as
+        in a `resnet`.
+    ctx : mxnet.Context, optional
+        Default ``mx.cpu()``.
+
+    Raises
+    ------
+    TypeError
+        If `net` is no Gluon block or `ctx` no device.
+    ValueError
+        If a shape is unknown and `input_shape` is not given, or an argument is out of its range.
+
+    Examples
+    --------
+    >>> net = DenseNet()
+    >>> he_initialize(net, seed=1)
+    >>> weight = net.features[0].weight.data()      # each output reads 7 x 7 x 1 inputs
+    >>> round(float(weight.asnumpy().std() / (2 / 49) ** 0.5), 1)
+    1.0
+    """
+    ctx = mx.cpu() if ctx is None else usable('ctx', ctx)
+    a_seed('seed', seed)
+    if input_shape is not None:
+        input_shape = sizes('input_shape', input_shape, '(3, 32, 32)')
+    parameters = gluon_block('net', net).collect_params()
+    with surfacing('he_initialize'):
+        _initialize(net, parameters, seed, input_shape, ctx)
+
+
+def _initialize(net, parameters, seed, input_shape, ctx):
+    unknown = [p.name for p in parameters.values() if p.shape is None or any(size <= 0 for size in p.shape)]
+    if unknown:
+        if input_shape is None:
+            raise ValueError(f'the shape of {unknown[0]} is not known yet: give input_shape, such as (3, 32, 32)')
+        # Any values will do for the call that settles the shapes.
+        net.initialize(ctx=ctx, force_reinit=True)
+        make = mx.np if mx.util.is_np_array() else mx.nd
+        net(make.zeros((1, *input_shape), ctx=ctx))
+    mx.random.seed(seed)
+    net.initialize(mx.init.MSRAPrelu(factor_type='in', slope=0), ctx=ctx, force_reinit=True)

@@ -1,0 +1,244 @@
+"""Numbers against numbers: training curves, accuracy against cost, memory against depth."""
+
+import numbers
+from statistics import fmean
+
+import numpy
+from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import ScaledTranslation
+
+from .._common.arguments import number, show
+from .look import BESIDE, DENSENET, GREY, RESNET, an_array, colours, finished, in_style, labelled, new_figure, plural
+
+__all__ = ['plot_accuracy', 'plot_history', 'plot_memory']
+
+
+@in_style
+def plot_history(history):
+    """Loss and accuracy against epochs, in two panels.
+
+    Parameters
+    ----------
+    history : History or dict of str to History
+        What ``fit`` returned, or several with a label for each. The title states the best final test accuracy,
+        or training accuracy where no history has a test accuracy.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `history` is neither, or empty, or one of them has no finished epoch.
+
+    Examples
+    --------
+    >>> figure = plot_history(history)                                  # doctest: +SKIP
+    >>> figure = plot_history({'article': first, 'course': second})     # doctest: +SKIP
+    """
+    histories = labelled('history', history if isinstance(history, dict) else {'': history}, 'History')
+    for label, one in histories.items():
+        _check_history(one, f' {label!r}' if label else '')
+    figure, (loss_axes, accuracy_axes) = new_figure(11 if len(histories) == 1 else 13, 4.4, columns=2)
+    for colour, (label, one) in zip(colours(histories), histories.items()):
+        training, test = (f'{label}, {name}' if label else name for name in ('training', 'test'))
+        epochs = [row['epoch'] for row in one.rows]
+        loss_axes.plot(epochs, [row['loss'] for row in one.rows], 'o-', color=colour, label=training)
+        accuracy_axes.plot(epochs, [row['train_acc'] for row in one.rows], 'o--', color=colour, mfc='white',
+                           label=training)
+        tested = [(row['epoch'], row['test_acc']) for row in one.rows if row['test_acc'] is not None]
+        if tested:
+            accuracy_axes.plot(*zip(*tested), 'o-', color=colour, label=test)
+    longest = max(row['epoch'] for one in histories.values() for row in one.rows)
+    for axes, title, unit in ((loss_axes, 'loss', 'cross-entropy (nats per image)'),
+                              (accuracy_axes, 'accuracy', 'accuracy (share of images)')):
+        _panel(axes, whole=True, title=title, xlabel='epoch', ylabel=unit, xlim=(0.7, longest + 0.3))
+    loss_axes.legend()
+    # Accuracies of several runs leave no free corner.
+    accuracy_axes.legend(**BESIDE if len(histories) > 1 else {})
+    return finished(figure, _history_finding(histories), ', '.join({str(one.data): 0 for one in histories.values()}))
+
+
+def _check_history(history, label):
+    if not hasattr(history, 'rows') or not hasattr(history, 'data'):
+        raise TypeError(f'history{label} must be a History as fit returns it, got {show(history)}')
+    if not history.rows:
+        raise ValueError(f'history{label} has no finished epoch: nothing to plot')
+    for row in history.rows:
+        if not all(isinstance(row.get(name), numbers.Real) or name == 'test_acc' and row.get(name, 0) is None
+                   for name in ('epoch', 'loss', 'train_acc', 'test_acc')):
+            raise ValueError(f'each row of history{label} must have the numbers epoch, loss, train_acc and test_acc, '
+                             f'got {show(row)}')
+
+
+def _history_finding(histories):
+    last = {label: one.rows[-1] for label, one in histories.items()}
+    tested = [label for label in last if last[label]['test_acc'] is not None]
+    key, name = ('test_acc', 'test') if tested else ('train_acc', 'training')
+    label = max(tested or last, key=lambda label: last[label][key])
+    row = last[label]
+    epochs = plural(row['epoch'], 'epoch')
+    if len(histories) == 1:
+        return f'{label + ": " if label else ""}{name} accuracy {row[key]:.3f} after {epochs}'
+    return f'best {name} accuracy at the end: {row[key]:.3f} ({label}, {epochs})'
+
+
+@in_style
+def plot_accuracy(networks, data=None):
+    """Accuracy of several runs of each network against its parameters and against its multiply-adds.
+
+    Parameters
+    ----------
+    networks : dict of str to (Summary, sequence of float)
+        For each label what `summary` returned, and a list of the accuracies (0 to 1) of one or more runs. A label that
+        names ResNet or DenseNet gets the colour of its kind.
+    data : optional
+        The data set's name, such as ``loader.source``, to be written below.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Each run is a small mark, the mean a large one with a line from the lowest to the highest run. Networks of about
+        equal cost stand side by side. The title says whether every run of the highest mean lies above all others.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `networks` is not such a dict, or has no network, one without a run, or an accuracy outside of 0 to 1.
+
+    Examples
+    --------
+    >>> table = summary(DenseNet())                                         # doctest: +SKIP
+    >>> figure = plot_accuracy({'DenseNet': (table, [0.93, 0.94, 0.93])})   # doctest: +SKIP
+    """
+    for label, entry in labelled('networks', networks, '(summary of the network, accuracies of its runs)').items():
+        pair = isinstance(entry, (tuple, list)) and len(entry) == 2 and hasattr(entry[0], 'multiply_adds')
+        if not isinstance(label, str) or not pair or not isinstance(entry[1], (tuple, list)) or not entry[1]:
+            raise ValueError('each entry of networks must be a label with (summary of the network, list of one or more '
+                             f'accuracies), got {show(label)}: {show(entry)}')
+        for accuracy in entry[1]:
+            number(f'each accuracy in networks, here of {label!r},', accuracy, most=1)
+    looks, kinds = {}, {'resnet': (RESNET, iter('sDP' * len(networks))),
+                        'densenet': (DENSENET, iter('o^v' * len(networks))), '': (GREY, iter('Xd*' * len(networks)))}
+    for label in networks:
+        colour, marks = next(kinds[kind] for kind in kinds if kind in label.lower())
+        looks[label] = colour, next(marks)
+    figure, both = new_figure(12, 4.8, columns=2, sharey=True)
+    for axes, quantity, unit, xlabel in ((both[0], 'parameters', 1e3, 'trainable parameters (thousands)'),
+                                         (both[1], 'multiply_adds', 1e6, 'multiply-adds for one image (millions)')):
+        costs = {label: getattr(table, quantity) / unit for label, (table, _) in networks.items()}
+        for label, (_, runs) in networks.items():
+            # Marks of about equal cost would hide one another: they move aside, by points and not by a cost.
+            near = [other for other in costs if abs(costs[other] / costs[label] - 1) < 0.04]
+            points = 13 * (near.index(label) - (len(near) - 1) / 2)
+            aside = axes.transData + ScaledTranslation(points / 72, 0, figure.dpi_scale_trans)
+            (colour, mark), x = looks[label], costs[label]
+            axes.plot([x, x], [min(runs), max(runs)], color=colour, lw=1.5, transform=aside)
+            axes.plot([x] * len(runs), runs, '_', color=colour, markersize=11, transform=aside)
+            axes.plot([x], [fmean(runs)], mark, color=colour, markersize=9, transform=aside, label=label, gid=label)
+        _panel(axes, xlabel=xlabel, xlim=(0, 1.12 * max(costs.values())))
+    # Artists that are moved aside do not set the limits.
+    everything = [run for _, runs in networks.values() for run in runs]
+    margin = 0.08 * (max(everything) - min(everything)) or 0.01
+    both[0].set(ylabel='accuracy (share of images)', ylim=(min(everything) - margin, max(everything) + margin))
+    both[1].legend(**BESIDE)
+    return finished(figure, _accuracy_finding({label: runs for label, (_, runs) in networks.items()}), data)
+
+
+def _accuracy_finding(runs):
+    best = max(runs, key=lambda label: fmean(runs[label]))
+    finding = f'highest mean: {best}, {fmean(runs[best]):.3f}'
+    others = [label for label in runs if label != best]
+    if not others:
+        return finding
+    if min(map(len, runs.values())) == 1:
+        return f'{finding}; from one run nobody knows the spread'
+    overlapping = [label for label in others if max(runs[label]) >= min(runs[best])]
+    return finding + (f'; its runs overlap with those of {", ".join(overlapping)}' if overlapping
+                      else ', each run above all runs of the others')
+
+
+@in_style
+def plot_memory(counted, measured):
+    """Memory of a training step against the number of layers: counted on the left, measured on the right.
+
+    Parameters
+    ----------
+    counted, measured : dict of str to list of (int, number)
+        For each way of training its rows: the number of layers, at least 1, and bytes, at least 0. Rows for three or
+        more depths get the polynomial of degree 2 that is nearest to them; its term in L^2 says how memory grows.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Megabytes of 10^6 bytes. The title compares the deepest measured with the shallowest.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If one is not such a dict, or empty.
+
+    Examples
+    --------
+    >>> rows = {'ordinary': [(6, 20e6), (12, 80e6), (24, 320e6)]}
+    >>> figure = plot_memory(rows, rows)
+    >>> figure.axes[0].get_legend().get_texts()[0].get_text()
+    'ordinary: $0.56 L^2$'
+    """
+    counted, measured = _memory_rows('counted', counted), _memory_rows('measured', measured)
+    figure, panels = new_figure(12, 4.8, columns=2)
+    ways = {**counted, **measured}
+    colour_of = dict(zip(ways, colours(ways)))
+    for axes, title, unit, table in ((panels[0], 'counted', 'kept for the backward pass (MB)', counted),
+                                     (panels[1], 'measured', 'peak of one training step (MB)', measured)):
+        for label, rows in table.items():
+            layers, sizes = (numpy.array(column, dtype=float) for column in zip(*rows))
+            name = label
+            if len(set(layers)) >= 3:
+                fit = numpy.polyfit(layers, sizes, 2)
+                grid = numpy.linspace(min(layers), max(layers), 100)
+                axes.plot(grid, numpy.polyval(fit, grid), color=colour_of[label])
+                name = f'{label}: ${_polynomial(fit, max(layers))}$'
+            axes.plot(layers, sizes, 'o', color=colour_of[label], label=name)
+        _panel(axes, whole=True, title=title, xlabel='layers $L$', ylabel=unit, xlim=(0, None), ylim=(0, None))
+        axes.legend(fontsize=12)
+    return finished(figure, _memory_finding(measured))
+
+
+def _memory_rows(name, ways):
+    """The rows of each way, in megabytes and in the order of depth."""
+    found = {}
+    for label, rows in labelled(name, ways, 'list of rows (layers, bytes)').items():
+        table = an_array(f'{name}[{label!r}]', rows)
+        if table.ndim != 2 or table.shape[1] != 2 or not numpy.isfinite(table).all() or (
+                table[:, 0] < 1).any() or (table[:, 0] % 1).any() or (table[:, 1] < 0).any():
+            raise ValueError(f'{name} must hold rows (layers, bytes), such as (12, 8e6), under each label, got '
+                             f'{show(rows)} under {label!r}')
+        found[label] = sorted((layers, size / 1e6) for layers, size in table)
+    return found
+
+
+def _polynomial(fit, deepest):
+    """'0.26 L^2 + 1.2 L + 9'; terms that make no difference at the deepest are left out."""
+    text = ''
+    for factor, exponent, power in zip(fit, (2, 1, 0), (' L^2', ' L', '')):
+        digits = f'{float(f"{abs(factor):.2g}"):g}'
+        if abs(factor) > 0.005 or abs(factor) * deepest ** exponent > 0.02 * abs(numpy.polyval(fit, deepest)):
+            text += (' + ' if factor > 0 else ' - ') + digits + power
+    return text.removeprefix(' + ').strip() or '0'
+
+
+def _memory_finding(measured):
+    """How many times the memory of the shallowest the deepest has, in each way, if all have the same depths."""
+    depths = {(rows[0][0], rows[-1][0]) for rows in measured.values()}
+    (low, high), *others = depths
+    if others or low == high or not all(rows[0][1] for rows in measured.values()):
+        return 'peak memory of one training step: ' + ', '.join(
+            f'{label} {rows[-1][1]:.0f} MB' for label, rows in measured.items())
+    return f'{high / low:.3g} times the layers need more memory: ' + ', '.join(
+        f'{label} {rows[-1][1] / rows[0][1]:.1f} times' for label, rows in measured.items())
+
+
+def _panel(axes, whole=False, **settings):
+    """Labels, limits and a grid; if `whole`, with ticks at whole numbers only, one at least."""
+    axes.set(**settings)
+    axes.grid(True)
+    if whole:
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=10, integer=True, min_n_ticks=1))

@@ -1,0 +1,250 @@
+"""Images and maps: what the network is shown, what it takes for what, and which features its layers read."""
+
+import math
+
+import numpy
+from matplotlib.colors import Normalize, PowerNorm
+
+from .._common.arguments import number, positive_int
+from .look import an_array, finished, in_style, labelled, new_figure, plural
+
+__all__ = ['plot_confusion_matrix', 'plot_feature_reuse', 'plot_images', 'plot_mistakes']
+
+#: More layers leave no room for the numbers of a map, or the arcs of a diagram.
+MOST_LAYERS = 12
+
+
+@in_style
+def plot_confusion_matrix(net, data_iter, ctx=None):
+    """How often images of each class were taken for each class.
+
+    Parameters
+    ----------
+    net : mxnet.gluon.Block
+        A trained classifier.
+    data_iter : iterable of (X, y)
+        Usually the test loader of ``load_data_fashion_mnist``.
+    ctx : mxnet.Context, optional
+        Device; by default the one the network is on.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Counts in the cells; colour is the share of the true class. The title names the most frequent confusion.
+    """
+    from ..training import predict
+
+    probabilities, labels = predict(net, data_iter, ctx)
+    classes = probabilities.shape[1]
+    names = _class_names(classes)
+    counts = numpy.zeros((classes, classes), dtype='int64')
+    numpy.add.at(counts, (labels.astype('int64'), probabilities.argmax(axis=1)), 1)
+    wrong = counts - numpy.diag(counts.diagonal())
+    true, taken = numpy.unravel_index(wrong.argmax(), wrong.shape)
+    finding = f'most frequent mistake: {names[true]} taken for {names[taken]}, {wrong[true, taken]:,} of ' \
+              f'{counts[true].sum():,}' if wrong.any() else f'no mistakes in {len(labels):,} images'
+    figure, axes = new_figure(9.5, 8.4)
+    shares = counts / numpy.maximum(counts.sum(axis=1, keepdims=True), 1)
+    # The square root lets the few mistakes show beside the many right answers.
+    picture = _map(axes, shares, {place: f'{counts[place]}' for place in zip(*counts.nonzero())},
+                   white=lambda share: share > 0.35, cmap='Blues', norm=PowerNorm(0.5, vmin=0, vmax=1))
+    axes.set_xticks(range(classes), names, rotation=45, ha='right', rotation_mode='anchor')
+    axes.set_yticks(range(classes), names)
+    axes.set(xlabel='predicted class', ylabel='true class')
+    figure.colorbar(picture, ax=axes, shrink=0.8, ticks=[0, 0.05, 0.2, 0.5, 1],
+                    label='share of the images of the true class')
+    return finished(figure, finding, _source(data_iter))
+
+
+@in_style
+def plot_mistakes(net, data_iter, num=12, ctx=None):
+    """The mistakes of which the network was most confident, as images with both labels.
+
+    Parameters
+    ----------
+    net : mxnet.gluon.Block
+        A trained classifier.
+    data_iter : ImageLoader
+        A loader that does not shuffle, such as the test loader: its ``images`` must be in the order of its batches.
+    num : int, >= 1, default 12
+        Mistakes to show, at most.
+    ctx : mxnet.Context, optional
+        Device; by default the one the network is on.
+
+    Raises
+    ------
+    ValueError
+        If `num` is not a positive integer, or the loader shuffles or has no images of its own.
+    """
+    from ..training import predict
+
+    positive_int('num', num)
+    images = getattr(data_iter, 'images', None)
+    if images is None or getattr(data_iter, 'shuffle', False):
+        raise ValueError('data_iter must be a loader with an attribute images in the order of its batches, such as '
+                         f'the test loader of load_data_fashion_mnist; this {type(data_iter).__name__} '
+                         f'{"has no images" if images is None else "shuffles"}')
+    probabilities, labels = predict(net, data_iter, ctx)
+    if len(images) != len(labels):
+        raise ValueError(f'data_iter.images holds {len(images)} images but its batches {len(labels)}')
+    names = _class_names(probabilities.shape[1])
+    predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    wrong = numpy.flatnonzero(predicted != labels)
+    chosen = wrong[numpy.argsort(-confidence[wrong], kind='stable')][:num]
+    if not len(chosen):
+        figure, axes = new_figure(6, 2)
+        axes.set_axis_off()
+        axes.text(0.5, 0.5, f'no mistakes in {len(labels):,} images', ha='center', va='center', fontsize=16)
+        return finished(figure, None, _source(data_iter))
+    captions = [f'{names[predicted[i]]} {confidence[i]:.2f}\ntrue: {names[labels[i]]}' for i in chosen]
+    figure = _image_grid([images[i] for i in chosen], captions, rows=-(-len(chosen) // 6))
+    return finished(figure, f'{plural(len(wrong), "mistake")} in {len(labels):,} images; the {len(chosen)} most '
+                    'confident,\nwith the probability given to the wrong class', _source(data_iter),
+                    fontsize='large' if len(chosen) > 3 else 11)
+
+
+@in_style
+def plot_images(images, labels, rows=2, title=None, data=None):
+    """A grid of images with their class names.
+
+    Parameters
+    ----------
+    images : array (n, H, W) or (n, 1, H, W)
+        NumPy or MXNet, n at least 1.
+    labels : sequence of n integers or strings
+        Integers 0 to 9 are shown as the class names of Fashion-MNIST.
+    rows : int, >= 1, default 2
+    title : str, optional
+        By default the number of images and classes.
+    data : optional
+        The data set's name, such as ``loader.source``, to be written below.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit, or a label is not a class.
+
+    Examples
+    --------
+    >>> figure = plot_images(numpy.zeros((4, 28, 28)), [0, 1, 2, 9])
+    >>> figure.axes[3].get_title()
+    'ankle boot'
+    """
+    positive_int('rows', rows)
+    images, labels = an_array('images', images), an_array('labels', labels, 'biufU')
+    if images.ndim == 4 and images.shape[1] == 1:
+        images = images[:, 0]
+    if images.ndim != 3 or not len(images):
+        raise ValueError(f'images must have the shape (n, H, W) or (n, 1, H, W) with n at least 1, got {images.shape}')
+    if labels.shape != (len(images),):
+        raise ValueError(f'labels must hold one label for each of the {len(images)} images, got shape {labels.shape}')
+    if labels.dtype.kind != 'U':
+        for label in labels:
+            if label not in range(10):
+                raise ValueError(f'labels must be integers from 0 to 9 or strings, got {label}')
+        labels = [_class_names(10)[int(label)] for label in labels]
+    count = f'{plural(len(images), "image")} of {plural(len(set(labels)), "class", "es")}'
+    return finished(_image_grid(images, labels, min(rows, len(images))), title or count, data)
+
+
+@in_style
+def plot_feature_reuse(maps, label='mean absolute weight', title=None, data=None, power=1.0):
+    """Numbers on the connections of dense blocks as heat maps, laid out as in figure 5 of the paper.
+
+    A column is a layer that reads, a row what it reads: x0 is the block's input, x1 the output of layer 1, and so on.
+    All maps share one scale of colours, from the smallest number to the largest.
+
+    Parameters
+    ----------
+    maps : array (L, L) or dict of str to array
+        As `mean_absolute_weights` returns it: row l - 1 is layer l, column s the source, NaN for no connection.
+        Several maps with a title for each are drawn side by side; L is 1 to 12, and may differ.
+    label : str, default 'mean absolute weight'
+        What the numbers are, with their unit if they have one.
+    title : str, optional
+        By default where the largest number stands.
+    data : optional
+        What the maps are of, to be written below.
+    power : float, > 0, default 1
+        Exponent of the scale of colours; below 1 it tells small numbers apart beside a large one.
+
+    Raises
+    ------
+    ValueError
+        If there is no map; if one is not square, too large, or has anything but finite numbers up to its diagonal; or
+        if `power` is not a positive number.
+
+    Examples
+    --------
+    >>> figure = plot_feature_reuse(numpy.array([[0.5, numpy.nan], [0.25, 1.0]]))
+    >>> figure._suptitle.get_text()
+    'largest mean absolute weight: 1.00, from x1 to layer 2'
+    """
+    number('power', power, above=0)
+    shown = {str(name): _checked_map(f'maps[{name!r}]' if name else 'maps', values) for name, values in
+             labelled('maps', maps if isinstance(maps, dict) else {'': maps}, 'array').items()}
+    low = min(numpy.nanmin(values) for values in shown.values())
+    high = max(numpy.nanmax(values) for values in shown.values())
+    largest = max(abs(low), abs(high))
+    decimals = min(max(2 - math.floor(math.log10(largest)), 0), 4) if largest else 0        # three digits of it
+    limits = {'vmin': low, 'vmax': high if high > low else low + 1}
+    norm = Normalize(**limits) if power == 1 else PowerNorm(power, **limits)
+    figure, axes = new_figure(max(sum(0.68 * len(values) + 1.1 for values in shown.values()) + 1.2, 6.4),
+                              0.5 * max(map(len, shown.values())) + 2.6, columns=len(shown), squeeze=False)
+    for axis, (name, values) in zip(axes[0], shown.items()):
+        # Adding 0 takes the sign from a -0.
+        written = {(source, layer): f'{round(values[layer, source], decimals) + 0:.{decimals}f}'
+                   for layer, source in zip(*numpy.tril_indices(len(values)))}
+        picture = _map(axis, values.T, written, white=lambda value: norm(value) <= 0.47, cmap='cividis', norm=norm,
+                       aspect='auto')
+        axis.set_xticks(range(len(values)), range(1, len(values) + 1))
+        axis.set_yticks(range(len(values)), [f'$x_{{{source}}}$' for source in range(len(values))])
+        axis.tick_params(length=0)
+        axis.set(title=name, xlabel='layer that reads')
+    axes[0, 0].set_ylabel('what it reads')
+    figure.colorbar(picture, ax=axes[0, -1], pad=0.03, label=label)
+    if title is None:
+        name = max(shown, key=lambda name: numpy.nanmax(shown[name]))
+        layer, source = numpy.unravel_index(numpy.nanargmax(shown[name]), shown[name].shape)
+        title = f'largest {label}: {high:.{decimals}f}, from x{source} to layer {layer + 1}{f" ({name})" * bool(name)}'
+    return finished(figure, title, data)
+
+
+def _checked_map(which, values):
+    """The map with NaN above its diagonal: no connection, whatever stands there."""
+    values = an_array(which, values, 'fiu')
+    if values.ndim != 2 or values.shape[0] != values.shape[1] or not 1 <= len(values) <= MOST_LAYERS:
+        raise ValueError(f'{which} must have the shape (L, L) with L from 1 to {MOST_LAYERS}, got {values.shape}')
+    if not numpy.isfinite(values[numpy.tril_indices(len(values))]).all():
+        raise ValueError(f'{which} must hold a finite number where the column is at most the row')
+    return numpy.where(numpy.tri(len(values), dtype=bool), values, numpy.nan)
+
+
+def _map(axes, values, written, white, **look):
+    """An image of `values` with a text at each (row, column) of `written`, in white where `white(value)` says so."""
+    picture = axes.imshow(values, **look)
+    for (row, column), text in written.items():
+        axes.text(column, row, text, ha='center', va='center', fontsize=11,
+                  color='white' if white(values[row, column]) else 'black')
+    return picture
+
+
+def _image_grid(images, captions, rows):
+    columns = -(-len(images) // rows)
+    figure, axes = new_figure(max(1.75 * columns, 4.5), 2.15 * rows + 0.7, rows, columns, squeeze=False)
+    for axis in axes.flat:
+        axis.set_axis_off()
+    for axis, image, caption in zip(axes.flat, images, captions):
+        axis.imshow(image, cmap='gray_r', interpolation='nearest')
+        axis.set_title(caption, fontsize=12)
+    return figure
+
+
+def _source(data_iter):
+    return getattr(data_iter, 'source', None) or 'data set not named by the iterator'
+
+
+def _class_names(classes):
+    from ..data.loader import FASHION_MNIST_LABELS
+
+    return list(FASHION_MNIST_LABELS) if classes == len(FASHION_MNIST_LABELS) else [str(i) for i in range(classes)]

@@ -1,0 +1,1 @@
+"""A training run that survives: checkpoints, resuming, devices, workers, run directories."""

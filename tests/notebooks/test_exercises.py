@@ -1,0 +1,220 @@
+"""The exercises: solutions and what is made of them are of one mind, and a notebook as handed out fails as it should.
+
+(That each solution runs, and shows again what it showed, is nbval's part of `make test`.)
+"""
+
+import os
+import re
+import runpy
+import subprocess
+import sys
+
+import nbformat
+import notebook_files
+import pytest
+from helpers import ROOT
+from nbclient import NotebookClient
+
+SOLUTIONS, EXERCISES = ROOT / 'notebooks' / 'solutions', ROOT / 'notebooks' / 'exercises'
+TOOL = runpy.run_path(str(ROOT / 'tools' / 'make_exercises.py'))
+EXPECTED = ['01_dense_block', '02_transition_layer', '03_densenet', '04_training', '05_resnet_vs_densenet',
+            '06_bottleneck_and_compression', '07_memory', '08_feature_reuse']
+SETS = sorted({*EXPECTED, *(path.stem for path in SOLUTIONS.glob('*.ipynb'))})
+D2L = [1, 2, 3, 4, 5]  # exercises of d2l's chapter on DenseNet that are in the sets
+HEADING = re.compile(r'## (?P<kind>B|d2l |)(?P<number>\d)\. .+ \((?P<stars>★{1,3}), (?P<minutes>\d+) minutes\)')
+
+
+def read(directory, name):
+    path = directory / f'{name}.ipynb'
+    assert path.is_file(), f'{path.name} is missing'
+    return nbformat.read(path, as_version=4)
+
+
+@pytest.fixture(params=SETS)
+def name(request):
+    return request.param
+
+
+@pytest.fixture
+def notebook(name):
+    return read(SOLUTIONS, name)
+
+
+def marks(cell):
+    return cell.metadata.get('nbgrader', {})
+
+
+def is_test(cell):
+    return marks(cell).get('grade', False) and not marks(cell).get('solution', False)
+
+
+def exercises(notebook):
+    """Each exercise: the match of its heading, and its cells."""
+    found = []
+    for cell in notebook.cells:
+        if cell.cell_type == 'markdown' and cell.source.startswith('## '):
+            line = cell.source.splitlines()[0]
+            heading = HEADING.fullmatch(line)
+            assert heading, f'{line}: a heading reads "## B1. Title (★★, 15 minutes)", "## 1. ..." or "## d2l 1. ..."'
+            found.append((heading, []))
+        elif found:
+            found[-1][1].append(cell)
+    return found
+
+
+# Source and handout
+
+def test_exercises_are_made_of_the_solutions_as_they_are(name):
+    made = TOOL['text'](TOOL['exercise'](read(SOLUTIONS, name)))
+    assert (EXERCISES / f'{name}.ipynb').read_text(encoding='utf-8') == made, 'run `make exercises`'
+
+
+def test_no_exercise_without_a_solution():
+    assert {path.stem for path in EXERCISES.glob('*.ipynb')} == set(SETS)
+
+
+def test_the_handout_gives_nothing_away(name):
+    handout = (EXERCISES / f'{name}.ipynb').read_text(encoding='utf-8')
+    for mark in ('BEGIN SOLUTION', 'END SOLUTION', 'HIDDEN TESTS'):
+        assert mark not in handout
+    assert not any(cell.get('outputs') for cell in read(EXERCISES, name).cells)
+
+
+def cell(source, kind='code', **marks):
+    make = nbformat.v4.new_code_cell if kind == 'code' else nbformat.v4.new_markdown_cell
+    marks = {'grade': False, 'solution': False, 'locked': False, 'grade_id': 'x', 'schema_version': 3, **marks}
+    return make(source, metadata={'nbgrader': marks})
+
+
+def handed_out(*cells):
+    return TOOL['exercise'](nbformat.v4.new_notebook(cells=list(cells))).cells
+
+
+def test_stubs_stand_where_solutions_stood():
+    code, whole, words, test = handed_out(
+        cell('def f(x):\n    ### BEGIN SOLUTION\n    return x\n    ### END SOLUTION\n\nf', solution=True),
+        cell('answer = 1', solution=True),
+        cell('Why?\n### BEGIN SOLUTION\nSo.\n### END SOLUTION', 'markdown', solution=True, grade=True, points=1),
+        cell('f(1)\n### BEGIN HIDDEN TESTS\nf(2)\n### END HIDDEN TESTS', grade=True, points=1))
+    assert code.source == 'def f(x):\n    # YOUR CODE HERE\n    raise NotImplementedError()\n\nf'
+    assert whole.source == '# YOUR CODE HERE\nraise NotImplementedError()'
+    assert words.source == 'Why?\nYOUR ANSWER HERE'
+    assert test.source == 'f(1)'
+    assert [('editable' in c.metadata, c.metadata.deletable) for c in (code, test)] == [(False, False), (True, False)]
+
+
+@pytest.mark.parametrize('source, marked, message', [
+    ('### BEGIN SOLUTION\n1\n### END SOLUTION', {}, 'not marked as one'),
+    ('### BEGIN HIDDEN TESTS\n1\n### END HIDDEN TESTS', {}, 'not marked as a test'),
+    ('### BEGIN SOLUTION\n1', {'solution': True}, 'without END'),
+    ('### BEGIN SOLUTION\n### BEGIN SOLUTION\n### END SOLUTION', {'solution': True}, 'inside another')])
+def test_a_source_that_would_give_its_solution_away_is_refused(source, marked, message):
+    with pytest.raises(ValueError, match=message):
+        handed_out(cell(source, **marked))
+
+
+def test_nbgrader_makes_the_same(name, tmp_path):
+    """nbgrader is no dependency of the course: this runs for those who have installed it (nbgrader==0.9.6)."""
+    pytest.importorskip('nbgrader')
+    source = tmp_path / 'source' / 'course'
+    source.mkdir(parents=True)
+    (source / f'{name}.ipynb').write_bytes((SOLUTIONS / f'{name}.ipynb').read_bytes())
+    command = [sys.executable, '-m', 'nbgrader', 'generate_assignment', 'course', f'--course-dir={tmp_path}']
+    # nbgrader calls alembic by its name: the environment's programs must be found.
+    path = os.pathsep.join([os.path.dirname(sys.executable), os.environ['PATH']])
+    done = subprocess.run(command, cwd=tmp_path, env={**os.environ, 'PATH': path}, capture_output=True, text=True,
+                          timeout=120)
+    assert done.returncode == 0, done.stderr
+    theirs = nbformat.read(tmp_path / 'release' / 'course' / f'{name}.ipynb', as_version=4)
+    assert theirs == read(EXERCISES, name)
+
+
+# Marks
+
+def test_marks_are_nbgraders(notebook):
+    cells = [cell for cell in notebook.cells if marks(cell)]
+    ids = [marks(cell).grade_id for cell in cells]
+    assert len(set(ids)) == len(ids)
+    for cell in cells:
+        assert marks(cell).schema_version == 3
+        assert all(isinstance(marks(cell)[key], bool) for key in ('grade', 'solution', 'locked'))
+        if marks(cell).grade:
+            assert isinstance(marks(cell).points, int) and marks(cell).points > 0, marks(cell).grade_id
+        else:
+            assert 'points' not in marks(cell), marks(cell).grade_id
+        if cell.cell_type == 'markdown':  # a written answer: nbgrader knows no other kind
+            assert marks(cell).grade and marks(cell).solution, marks(cell).grade_id
+
+
+def test_every_exercise_has_a_solution_and_is_graded(notebook):
+    for heading, cells in exercises(notebook):
+        assert any(marks(cell).get('solution') for cell in cells), heading.group()
+        assert any(marks(cell).get('grade') for cell in cells), heading.group()
+        for cell in cells:
+            if marks(cell).get('solution'):
+                region = re.search(r'### BEGIN SOLUTION\n(.*?)### END SOLUTION', cell.source, flags=re.S)
+                assert region and len(region.group(1).strip()) > 5, cell.source
+
+
+def test_points_of_a_test_hang_on_hidden_tests_too(notebook):
+    """Hidden tests see to it that a solution cannot be fitted to what the student can read."""
+    for cell in notebook.cells:
+        if is_test(cell):
+            hidden = re.search(r'### BEGIN HIDDEN TESTS\n(.*?)### END HIDDEN TESTS', cell.source, flags=re.S)
+            assert hidden and 'assert' in hidden.group(1), cell.source
+
+
+def test_kinds_and_numbers_of_the_exercises(notebook):
+    kinds = {kind: [int(heading['number']) for heading, _ in exercises(notebook) if heading['kind'] == kind]
+             for kind in ('B', '', 'd2l ')}
+    assert kinds['B'] == list(range(1, len(kinds['B']) + 1)) != []
+    assert kinds[''] == [1, 2, 3, 4, 5, 6]
+    assert len(set(kinds['d2l '])) == len(kinds['d2l '])
+
+
+def test_the_title_names_the_notebook_and_the_minutes(name, notebook):
+    title = notebook.cells[0].source
+    assert title.startswith('# Exercises: ') and f'`{name}`' in title
+    said = int(re.search(r'about (\d+) minutes', title).group(1))
+    assert abs(said - sum(int(heading['minutes']) for heading, _ in exercises(notebook))) <= 5
+
+
+def test_exercises_are_those_of_the_notebook(name, notebook):
+    """Numbers, stars and minutes agree with the list at the end of the notebook, which names the file to solve."""
+    last = notebook_files.source(notebook_files.read(name)['cells'][-1])
+    assert last.startswith('## Exercises') and f'exercises/{name}.ipynb' in last
+    theirs = re.findall(r'^(\d)\. \((★+), (\d+) minutes', last, flags=re.M)
+    ours = [heading.group('number', 'stars', 'minutes') for heading, _ in exercises(notebook) if not heading['kind']]
+    assert ours == theirs
+
+
+def test_all_exercises_of_the_book_are_there():
+    found = [int(heading['number']) for name in SETS for heading, _ in exercises(read(SOLUTIONS, name))
+             if heading['kind'] == 'd2l ']
+    assert sorted(found) == D2L
+
+
+# As handed out
+
+STUB = re.compile(r'^raise NotImplementedError\(\)', flags=re.M)  # not indented: it is met when the cell is run
+# NameError: what an unsolved cell should have defined.
+UNSOLVED = {'NotImplementedError', 'CheckFailed', 'AssertionError', 'NameError'}
+
+
+def test_the_handout_fails_where_it_is_unsolved_and_nowhere_else(name, monkeypatch):
+    """An unsolved cell fails with the stub, and each test fails, so that nobody gets points for nothing."""
+    monkeypatch.setenv('D2L_DENSENET_QUICK', '1')
+    monkeypatch.setenv('TQDM_DISABLE', '1')
+    handout = read(EXERCISES, name)
+    NotebookClient(handout, timeout=300, kernel_name='python3', allow_errors=True,
+                   resources={'metadata': {'path': str(EXERCISES)}}).execute()
+    for cell in handout.cells:
+        if cell.cell_type != 'code':
+            continue
+        errors = [output.ename for output in cell.outputs if output.output_type == 'error']
+        if marks(cell).get('solution'):
+            assert errors == (['NotImplementedError'] if STUB.search(cell.source) else []), cell.source
+        elif is_test(cell):
+            assert errors and set(errors) <= UNSOLVED, (errors, cell.source)
+        else:
+            assert errors == [], (errors, cell.source)

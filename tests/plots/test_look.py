@@ -1,0 +1,153 @@
+"""How the figures look: legible on a projector, to the colour-blind, and in words. That they please was looked at."""
+
+import io
+import itertools
+
+import numpy
+import pytest
+from helpers import ROOT, switch
+from matplotlib.colors import to_rgb
+from plot_samples import FIGURES, Loader, column_reader, costs, memory, reuse_map
+
+from d2l_densenet import plots
+
+# Beside a figure of each kind, the smallest and the largest.
+EXTREMES = {
+    'six mistakes': lambda: plots.plot_mistakes(column_reader('nd', swap=[(i, 9) for i in range(6)]), Loader()),
+    'smallest map': lambda: plots.plot_feature_reuse(reuse_map(1)),
+    'largest map': lambda: plots.plot_feature_reuse(reuse_map(12)),
+    'three maps': lambda: plots.plot_feature_reuse({f'dense block {i}': reuse_map(6) for i in (1, 2, 3)}, data='a net'),
+    'smallest block': lambda: plots.draw_dense_block(1), 'smallest chain': lambda: plots.draw_chain(1),
+    'large block': lambda: plots.draw_dense_block(8),
+    'densenet121': lambda: plots.plot_channels({'growth_rate': 12, 'block_config': (6, 12, 24, 16)}, (224, 224)),
+    'equal costs': lambda: plots.plot_accuracy({'ResNet': (costs(3, 9), [0.9, 0.91]),
+                                                'DenseNet, same work': (costs(3, 9), [0.9])}),
+    'one depth': lambda: plots.plot_memory(memory(6), memory(6)),
+    'two networks': plots.plot_stages,
+    'three networks': lambda: plots.plot_stages('resnet110', 'densenet_bc_100_12', 'article')}
+
+
+@pytest.mark.parametrize('name', [*FIGURES, *EXTREMES])
+def test_no_text_is_cut_off(name):
+    switch('nd')
+    figure = {**FIGURES, **EXTREMES}[name]()
+    figure.savefig(io.BytesIO(), format='png')      # the layout is settled when the figure is drawn
+    written = [figure._suptitle, figure._supxlabel]
+    for axes in figure.axes:
+        written += [axes.title, *axes.texts]
+        written += [axes.xaxis.label, axes.yaxis.label] if axes.axison else []
+    written = [text for text in written if text is not None and text.get_text()]
+    assert written
+    for text in written:
+        box = text.get_window_extent()
+        assert box.x0 >= 0 and box.y0 >= 0, text
+        assert box.x1 <= figure.bbox.width and box.y1 <= figure.bbox.height, text
+
+
+def test_style_leaves_the_readers_settings_alone():
+    import matplotlib
+    before = dict(matplotlib.rcParams)
+    plots.draw_dense_block(3)
+    with plots.style():
+        assert dict(matplotlib.rcParams) != before
+    assert dict(matplotlib.rcParams) == before
+
+
+def linear(colour):
+    parts = numpy.array(to_rgb(colour))
+    return numpy.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+
+
+def contrast(colour, ground='white'):
+    """Contrast ratio of WCAG 2.2, from 1 to 21."""
+    light = sorted(linear(one) @ [0.2126, 0.7152, 0.0722] + 0.05 for one in (colour, ground))
+    return light[1] / light[0]
+
+
+# Machado, Oliveira and Fernandes (2009), severity 1.0, on linear RGB.
+SIGHTS = {'usual': numpy.eye(3),
+          'protanopia': [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216],
+                         [-0.003882, -0.048116, 1.051998]],
+          'deuteranopia': [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413],
+                           [-0.011820, 0.042940, 0.968881]]}
+
+
+def difference(one, other, sight):
+    """Distance of two colours in CIELAB, as seen; 2.3 can just be noticed side by side."""
+    places = []
+    for colour in (one, other):
+        seen = (numpy.array(SIGHTS[sight]) @ linear(colour)).clip(0, 1)
+        xyz = numpy.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]) @ seen
+        x, y, z = (numpy.cbrt(v) if v > 0.008856 else 7.787 * v + 16 / 116 for v in xyz / [0.9505, 1, 1.0888])
+        places.append(numpy.array([116 * y - 16, 500 * (x - y), 200 * (y - z)]))
+    return numpy.linalg.norm(places[0] - places[1])
+
+
+def test_contrast_of_known_pairs():
+    """WCAG's own examples: black on white has 21, and #777 just misses 4.5."""
+    assert contrast('black') == pytest.approx(21)
+    assert contrast('#777777') == pytest.approx(4.48, abs=0.01)
+
+
+def test_colours_stand_out_from_white():
+    """4.5 is WCAG's limit for text (level AA), 3 that for lines and marks."""
+    for colour in (plots.RESNET, plots.DENSENET, plots.look.GREY):
+        assert contrast(colour) >= 4.5, colour
+    for colour in (*plots.look.FURTHER, *plots.diagrams.SOURCE_COLOURS):
+        assert contrast(colour) >= 3, colour
+
+
+@pytest.mark.parametrize('sight', SIGHTS)
+def test_colours_used_together_can_be_told_apart(sight):
+    for group in ([plots.RESNET, plots.DENSENET, *plots.look.FURTHER[:3]], [plots.DENSENET, *plots.look.FURTHER],
+                  plots.diagrams.SOURCE_COLOURS):
+        for one, other in itertools.combinations(group, 2):
+            assert difference(one, other, sight) > 25, (one, other)
+
+
+@pytest.mark.parametrize('name', FIGURES)
+def test_text_is_dark_and_large_and_lines_are_wide(name):
+    from matplotlib.text import Text
+    switch('nd')
+    figure = FIGURES[name]()
+    for text in figure.findobj(lambda artist: isinstance(artist, Text) and artist.get_text().strip()):
+        assert text.get_fontsize() >= 11, text
+        # The numbers in a confusion matrix stand on its colours, not on white.
+        image = text.axes.images[0] if text.axes and text.axes.images and text in text.axes.texts else None
+        column, row = (round(place) for place in text.get_position()) if image else (0, 0)
+        ground = image.cmap(image.norm(image.get_array()[row, column])) if image else 'white'
+        assert contrast(text.get_color(), ground) >= 4.5, text
+    for axes in figure.axes:
+        for line in axes.lines:
+            assert line.get_linewidth() >= 1.5
+
+
+@pytest.mark.parametrize('name', FIGURES)
+def test_alternative_text_says_the_finding(name):
+    switch('nd')
+    figure = FIGURES[name]()
+    text = plots.describe(figure)
+    assert len(text) >= 30 or name == 'images' and 'ankle boot' in text
+    assert '\n' not in text and '$' not in text and '..' not in text.replace('...', '')
+    if not figure.get_label():
+        assert figure._suptitle.get_text().replace('\n', ' ') in text
+
+
+def test_notebooks_carry_the_alternative_text(monkeypatch):
+    """In the metadata of the output, in a real kernel, for a figure that is returned and for one of pyplot."""
+    import nbformat
+    from nbclient import NotebookClient
+    monkeypatch.setenv('MPLBACKEND', 'module://matplotlib_inline.backend_inline')    # what a kernel has by itself
+    new = nbformat.v4.new_code_cell
+    notebook = nbformat.v4.new_notebook(cells=[
+        new('from d2l_densenet import plots\nplots.draw_chain(2)'),
+        new('import matplotlib.pyplot as plt\n'
+            'with plots.style():\n'
+            '    plt.figure(figsize=(5, 2)); plt.plot([1, 2])\n'
+            r"    plt.title(r'as $\theta$ falls'); plt.xlabel('x'); plt.ylabel('y')" '\n'
+            '    plt.show()')])
+    NotebookClient(notebook, timeout=100, resources={'metadata': {'path': str(ROOT)}}).execute()
+    first, second = (cell.outputs[-1] for cell in notebook.cells)
+    assert 'image/png' in first.data and 'image/png' in second.data
+    assert first.metadata['image/png']['alt'].startswith('plain chain: 2 layers, 2 connections.')
+    assert second.metadata['image/png']['alt'] == 'as theta falls: y against x'

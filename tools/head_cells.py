@@ -1,0 +1,98 @@
+"""Put the first code cell, one and the same, into every notebook: `make head-cells`.
+
+On Colab and Kaggle the cell fetches the course and runs tools/colab.py. Elsewhere it does nothing, unless the kernel
+cannot import the course: then it says so. The address it fetches from is Repository at [project.urls] in
+pyproject.toml. What else is in a notebook stays as it is, but for the numbers of execution, which count the new cell.
+notebooks/exercises/ comes from notebooks/solutions/: `make exercises` afterwards.
+"""
+
+import json
+import pathlib
+import sys
+
+try:
+    import tomllib
+except ImportError:  # Python 3.10
+    import tomli as tomllib
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+IDENTIFIER = 'head'
+#: Colab shows the title alone, JupyterLab a bar to open; Jupyter Book and the site know the tag.
+METADATA = {'cellView': 'form', 'jupyter': {'source_hidden': True}, 'tags': ['hide-input']}
+SOURCE = '''\
+# @title Run this first: it installs the course on Colab and Kaggle, and does nothing elsewhere
+import os
+from importlib.util import find_spec
+from runpy import run_path
+
+REPOSITORY = {address!r}  # @param {{type:"string"}}
+if {{'COLAB_RELEASE_TAG', 'KAGGLE_KERNEL_RUN_TYPE'}} & {{*os.environ}}:
+    failed = os.system(f'test -e ~/d2l-densenet || git clone -q --depth 1 "{{REPOSITORY}}" ~/d2l-densenet')
+    assert not failed, f'REPOSITORY = {{REPOSITORY!r}} must be the address of the course (on Kaggle, with Internet on)'
+    run_path(os.path.expanduser('~/d2l-densenet/tools/colab.py'), run_name='__main__')
+elif not (find_spec('mxnet') and find_spec('d2l_densenet')):
+    print('This kernel lacks the course: choose the kernel "DenseNet course", which `make kernel` adds')'''
+
+
+def address(root=ROOT):
+    """The address of the repository, or '' where pyproject.toml does not say."""
+    project = tomllib.loads((root / 'pyproject.toml').read_text(encoding='utf-8'))['project']
+    return project.get('urls', {}).get('Repository', '')
+
+
+def head_cell(repository):
+    """The cell, as a notebook's file has it.
+
+    Parameters
+    ----------
+    repository : str
+        The address to fetch the course from.
+
+    Returns
+    -------
+    dict
+    """
+    return {'cell_type': 'code', 'execution_count': 1, 'id': IDENTIFIER, 'metadata': METADATA, 'outputs': [],
+            'source': SOURCE.format(address=repository).splitlines(keepends=True)}
+
+
+def with_head(notebook, repository):
+    """The notebook with the cell after its title, in place of one that is there.
+
+    Parameters
+    ----------
+    notebook : dict
+        Not changed.
+    repository : str
+
+    Returns
+    -------
+    dict
+    """
+    cells = [cell for cell in json.loads(json.dumps(notebook['cells'])) if cell.get('id') != IDENTIFIER]
+    cells.insert(1, head_cell(repository))
+    count = 0
+    for cell in cells:
+        if cell['cell_type'] == 'code' and cell['execution_count'] is not None:
+            count += 1
+            cell['execution_count'] = count
+            for output in cell['outputs']:
+                if 'execution_count' in output:
+                    output['execution_count'] = count
+    return {**notebook, 'cells': cells}
+
+
+def main():
+    repository = address()
+    if not repository:
+        print('Repository at [project.urls] in pyproject.toml is empty: on Colab and Kaggle the cell asks for it')
+    for path in sorted([*ROOT.glob('notebooks/*.ipynb'), *ROOT.glob('notebooks/solutions/*.ipynb')]):
+        old = path.read_text(encoding='utf-8')
+        new = json.dumps(with_head(json.loads(old), repository), indent=1, ensure_ascii=False) + '\n'
+        if new != old:
+            path.write_text(new, encoding='utf-8')
+            print(path.relative_to(ROOT))
+
+
+if __name__ == '__main__':
+    sys.exit(main())
