@@ -1,12 +1,15 @@
-"""Muon: against singular value decomposition in NumPy and against MXNet's own Nesterov momentum."""
+"""Muon, against singular value decomposition and MXNet's own Nesterov momentum; and the optimizer that `fit` makes."""
+
 
 import mxnet as mx
 import numpy
 import pytest
-from helpers import MODES, images, switch
+from helpers import MODES, Batches, classifier, images, switch
 from mxnet import autograd, gluon
 
+from d2l_densenet import fit
 from d2l_densenet.optimizers import Muon, _orthogonalize
+from d2l_densenet.training import make_trainer
 
 
 @pytest.mark.parametrize('shape', [(8, 90), (32, 32), (48, 20), (1, 9)])
@@ -120,3 +123,17 @@ def test_the_gradient_is_clipped_and_rescaled():
 def test_momentum_out_of_range_is_named():
     with pytest.raises(ValueError, match='momentum must be .* got 1'):
         Muon(momentum=1)
+
+
+def test_sgd_updates_many_weights_at_once_unless_the_environment_says_otherwise(monkeypatch):
+    monkeypatch.delenv('MXNET_OPTIMIZER_AGGREGATION_SIZE', raising=False)
+    assert make_trainer(classifier(), 'sgd', {}).optimizer.aggregate_num == 60
+    monkeypatch.setenv('MXNET_OPTIMIZER_AGGREGATION_SIZE', '3')
+    assert make_trainer(classifier(), 'sgd', {}).optimizer.aggregate_num == 3
+
+
+def test_an_optimizer_of_ones_own_stays_as_it_is():
+    optimizer = mx.optimizer.SGD(learning_rate=0.1)
+    optimizer.aggregate_num = 3
+    fit(classifier(), Batches(), None, 1, optimizer=optimizer, progress=False)
+    assert optimizer.aggregate_num == 3
