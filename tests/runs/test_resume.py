@@ -7,6 +7,7 @@ from helpers import MODES, Stop, loader, network, run_once, same, stopping_after
 from mxnet import gluon
 
 from d2l_densenet import ImageLoader, ResumeError, fit
+from d2l_densenet.runs.checkpoints import Checkpoints
 
 
 def schedule():
@@ -14,7 +15,7 @@ def schedule():
 
 
 OPTIMIZERS = [('sgd', {}), ('nag', {'momentum': 0.9, 'wd': 1e-3}), ('adam', {}), ('muon', {'wd': 1e-3}),
-              ('rmsprop', {'centered': True})]
+              ('rmsprop', {'centered': True}), ('nadam', {}), ('sgld', {}), ('ftml', {}), ('signum', {}), ('lamb', {})]
 
 
 @pytest.mark.parametrize('mode', MODES)
@@ -113,3 +114,28 @@ def test_another_run_is_refused_with_what_differs(change, words, tmp_path):
     assert all(word in str(caught.value) for word in words), caught.value
     assert all((a == b).all() for a, b in zip(old, values(arguments['net'])))
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_the_same_call_with_the_same_scheduler_resumes(tmp_path):
+    scheduler = mx.lr_scheduler.FactorScheduler(step=2, factor=0.5, base_lr=0.1)
+    whole, resumed = network(), network()
+
+    def run(net, epochs, **kwargs):
+        return fit(net, loader(), None, epochs, lr_scheduler=scheduler, seed=3, progress=False, **kwargs)
+
+    run(whole, 2)
+    run(network(), 1, checkpoint_dir=tmp_path)
+    run(resumed, 2, checkpoint_dir=tmp_path, resume=True)
+    assert same(resumed, whole)
+
+
+def test_a_checkpoint_that_is_not_finite_is_refused_by_name(tmp_path):
+    run_once(tmp_path)
+    with Checkpoints(tmp_path) as store:
+        path, arrays, state = store.newest()
+        name = next(name for name in arrays if name.startswith('optimizer/'))
+        arrays[name] = arrays[name] * numpy.nan
+        path.unlink()
+        store.save(1, 0, arrays, state)
+    with pytest.raises(ResumeError, match=f'holds NaN or infinity in {name}: remove it'):
+        run_once(tmp_path, epochs=2, resume=True)

@@ -9,7 +9,7 @@ import pytest
 from helpers import MODES, Batches, classifier, loader, network, run_once, same, stopping_after, switch, values
 from mxnet import gluon
 
-from d2l_densenet import DenseNet, DivergenceError, ImageLoader, evaluate_accuracy, fit
+from d2l_densenet import DenseNet, DivergenceError, ImageLoader, evaluate_accuracy, fit, predict
 from d2l_densenet.runs.session import Signals, together
 
 
@@ -199,3 +199,77 @@ def test_wrong_devices_are_named(ctx):
 
 def test_one_device_in_a_list():
     assert run(plain('nd'), [mx.cpu(0)])['loss'] == run(plain('nd'))['loss']
+
+
+def test_parameters_that_are_no_longer_finite_end_the_run_though_the_loss_is_finite():
+    """AdaMax divides by the largest gradient so far: 0 by 0 where a ReLU has never been on."""
+    mx.random.seed(1)
+    net = gluon.nn.HybridSequential()
+    net.add(gluon.nn.Dense(4, activation='relu', in_units=16), gluon.nn.Dense(2, in_units=4))
+    net.initialize(mx.init.Normal(0.1))
+    net[0].bias.set_data(mx.nd.array([0, -100, 0, 0]))  # the second is never on
+    with pytest.raises(DivergenceError, match=r'parameter \S+_weight became NaN or infinite in epoch 1, batch 1,'):
+        fit(net, Batches(), None, 1, optimizer='adamax', optimizer_params={'learning_rate': 0.001}, progress=False)
+    assert all(numpy.isfinite(value).all() for value in values(net))
+
+
+def test_scores_that_are_not_finite_end_the_run_whatever_the_loss_makes_of_them():
+    def forgiving(scores, labels):
+        return mx.nd.where(scores == scores, scores, mx.nd.zeros_like(scores)).sum(axis=1)
+
+    with pytest.raises(DivergenceError, match='the loss became nan in epoch 2, batch 1'):
+        fit(classifier(), Batches(spoil=(2, 1)), None, 2, loss=forgiving, progress=False,
+            optimizer_params={'learning_rate': 0.0})
+
+
+@pytest.mark.parametrize('value', [numpy.nan, numpy.inf, -numpy.inf])
+@pytest.mark.parametrize('number', range(6))
+def test_a_network_that_is_not_finite_is_refused_by_name(value, number):
+    net = classifier()
+    net(next(iter(Batches()))[0])
+    parameter = list(net.collect_params().values())[number]
+    spoilt = parameter.data().asnumpy()
+    spoilt.flat[-1] = value
+    parameter.set_data(mx.nd.array(spoilt))
+    for call in (lambda: fit(net, Batches(), None, 1), lambda: evaluate_accuracy(net, Batches()),
+                 lambda: predict(net, Batches())):
+        with pytest.raises(ValueError, match=f'parameter {parameter.name} holds NaN or infinity'):
+            call()
+
+
+def test_large_values_are_finite():
+    net = classifier()
+    net(next(iter(Batches()))[0])
+    net[1].bias.set_data(mx.nd.array([3e38, 3e38]))
+    assert 0 <= evaluate_accuracy(net, Batches()) <= 1
+
+
+@pytest.mark.parametrize('mode', MODES)
+@pytest.mark.parametrize('reduce', [lambda losses: losses.mean(), lambda losses: losses.sum(),
+                                    lambda losses: losses.reshape((-1, 1)), lambda losses: losses[:3],
+                                    lambda losses: losses.asnumpy(), lambda losses: 2.0])
+def test_a_loss_that_is_not_one_for_each_image_is_named(mode, reduce):
+    switch(mode)
+    plain = gluon.loss.SoftmaxCrossEntropyLoss()
+    net = classifier()
+    with pytest.raises(ValueError, match=r'loss must give one value for each image, .* of shape \(8,\), and gave '):
+        fit(net, Batches(), None, 1, loss=lambda scores, labels: reduce(plain(scores, labels)), progress=False)
+    assert fit(net, Batches(), None, 1, loss=lambda scores, labels: plain(scores, labels), progress=False).rows
+
+
+@pytest.mark.parametrize('optimizer', ['sgd', 'adam'])
+@pytest.mark.parametrize('some', [False, True])
+def test_gradients_that_the_user_added_up_do_not_count(optimizer, some):
+    def run(grad_req):
+        mx.random.seed(3)
+        net = classifier()
+        net(next(iter(Batches()))[0])
+        for parameter in list(net.collect_params().values())[-1 if some else 0:]:
+            if parameter.grad_req != 'null':
+                parameter.grad_req = grad_req
+                parameter.grad()[:] = 7
+        fit(net, Batches(), None, 2, optimizer=optimizer, progress=False)
+        return values(net), {parameter.grad_req for parameter in net.collect_params().values()}
+
+    (expected, _), (found, states) = run('write'), run('add')
+    assert all((a == b).all() for a, b in zip(expected, found)) and 'add' in states
