@@ -11,11 +11,12 @@ from d2l_densenet.runs.checkpoints import Checkpoints
 
 
 def schedule():
-    return mx.lr_scheduler.CosineScheduler(12, base_lr=0.05, final_lr=0.0, warmup_steps=3)
+    return mx.lr_scheduler.CosineScheduler(12, base_lr=0.05, final_lr=0.001, warmup_steps=3)
 
 
 OPTIMIZERS = [('sgd', {}), ('nag', {'momentum': 0.9, 'wd': 1e-3}), ('adam', {}), ('muon', {'wd': 1e-3}),
-              ('rmsprop', {'centered': True}), ('nadam', {}), ('sgld', {}), ('ftml', {}), ('signum', {}), ('lamb', {})]
+              ('rmsprop', {'centered': True}), ('nadam', {}), ('sgld', {}), ('ftml', {}), ('signum', {}),
+              ('lamb', {}), ('lars', {'momentum': 0.9}), ('ftrl', {}), ('adagrad', {}), ('adadelta', {})]
 
 
 @pytest.mark.parametrize('mode', MODES)
