@@ -204,7 +204,7 @@ def check_gpu():
     if driver.version:
         lines.append('the driver runs CUDA up to {}.{}; MXNet: {}'.format(*driver.version, wheel or 'the CPU wheel'))
     if wheel and _version('torch'):
-        lines.append('import mxnet before torch: of libraries with the same name, the first that is loaded serves both')
+        lines.append('in one program import torch before mxnet: they share libraries of one name, and mxnet has older ones')
     return Check('GPU', failure is None, '\n'.join([detail if failure else 'GPU 0 has run a convolution', *lines]),
                  remedy, required=False)
 
