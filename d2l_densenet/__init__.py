@@ -28,7 +28,7 @@ _MODULES = {
     'runs.checkpoints': ['ResumeError'],
     'runs.devices': ['try_gpu'],
     'analysis.counting': ['summary', 'count_parameters'],
-    'interop.pretrained': ['load_pretrained', 'save_torch', 'LoadReport', 'CheckpointError'],
+    'interop.checkpoints': ['load_pretrained', 'save_torch', 'LoadReport', 'CheckpointError'],
     'analysis.reuse': ['cut_connection', 'mean_absolute_weights'],
     'interop.export': ['export_model', 'ExportError'],
     'plots': ['plot_history', 'plot_confusion_matrix', 'plot_mistakes', 'plot_images', 'plot_channels', 'plot_stages',

@@ -147,9 +147,10 @@ TABLE = {
     'analysis.counting.summary': (lambda: {'net': net()}, {'net': [3, None, 'nope', []], 'input_shape': [*SHAPES, (3,
         8, 8)]}),
     'analysis.counting.count_parameters': (dict, {'net': BLOCKS}),
-    'interop.pretrained.load_pretrained': (lambda: {'net': net(), 'file': __file__}, {
-        'net': [*BLOCKS, gluon.nn.Dense(1)], 'file': PATHS, 'new_head': SWITCHES, 'strict': SWITCHES}),
-    'interop.pretrained.save_torch': (lambda: {'net': net(), 'file': 'x'}, {'net': [*BLOCKS, gluon.nn.Dense(1)],
+    'interop.checkpoints.load_pretrained': (lambda: {'net': net(), 'file': __file__}, {
+        'net': [*BLOCKS, gluon.nn.Dense(1)], 'file': PATHS, 'new_head': SWITCHES, 'strict': SWITCHES,
+        'part': [3, [], b'x', True]}),
+    'interop.checkpoints.save_torch': (lambda: {'net': net(), 'file': 'x'}, {'net': [*BLOCKS, gluon.nn.Dense(1)],
                                                                     'file': [*PATHS, 'x.params']}),
     'interop.export.export_model': (lambda: {'net': net(), 'directory': 'x', 'input_shape': (1, 8, 8),
         'formats': ['mxnet']}, {
