@@ -76,6 +76,23 @@ def main():
 
     mxnet_compat.install()
     _report(before, installed() if alone or others else before, time.monotonic() - began)
+    gpu()
+
+
+def gpu():
+    """If there is a card, have MXNet use it, or say why it cannot."""
+    from d2l_densenet import gpu
+
+    driver = gpu.ask_driver()
+    if not driver.cards:
+        return
+    problem = gpu.why_no_gpu(driver=driver)
+    try:
+        if not problem and gpu.install_gpu() and 'mxnet' in sys.modules:
+            problem = 'MXNet was imported before it was installed for the card', 'restart the kernel'
+    except (RuntimeError, OSError) as error:
+        problem = 'MXNet could not be installed for it', str(error)
+    print(f'No GPU for MXNet: {"; ".join(problem)}.' if problem else f'MXNet uses the GPU: {driver.cards[0][0]}.')
 
 
 def _install(alone, others, present):
