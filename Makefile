@@ -57,14 +57,17 @@ help:
 	@echo 'make bare      installs everything on bare machines, made with debootstrap; as root   (ARGS="--full bookworm")'
 	@echo 'make colab-test  every notebook in environments like Colab'"'"'s and Kaggle'"'"'s: 16 GB, an hour   (ARGS="-k 01_dense")'
 	@echo 'make lint      ruff, on the notebooks too'
-	@echo 'make env       the environment alone, in .venv   (PYTHON=...: with that Python 3.10 to 3.14)'
+	@echo 'make env       the environment alone, in .venv   (PYTHON=...: with that Python 3.10 to 3.14;'
+	@echo '               GPU=1: with MXNet for NVIDIA GPUs, if there is a card for it, 2.1 GB; GPU=anyway: even if not)'
 	@echo 'make lock      requirements.lock from pyproject.toml, with uv   (ARGS=--upgrade: newest versions)'
 	@echo 'make clean     remove .venv and the caches; runs/ stays'
 	@echo 'Each makes the environment first if it is not there.'
 
-# PYTHON counts only when typed after `make`: many people have it in their environment for other ends.
+# PYTHON and GPU count only when typed after `make`: many people have them in their environment for other ends.
+TYPED_GPU := $(if $(filter command line,$(origin GPU)),$(filter-out 0,$(GPU)))
 env:
 	@PYTHON='$(if $(filter command line,$(origin PYTHON)),$(PYTHON))' sh tools/make-env
+	@$(if $(TYPED_GPU),$(RUN) -m d2l_densenet gpu $(if $(filter anyway,$(TYPED_GPU)),--anyway))
 
 train: env
 	@$(RUN) -m d2l_densenet train --epochs $(EPOCHS) --size $(SIZE) --recipe $(RECIPE) --data $(DATA) --seed $(SEED) $(ARGS)

@@ -2,9 +2,10 @@
 
 ``python benchmarks/throughput.py`` writes ``records/throughput.json`` and the tables in README.md. Three groups:
 
-- ``article``: a training step (forward, backward, update by SGD) of the article's network, 256 images of 48 x 48: the
-  article's own listing, this package's network as `fit` runs it, and an independent writing in PyTorch, run eagerly,
-  with channels last, compiled, and with bfloat16 autocast (which rounds more, and stands apart).
+- ``article``: a training step (forward, backward, update by SGD) of the article's network, 256 images of 48 x 48: as
+  the article writes it (plain Gluon layers, run imperatively: tests/article.py), this package's network as `fit` runs
+  it, and an independent writing in PyTorch, run eagerly, with channels last, compiled, and with bfloat16 autocast
+  (which rounds more, and stands apart).
 - ``densenet121``: a training step of DenseNet-121, 16 images of 3 x 224 x 224: this package, MXNet's model zoo,
   PyTorch.
 - ``inference``: one answer of the course's network, for 1 and for 64 images.
@@ -17,7 +18,7 @@ contestant that cannot run here (no PyTorch, no compiler) is left out, and the r
 
 import argparse
 import datetime
-import importlib.util
+import importlib
 import json
 import os
 import pathlib
@@ -58,6 +59,12 @@ def batch(group):
     return random.random_sample(shape).astype('float32'), random.randint(0, 10, shape[0]).astype('int32')
 
 
+def tests_module(name):
+    """A module of tests/, for a network in another writing."""
+    sys.path.insert(0, str(ROOT / 'tests'))
+    return importlib.import_module(name)
+
+
 def mxnet_step(net, images, labels, array, trainer=None):
     """A function that makes one training step of a Gluon network and waits for its end."""
     import mxnet as mx
@@ -75,16 +82,11 @@ def mxnet_step(net, images, labels, array, trainer=None):
 
 
 def listing(group):
-    """The article's program, up to where it would load the data."""
+    """The article's way: its network in plain Gluon, imperatively, in nd mode."""
     import mxnet as mx
-    program = (ROOT / 'tests' / 'listings' / 'article_001.py').read_text()
-    program, mark, _ = program.partition('lr,num_epochs,batch_size,ctx=')
-    if not mark:
-        raise RuntimeError('tests/listings/article_001.py has changed: where does its training begin?')
-    names = {}
-    exec(program, names)
-    names['net'].initialize(force_reinit=True, init=mx.init.Xavier())
-    return mxnet_step(names['net'], *batch(group), mx.nd.array)
+    net = tests_module('article').network()
+    net.initialize(mx.init.Xavier())
+    return mxnet_step(net, *batch(group), mx.nd.array)
 
 
 def package(group, how):
@@ -140,10 +142,7 @@ def torch(group, how):
 
     from d2l_densenet import DenseNet, densenet
     torch.set_num_threads(int(os.environ['OMP_NUM_THREADS']))
-    sys.path.insert(0, str(ROOT / 'tests'))
-    spec = importlib.util.spec_from_file_location('oracles', ROOT / 'tests' / 'test_oracles.py')
-    oracles = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(oracles)
+    oracles = tests_module('test_oracles')
     config = (densenet('densenet121', classes=10) if group == 'densenet121' else DenseNet()).config
     torch.manual_seed(0)
     net = oracles.Network(**config)

@@ -378,7 +378,7 @@ def _with_weights(name, weights):
     if weights is not None and name in RESNETS:
         raise ValueError(f'--weights reads DenseNet checkpoints, and {name} is a ResNet')
     if weights is not None:
-        from .interop.pretrained import load_pretrained
+        from .interop.checkpoints import load_pretrained
         load_pretrained(net, weights)
     else:
         he_initialize(net, input_shape=shape)

@@ -167,10 +167,10 @@ def _mxnet_remedy(error):
         return _install((error.name or 'mxnet').partition('.')[0])
     if 'has no attribute' in text and 'numpy' in text:
         return 'import d2l_densenet before mxnet'
-    if 'libcuda' in text or 'libcu' in text or 'libnccl' in text:
-        return ("this is the wheel for GPUs, and it needs NVIDIA's driver: install that, or take the wheel away: "
-                'd2l-densenet gpu --remove' if 'libcuda.so' in text else
-                'this is the wheel for GPUs, and a library of CUDA is missing: d2l-densenet gpu installs them')
+    if 'libcuda.so' in text:
+        return f"this is a wheel for GPUs: install NVIDIA's driver, or the wheel for the CPU: {_install('mxnet')}"
+    if 'libcu' in text or 'libnccl' in text or 'libnv' in text:
+        return 'this is a wheel for GPUs, and libraries of CUDA are missing: d2l-densenet gpu installs one with them'
     if 'libgomp' in text or 'libquadmath' in text:
         return 'install the system libraries, above'
     return f'mend what stands above first, then: {_install("mxnet")}'

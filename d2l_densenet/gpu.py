@@ -1,9 +1,9 @@
 """MXNet for NVIDIA GPUs: what the driver says, and ``d2l-densenet gpu``, which installs what a GPU needs.
 
 The wheel ``mxnet-cu112`` and the CUDA 11 libraries go into a directory of their own, ``d2l-densenet-gpu`` among the
-installed packages, and a ``.pth`` file puts it first on the path. So the wheel stands before the CPU's without
-replacing it, and libraries of PyTorch that have the same file names (NCCL for one) stay as they are. MXNet's library
-looks for others beside itself, so that is where NVIDIA's are moved: no CUDA installation, no LD_LIBRARY_PATH.
+installed packages, and ``import mxnet`` looks there first, where there is a driver (_gpu_finder.py). So the wheel for
+the CPU stays, and so do libraries of PyTorch that have the same file names (NCCL for one). MXNet's library looks for
+others beside itself, so that is where NVIDIA's are moved: no CUDA installation, no LD_LIBRARY_PATH.
 
 This module imports the standard library alone, and no MXNet: it is needed where MXNet cannot be imported.
 """
@@ -122,8 +122,8 @@ def why_no_gpu(i=0, driver=None):
     hidden = os.environ.get('CUDA_VISIBLE_DEVICES')
     if not driver.version:
         return (f'there is no NVIDIA driver ({driver.error})',
-                'if there is an NVIDIA card, install its driver; a container needs `--gpus all`, WSL 2 the driver of '
-                'Windows; else use the CPU')
+                'use the CPU; if there is an NVIDIA card, install its driver (a container needs `--gpus all`, WSL 2 '
+                'the driver of Windows)')
     if driver.version < _OLDEST:
         return (f"NVIDIA's driver is too old: it runs CUDA {_dotted(driver.version)}, and MXNet needs "
                 f'{_dotted(_OLDEST)}', 'update the driver to 450.80.02 or later')
@@ -157,10 +157,10 @@ def gpu_wheel():
 
 
 def _places():
-    """Where the packages for GPUs are, the file that puts them on the path, and where they are while unfinished."""
+    """Where the packages for GPUs are, the two files that have them found, and where they are while unfinished."""
     packages = pathlib.Path(sysconfig.get_path('purelib'))
-    place = packages / 'd2l-densenet-gpu'
-    return place, packages / 'd2l_densenet_gpu.pth', packages / '.d2l-densenet-gpu'
+    return (packages / 'd2l-densenet-gpu', packages / 'd2l_densenet_gpu.py', packages / 'd2l_densenet_gpu.pth',
+            packages / '.d2l-densenet-gpu')
 
 
 def install_gpu(anyway=False):
@@ -193,18 +193,14 @@ def install_gpu(anyway=False):
     problem = None if anyway else why_no_gpu()
     if problem:
         raise RuntimeError('; '.join(problem) + '. Nothing was installed')
-    place, path_file, unfinished = _places()
+    place, finder, path_file, unfinished = _places()
     installed = _read(place / 'requirements.txt') == REQUIREMENTS
     if not installed:
         _download(place, unfinished)
-    # os: the wheel asks for an older cuDNN in its warnings, and runs with this one.
-    line = (f'import os, sys; sys.path.insert(0, {str(place)!r}); '
-            "os.environ.setdefault('MXNET_CUDNN_LIB_CHECKING', '0')\n")
-    if _read(path_file) != line:
-        path_file.write_text(line)
-    if str(place) not in sys.path:
-        exec(line, {})
-        importlib.invalidate_caches()
+    shutil.copyfile(pathlib.Path(__file__).with_name('_gpu_finder.py'), finder)
+    path_file.write_text(f'import {finder.stem}\n')
+    importlib.invalidate_caches()
+    importlib.import_module(finder.stem)
     return not installed
 
 
@@ -290,10 +286,10 @@ def remove_gpu():
     bool
         Whether there was something.
     """
-    place, path_file, unfinished = _places()
-    there = [path for path in (path_file, place, unfinished) if path.exists()]
+    place, *_ = places = _places()
+    there = [path for path in places if path.exists()]
     for path in there:
-        path.unlink() if path == path_file else shutil.rmtree(path)
+        path.unlink() if path.is_file() else shutil.rmtree(path)
     sys.path[:] = [entry for entry in sys.path if entry != str(place)]
     importlib.invalidate_caches()
     return bool(there)

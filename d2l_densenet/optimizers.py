@@ -1,8 +1,15 @@
-"""Muon, an optimizer that MXNet lacks: ``gluon.Trainer(params, 'muon', ...)`` knows it once this module is imported."""
+"""Muon, an optimizer that MXNet lacks, and the optimizer that `fit` makes from its arguments.
+
+``gluon.Trainer(params, 'muon', ...)`` knows Muon once this module is imported.
+"""
+
+import copy
+import os
 
 import mxnet as mx
+from mxnet import gluon
 
-from ._common.arguments import number, share
+from ._common.arguments import number, share, show
 
 __all__ = ['Muon']
 
@@ -87,3 +94,59 @@ def _orthogonalize(matrix):
         A = mx.nd.dot(mx.nd.dot(P, A), P)
     step = mx.nd.dot(mx.nd.broadcast_div(product, square.sqrt()), wide)
     return step if wide is matrix else step.T
+
+
+def own_optimizer(optimizer, params=None, lr_scheduler=None):
+    """A new optimizer from the arguments of `fit`, which stay as they are; ValueError or TypeError if they will not do.
+    """
+    known = mx.optimizer.Optimizer.opt_registry
+    if not isinstance(optimizer, mx.optimizer.Optimizer) and not (
+            isinstance(optimizer, str) and optimizer.lower() in known):
+        raise ValueError(f'optimizer must be an mx.optimizer.Optimizer or one of {", ".join(sorted(known))}, got '
+                         f'{show(optimizer)}')
+    if params is not None and not isinstance(params, dict):
+        raise TypeError(f"optimizer_params must be a dict such as {{'learning_rate': 0.1}}, got {show(params)}")
+    if lr_scheduler is not None and not isinstance(lr_scheduler, mx.lr_scheduler.LRScheduler):
+        raise TypeError(f'lr_scheduler must be an mx.lr_scheduler.LRScheduler, got {show(lr_scheduler)}')
+    if isinstance(optimizer, mx.optimizer.Optimizer):
+        if params or lr_scheduler is not None:
+            raise ValueError('optimizer_params and lr_scheduler go with the name of an optimizer; '
+                             f'{optimizer!r} already has its own')
+        return _fresh(optimizer)
+    params = dict(params or {})
+    scheduler = copy.deepcopy(params.get('lr_scheduler') if lr_scheduler is None else lr_scheduler)
+    if scheduler is not None:
+        params['lr_scheduler'] = scheduler
+    if params.get('learning_rate') is not None:
+        number("optimizer_params['learning_rate']", params['learning_rate'])
+    elif scheduler is not None:
+        params['learning_rate'] = scheduler.base_lr  # MXNet would give the scheduler the optimizer's default
+    elif optimizer.lower() == 'sgd':
+        params['learning_rate'] = 0.1
+    try:
+        made = mx.optimizer.create(optimizer, **params)
+    except (TypeError, AttributeError) as error:  # an unknown keyword, or a value of another type
+        raise TypeError(f'optimizer_params must be what the optimizer {show(optimizer)} takes, got '
+                        f'{show(params)}: {error}') from error
+    if optimizer.lower() == 'sgd' and 'MXNET_OPTIMIZER_AGGREGATION_SIZE' not in os.environ:
+        made.aggregate_num = 60  # so many weights are updated by one operator; MXNet's own 4 cost time
+    return made
+
+
+def _fresh(optimizer):
+    """A copy of the user's optimizer that has made no step yet."""
+    made = copy.copy(optimizer)
+    made.lr_scheduler = copy.deepcopy(optimizer.lr_scheduler)
+    made.num_update = made.begin_num_update
+    made._all_index_update_counts = {0: {}}
+    made._index_update_count = made._all_index_update_counts[0]
+    return made
+
+
+def make_trainer(net, optimizer, optimizer_params=None, kvstore='device'):
+    """The ``gluon.Trainer`` that `fit` uses."""
+    if isinstance(optimizer, str):
+        optimizer = own_optimizer(optimizer, optimizer_params)
+    # On several devices each updates its own copy, and so does each worker: then the optimizer's state is where a
+    # checkpoint looks for it.
+    return gluon.Trainer(net.collect_params(), optimizer, kvstore=kvstore, update_on_kvstore=False)

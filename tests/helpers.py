@@ -33,6 +33,15 @@ def values(net):
     return [parameter.data().asnumpy() for parameter in net.collect_params().values()]
 
 
+def randomized(net):
+    """The network with random values everywhere, in the running statistics too."""
+    for name, parameter in net.collect_params().items():
+        low, high = (0.5, 2) if name.endswith(('var', 'gamma')) else (-0.4, 0.4)
+        drawn = numpy.random.uniform(low, high, parameter.shape).astype('float32')
+        parameter.set_data((mx.np if isinstance(parameter.data(), mx.np.ndarray) else mx.nd).array(drawn))
+    return net
+
+
 def gradients(net, ctx=None):
     """{name: gradient} of every parameter that has one; the names do not depend on the network's prefix."""
     mx.nd.waitall()

@@ -134,10 +134,10 @@ TABLE = {
                                     'trainer': trainer(), 'ctx': mx.cpu(), 'num_epochs': 1}, {
         'net': BLOCKS, 'train_iter': LOADERS, 'test_iter': without(LOADERS, None), 'batch_size': COUNTS,
         'trainer': [3, None, 'sgd'], 'ctx': DEVICES, 'num_epochs': COUNTS}),
-    'training.evaluate_accuracy': (lambda: {'net': net(), 'data_iter': loader()},
+    'evaluation.evaluate_accuracy': (lambda: {'net': net(), 'data_iter': loader()},
                                    {**EVALUATING, 'mirrored': SWITCHES}),
-    'training.predict': (lambda: {'net': net(), 'data_iter': loader()}, EVALUATING),
-    'training.History.from_json': (dict, {'text': [
+    'evaluation.predict': (lambda: {'net': net(), 'data_iter': loader()}, EVALUATING),
+    'history.History.from_json': (dict, {'text': [
         '', '[]', '{}', 'NaN', '[' * 10 ** 5, '{"rows": [], "data": 3, "stopped": null}', 'x' * 10 ** 5,
         '{"rows": [{"epoch": "x"}], "data": "", "stopped": null}']}),
     'optimizers.Muon': (dict, {'learning_rate': NUMBERS, 'momentum': SHARES, 'others': [*NUMBERS, None],
@@ -147,9 +147,10 @@ TABLE = {
     'analysis.counting.summary': (lambda: {'net': net()}, {'net': [3, None, 'nope', []], 'input_shape': [*SHAPES, (3,
         8, 8)]}),
     'analysis.counting.count_parameters': (dict, {'net': BLOCKS}),
-    'interop.pretrained.load_pretrained': (lambda: {'net': net(), 'file': __file__}, {
-        'net': [*BLOCKS, gluon.nn.Dense(1)], 'file': PATHS, 'new_head': SWITCHES, 'strict': SWITCHES}),
-    'interop.pretrained.save_torch': (lambda: {'net': net(), 'file': 'x'}, {'net': [*BLOCKS, gluon.nn.Dense(1)],
+    'interop.checkpoints.load_pretrained': (lambda: {'net': net(), 'file': __file__}, {
+        'net': [*BLOCKS, gluon.nn.Dense(1)], 'file': PATHS, 'new_head': SWITCHES, 'strict': SWITCHES,
+        'part': [3, [], b'x', True]}),
+    'interop.checkpoints.save_torch': (lambda: {'net': net(), 'file': 'x'}, {'net': [*BLOCKS, gluon.nn.Dense(1)],
                                                                     'file': [*PATHS, 'x.params']}),
     'interop.export.export_model': (lambda: {'net': net(), 'directory': 'x', 'input_shape': (1, 8, 8),
         'formats': ['mxnet']}, {
@@ -185,7 +186,8 @@ TABLE = {
     'analysis.reuse.cut_connection': (lambda: {'block': net().features[1], 'source': 0, 'layer': 1}, {
         'block': [*BLOCKS, gluon.nn.Dense(1), DenseBlock(2, 4)], 'source': [1, *SIZES], 'layer': [2, *COUNTS]}),
     'data.synthetic.synthetic_fashion': (lambda: {'num': 1, 'seed': 0}, {'num': COUNTS, 'seed': [*SEEDS[:-1], None]}),
-    'runs.checkpoints.Checkpoints': (lambda: {'directory': 'x'}, {'directory': PATHS, 'keep': [0, -1, 1.5, 'x', None]}),
+    'runs.checkpoints.Checkpoints': (lambda: {'directory': 'x'}, {'directory': PATHS, 'keep': [0, -1, 1.5, 'x', None],
+                                                                  'new': []}),
     'runs.directories.load_run': (dict, {'directory': [*PATHS, '/nowhere', __file__], 'ctx': []}),
     'runs.directories.save_run': (lambda: {'directory': 'x', 'net': net(), 'history': History(), 'config': {}}, {
         'directory': PATHS, 'net': BLOCKS, 'history': [3, None, {}], 'config': [{'a': {1}}, {(1,): 2}]}),
@@ -214,7 +216,7 @@ TABLE = {
 CALLED = {
     ('training.fit', 'resume'): 'resume', ('runs.directories.load_run', 'directory'): '',
     ('data.official.read_directory', 'directory'): '',
-    ('data.official.find_fashion_mnist', 'root'): '', ('training.History.from_json', 'text'): '',
+    ('data.official.find_fashion_mnist', 'root'): '', ('history.History.from_json', 'text'): '',
     ('analysis.counting.summary', 'net'): 'n', ('plots.plot_stages', 'nets'): 'n', ('plots.plot_channels', 'net'): '',
     ('plots.plot_channels', 'input_size'): '', ('named.densenet', 'overrides'): '',
     ('plots.draw_dense_block', 'num_layers'): 'num_layers',
@@ -228,8 +230,8 @@ NOTHING_TO_REFUSE = {
     'DataError', 'DivergenceError', 'ResumeError', 'CheckpointError', 'ExportError', 'RunError', 'Unavailable',
     'DataSource', 'LoadReport', 'Exported', 'Summary', 'Check', 'OfficialFile', 'Progress', 'Recipe', 'History',
     'style', 'draw_add_vs_concat', 'cache_directory', 'network_rows', 'network_table', 'machine', 'versions',
-    'run_checks', 'main', 'Keeper', 'draws_in_training', 'settings_of', 'share_parameters',
-    'KVSTORES', 'Job', 'Workers', 'Role', 'job_of', 'join', 'equal_share', 'launch', 'supervise',
+    'run_checks', 'main', 'Keeper', 'Session', 'draws_in_training', 'settings_of', 'share_parameters',
+    'KVSTORES', 'Job', 'Workers', 'Role', 'job_of', 'join', 'equal_share', 'join_workers', 'launch', 'supervise',
 }
 
 

@@ -16,9 +16,10 @@ import pytest
 from distributed_worker import loader, network, train, values
 from helpers import script, switch
 
-from d2l_densenet import ImageLoader, cli, fit, training
+from d2l_densenet import ImageLoader, cli, fit
 from d2l_densenet.runs import workers as distributed
 from d2l_densenet.runs.launching import Role, launch, supervise
+from d2l_densenet.runs.session import Signals, together
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 ENVIRONMENT = {**os.environ, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1'}
@@ -330,24 +331,24 @@ class Others:
 
 
 def test_workers_agree_on_the_end():
-    ended = training._EndedBySignal(object())
-    assert training._together(Others(1, 4, 2.5, 2.25, 3, 0, 0), [4, 1.5, 1.25, 2], ended) == [8, 4.0, 3.5, 5]
-    assert ended.by is None
-    assert training._together(Others(0, 0, 0, 0, 0, 0, 0), None, ended) == []
-    training._together(Others(1, 4, 2.5, 2.25, 3, 0, 1), [4, 1.5, 1.25, 2], ended)
-    assert ended.by == 'ended by SIGTERM'
+    ended = Signals(object())
+    assert together(Others(1, 4, 2.5, 2.25, 3, 0, 0), [4, 1.5, 1.25, 2], ended) == [8, 4.0, 3.5, 5]
+    assert ended.ended_by is None
+    assert together(Others(0, 0, 0, 0, 0, 0, 0), None, ended) == []
+    together(Others(1, 4, 2.5, 2.25, 3, 0, 1), [4, 1.5, 1.25, 2], ended)
+    assert ended.ended_by == 'ended by SIGTERM'
     for own, other in ([4, 1, 1, 1], 0), (None, 1):
         with pytest.raises(ValueError, match='1 of the 2 workers fewer batches'):
-            training._together(Others(other, 0, 0, 0, 0, 0, 0), own, ended)
+            together(Others(other, 0, 0, 0, 0, 0, 0), own, ended)
 
 
 def test_a_signal_alone_does_not_end_a_worker():
-    with training._EndedBySignal(object()) as ended:
+    with Signals(object()) as ended:
         os.kill(os.getpid(), signal.SIGINT)
-        assert (ended.noted, ended.by) == ('interrupted', None)
-    with training._EndedBySignal() as ended:
+        assert (ended.noted, ended.ended_by) == ('interrupted', None)
+    with Signals() as ended:
         os.kill(os.getpid(), signal.SIGTERM)
-        assert ended.by == 'ended by SIGTERM'
+        assert ended.ended_by == 'ended by SIGTERM'
 
 
 def test_the_document_shows_the_record():

@@ -116,7 +116,7 @@ def run(*command, **settings):
 def copy_sources(target):
     """What a wheel is built from."""
     target.mkdir()
-    for name in ('pyproject.toml', 'README.md', 'LICENSE', 'MANIFEST.in', 'mxnet_compat.py'):
+    for name in ('pyproject.toml', 'README.md', 'LICENSE', 'LICENSES.md', 'MANIFEST.in', 'mxnet_compat.py'):
         shutil.copy(ROOT / name, target)
     leftovers = shutil.ignore_patterns('__pycache__', '.ipynb_checkpoints')
     for name in ('tools', 'd2l_densenet', 'notebooks'):

@@ -4,6 +4,7 @@ import pathlib
 import re
 import runpy
 
+import article
 import mxnet as mx
 import numpy
 import pytest
@@ -110,25 +111,33 @@ def test_train_ch5_prints_the_articles_lines(capsys):
     assert not printed.err
 
 
-@pytest.mark.parametrize('blocks', ['article', 'package'])
-def test_the_articles_program_runs(blocks, monkeypatch, capsys, tmp_path):
-    """The whole listing; only the loader is given fewer images (drawn ones), to be quick."""
+@pytest.mark.parametrize('program', ['own', 'article', "article, the package's blocks"])
+def test_the_articles_program_runs(program, monkeypatch, capsys, tmp_path):
+    """It needs to import this package instead of d2lzh, and nothing else. Fewer images, drawn ones, to be quick."""
     load = d2l_densenet.load_data_fashion_mnist
     monkeypatch.setattr(d2l_densenet, 'load_data_fashion_mnist',
                         lambda batch_size, resize: load(batch_size, resize, data='synthetic', limit=300))
-    path = pathlib.Path(__file__).parent / 'listings' / 'article_001.py'
-    if blocks == 'package':
-        text = path.read_text()
+    text = pathlib.Path(article.__file__).read_text() if program == 'own' else article.listing()
+    if program.endswith('blocks'):
         for start, end in [('def conv_block', 'blk=DenseBlock'), ('def transition_block', 'blk=transition_block')]:
             begin = text.index(start)
             text = text[:begin] + text[text.index(end, begin):]
-        path = tmp_path / 'listing.py'
-        path.write_text('from d2l_densenet import conv_block, DenseBlock, transition_block\n' + text)
-    names = runpy.run_path(str(path))
+        text = 'from d2l_densenet import conv_block, DenseBlock, transition_block\n' + text
+    path = tmp_path / 'program.py'
+    path.write_text(text)
+    runpy.run_path(str(path), run_name='__main__')
     out = capsys.readouterr().out
-    assert '(4, 45, 22, 22)\n(4, 10, 11, 11)\n' in out
+    assert program == 'own' or '(4, 45, 22, 22)\n(4, 10, 11, 11)\n' in out
     assert [int(n) for n in LINE.findall(out)] == [1, 2, 3, 4, 5]
-    assert (names['DenseBlock'] is d2l_densenet.DenseBlock) == (blocks == 'package')
+
+
+def test_a_lost_indentation_is_restored_by_rule():
+    page = ['class A(B):', 'def f(self,x):', 'for y in x:', 'x=g(x,', 'y)', 'return x', 'a sentence: 过渡层', 'a=A()',
+            'for i in a:#one', 'if i:', 'i+=1', 'a.h(i)', '#最后', 'a.k()', 'def l(m):', 'return m', 'l(a)']
+    assert article.restored('\n'.join(page)).splitlines() == [
+        'class A(B):', '    def f(self,x):', '        for y in x:', '            x=g(x, y)', '        return x',
+        'a=A()', 'for i in a:', '    if i:', '        i+=1', '        a.h(i)', 'a.k()', 'def l(m):', '    return m',
+        'l(a)']
 
 
 def test_a_nan_loss_stops_with_a_useful_error_and_a_usable_network():
@@ -321,8 +330,8 @@ def test_parameters_are_read_only_when_nothing_is_computed(monkeypatch, tmp_path
     On a busy machine `fit` then ended with a segmentation fault in most runs of 150 short epochs, on a quiet one in
     one of six. So this looks at the order of events and not at the fault.
     """
-    from d2l_densenet import training
-    from d2l_densenet.runs.resume import Keeper
+    from d2l_densenet.evaluation import snapshot
+    from d2l_densenet.runs.resume import Keeper, Progress
     net = d2l_densenet.DenseNet(4, (1, 1), 4)
     net.initialize()
     X, y = mx.nd.ones((2, 1, 20, 20)), mx.nd.zeros(2)
@@ -336,8 +345,8 @@ def test_parameters_are_read_only_when_nothing_is_computed(monkeypatch, tmp_path
         def save(self, *args):
             pass
 
-    for read in (lambda: training._snapshot(net), lambda: Keeper(Store(), net, trainer, {}, 0).save(
-            training.Progress(), History()), lambda: net.save_parameters(str(tmp_path / 'file'))):
+    for read in (lambda: snapshot(net), lambda: Keeper(Store(), net, trainer, {}, 0).save(
+            Progress(), History()), lambda: net.save_parameters(str(tmp_path / 'file'))):
         events.clear()
         net(X)
         read()

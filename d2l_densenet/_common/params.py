@@ -19,11 +19,11 @@ MOST_AXES = 32
 
 
 class Entry(NamedTuple):
-    """An array of a file. `flat` is None if it is of a type that no parameter can have."""
+    """An array of a file: `values` has its elements, in this shape or flat; None if no parameter can have its type."""
 
     shape: tuple
     dtype: str
-    flat: object = None
+    values: object = None
 
     def __str__(self):
         return f'{self.dtype} {self.shape if len(self.shape) < 9 else "of many axes"}'
@@ -36,18 +36,18 @@ def shown(name, most=80):
 
 
 # NumPy's name for each type, and the types in the order of their numbers in MXNet.
-_DTYPES = {'float64': 'f8', 'float32': 'f4', 'float16': 'f2', 'bfloat16': 'u2', 'int64': 'i8', 'int32': 'i4',
-           'int16': 'i2', 'int8': 'i1', 'uint64': 'u8', 'uint32': 'u4', 'uint16': 'u2', 'uint8': 'u1', 'bool': 'u1'}
+DTYPES = {'float64': 'f8', 'float32': 'f4', 'float16': 'f2', 'bfloat16': 'u2', 'int64': 'i8', 'int32': 'i4',
+          'int16': 'i2', 'int8': 'i1', 'uint64': 'u8', 'uint32': 'u4', 'uint16': 'u2', 'uint8': 'u1', 'bool': 'u1',
+          'complex64': 'c8', 'complex128': 'c16'}
 _MXNET_TYPES = ('float32', 'float64', 'float16', 'uint8', 'int32', 'int8', 'int64', 'bool', 'int16', 'uint16',
                 'uint32', 'uint64', 'bfloat16')
 
 
-def entry(shape, dtype, content):
-    """The Entry of little-endian bytes, whose number has been checked."""
-    flat = numpy.frombuffer(content, '<' + _DTYPES[dtype])
-    if dtype == 'bfloat16':  # the upper half of a float32
-        flat = (flat.astype('<u4') << 16).view('<f4')
-    return Entry(shape, dtype, flat)
+def values(dtype, content, order='<'):
+    """The numbers of a type in bytes of a whole number of them, as a flat array."""
+    flat = numpy.frombuffer(content, order + DTYPES[dtype])
+    # bfloat16 is the upper half of a float32.
+    return (flat.astype('u4') << 16).view('f4') if dtype == 'bfloat16' else flat
 
 
 #: What a file begins with. Then come arrays and their names, as NDArray::Save in MXNet's ndarray.cc writes them.
@@ -146,4 +146,4 @@ def _array(cursor):
     if min(shape, default=1) < 0:
         raise ValueError(f'an array of shape {shape}')
     dtype = _MXNET_TYPES[number]
-    return entry(shape, dtype, cursor.take(math.prod(shape) * int(_DTYPES[dtype][1])))
+    return Entry(shape, dtype, values(dtype, cursor.take(math.prod(shape) * int(DTYPES[dtype][1:]))))

@@ -4,7 +4,7 @@ Every check takes the learner's own function or class, calls it with arguments o
 and returns None, or raises `CheckFailed`, whose message names what was given, what came out, what should have come
 out, and where to look. In Jupyter the message appears alone, without a traceback.
 
-The learner's code may loop for ever, exit, print without end or raise: the check ends with a sentence that names the
+The learner's code may loop forever, exit, print without end or raise: the check ends with a sentence that names the
 line. Each check takes ``time_limit=20`` (seconds) besides its own arguments. Random states, the array mode and
 autograd's state are afterwards what they were.
 """

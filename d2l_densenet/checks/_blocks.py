@@ -11,6 +11,7 @@ from mxnet import autograd
 from mxnet.gluon import Block, HybridBlock, Parameter, nn
 from mxnet.util import is_np_array
 
+from ._answers import require_one
 from ._guard import CheckFailed, call, place_of, shown
 
 # The relative difference up to which two results are the same: float32 and another epsilon in BN stay far below it,
@@ -46,7 +47,7 @@ def build(f, arguments, hints=()):
 
 
 def require_callable(f):
-    """The name of the learner's function; `CheckFailed` if it is none."""
+    """The name of the learner's function; `CheckFailed` if it is not callable."""
     if not callable(f):
         raise CheckFailed(f'This check wants your function itself, without brackets after its name. It got {shown(f)}.')
     name = getattr(getattr(f, 'func', f), '__name__', type(f).__name__)
@@ -68,18 +69,15 @@ def require_signature(f, name, wanted, values):
 
 def require_block(block, f, name, text):
     where = place_of(f)
-    if block is None:
-        raise CheckFailed(f'{text} returns None{where}. Did you forget `return` at the end? (block.add(...) returns '
-                          'None too, so it cannot be what is returned.)')
+    require_one(block, text, where, '. Did you forget `return` at the end? (block.add(...) returns None too, so it '
+                'cannot be what is returned.)',
+                '. It should return one block: can you add the layers to a nn.Sequential and return that?')
     if inspect.isclass(block):
         raise CheckFailed(f'{text} returns the class {block.__name__} and not a block{where}. Did you forget the '
                           f'brackets that make a block of it: {block.__name__}(...)?')
-    if isinstance(block, (list, tuple)):
-        raise CheckFailed(f'{text} returns a {type(block).__name__} of length {len(block)}{where}. It should return '
-                          'one block: can you add the layers to a nn.Sequential and return that?')
     if not isinstance(block, Block):
         if inspect.isclass(f):
-            raise CheckFailed(f'The class {name} is no Gluon block. Does it inherit from nn.Block: '
+            raise CheckFailed(f'The class {name} is not a Gluon block. Does it inherit from nn.Block: '
                               f'class {name}(nn.Block)?')
         raise CheckFailed(f'{text} should return a Gluon block and returns {shown(block)}{where}.')
     if not hasattr(block, '_children'):
@@ -163,10 +161,10 @@ def walk(block, repeated=False):
     return visit(block)
 
 
-class _OurNumbers(mx.init.Initializer):
+class _KnownValues(mx.init.Initializer):
     """Initial values that are not drawn from MXNet's generator, whose state the learner keeps.
 
-    Also in the place of the initializers that the learner's layers have: Gluon hands those to this one, for it to use.
+    It replaces the initializers of the learner's layers too: Gluon gives them to this one to use.
     """
 
     def __init__(self, generator):
@@ -207,7 +205,7 @@ def fill(block, X, text, hints=(), axes=4):
     """
     generator = numpy.random.RandomState(1)
     params = call(text, block.collect_params)
-    call(f'{text}.initialize()', block.initialize, _OurNumbers(generator), force_reinit=True)
+    call(f'{text}.initialize()', block.initialize, _KnownValues(generator), force_reinit=True)
     Y = run(block, X, text, hints)
     if axes and Y.ndim != axes:
         raise CheckFailed(f'{text}, given an input of shape {X.shape}, returns shape {Y.shape}; it should have {axes} '
@@ -249,12 +247,9 @@ def run(block, X, text, hints=(), train=False):
 def require_array(Y, what, kind):
     where = place_of(kind.hybrid_forward if getattr(kind, 'hybrid_forward', None) not in
                      (None, HybridBlock.hybrid_forward) else kind.forward)
-    if Y is None:
-        raise CheckFailed(f'{what} returns None{where}. Does forward end with `return`, at the indentation of its '
-                          'loop and not inside something else?')
-    if isinstance(Y, (list, tuple)):
-        raise CheckFailed(f'{what} returns a {type(Y).__name__} of length {len(Y)}{where}. It should return one array. '
-                          'Which one, or are they still to be concatenated?')
+    require_one(Y, what, where, '. Does forward end with `return`, at the indentation of its loop and not inside '
+                'something else?',
+                '. It should return one array. Which one, or are they still to be concatenated?')
     if isinstance(Y, numpy.ndarray):
         raise CheckFailed(f'{what} returns a NumPy array{where}. No gradient can come back through it. Can you stay '
                           f'with arrays of MXNet ({"mx.np" if is_np_array() else "mx.nd"}), without asnumpy()?')
@@ -306,7 +301,7 @@ def require_gradient(block, X, text):
 
     at_input = call(f'{text}, trained,', backward)
     mx.nd.waitall()
-    hint = 'Is there an asnumpy(), a detach(), or an array made anew from values in forward?'
+    hint = 'Is there an asnumpy(), a detach(), or an array made again from values in forward?'
     if not numpy.abs(at_input).max() > 0:
         raise CheckFailed(f'No gradient reaches the input of {text}. {hint}')
     for parameter in block.collect_params().values():
@@ -450,7 +445,7 @@ def require_order(found, right, text, why):
     missing = list((_count(right) - _count(found)).elements())
     extra = list((_count(found) - _count(right)).elements())
     if extra and missing:
-        hint = (f'It has {" and ".join(extra)} in the place of {" and ".join(missing)}. Which of the '
+        hint = (f'It has {" and ".join(extra)} instead of {" and ".join(missing)}. Which of the '
                 'two does the paper have?')
     elif len(set(missing)) < len(missing):
         hint = f'Where is each {missing[0]}?'

@@ -33,7 +33,7 @@ TIME_LIMIT = 20.0
 PRINT_LIMIT = 10_000
 
 
-#: Begins the message where a check itself stumbles over what it was given.
+#: How the message begins where a check itself fails on what it was given.
 UNFORESEEN = 'This check cannot make sense of your solution; inside it came to'
 
 
@@ -67,7 +67,7 @@ def check(function):
         __tracebackhide__ = True  # pytest leaves this frame out
         clock, failure = _Clock(), None
         try:
-            with _undisturbed(), clock.limit(time_limit), contextlib.redirect_stdout(_Output(sys.stdout)):
+            with _state_kept(), clock.limit(time_limit), contextlib.redirect_stdout(_LimitedOutput(sys.stdout)):
                 sentence = function(*args, **kwargs)
         except CheckFailed as error:
             failure = error
@@ -75,7 +75,7 @@ def check(function):
             failure = CheckFailed(f'Your code was still running after {time_limit:g} s{clock.place}. Is there a '
                                   'loop whose condition never becomes false, or far more work than the task needs?')
         except Exception as error:  # what nobody thought of must not end in a stack of ours either
-            failure = CheckFailed(f'{UNFORESEEN} {type(error).__name__}: {_essence(error)}. Which part of your '
+            failure = CheckFailed(f'{UNFORESEEN} {type(error).__name__}: {_main_line(error)}. Which part of your '
                                   'solution is unlike what the task describes?')
         if failure is not None:
             raise failure.with_traceback(None) from None
@@ -100,10 +100,10 @@ def call(what, function, *args, hints=(), **kwargs):
     except (CheckFailed, KeyboardInterrupt, _OutOfTime):
         raise
     except BaseException as error:
-        raise CheckFailed(_sentence(what, error, hints)) from None
+        raise CheckFailed(_explanation(what, error, hints)) from None
 
 
-def _drain():
+def _wait_for_engine():
     """Wait for MXNet's engine, so that a failure inside it does not surface in what is computed next."""
     try:
         mx.nd.waitall()
@@ -138,8 +138,8 @@ _HINTS = [
 ]
 
 
-def _sentence(what, error, hints):
-    """What the learner reads about an exception of theirs."""
+def _explanation(what, error, hints):
+    """What the learner reads about an exception of answers."""
     frames = _frames(error.__traceback__)
     place, source = _place(frames)
     if type(error) is NotImplementedError and place:
@@ -152,21 +152,21 @@ def _sentence(what, error, hints):
         return f'{what} ends Python{place}. Take the exit out: a function hands back its result with return.'
     if isinstance(error, SyntaxError):
         place, source = f', {os.path.basename(str(error.filename))}, line {error.lineno}', ''
-    kind, essence = type(error).__name__, _essence(error)
-    seen = f'{kind}: {_text(error)} | {source}'
+    kind, essence = type(error).__name__, _main_line(error)
+    seen = f'{kind}: {_message(error)} | {source}'
     hint = next((hint for pattern, hint in [*hints, *_HINTS] if re.search(pattern, seen)), '')
     if callable(hint):
         hint = hint(_function_text(frames))
     return f'{what} raised {kind}{": " * bool(essence)}{essence}{place}.{" " * bool(hint)}{hint}'
 
 
-def _essence(error):
+def _main_line(error):
     """The one line of an error message that says something, without MXNet's stack and file names."""
-    lines = [line.strip() for line in _text(error).splitlines() if line.strip()]
+    lines = [line.strip() for line in _message(error).splitlines() if line.strip()]
     if not lines:
         return ''
     line = lines[0]
-    if isinstance(error, mx.base.MXNetError) or 'MXNetError' in _text(error):
+    if isinstance(error, mx.base.MXNetError) or 'MXNetError' in _message(error):
         line = next((line for line in reversed(lines) if 'rror' in line or 'Check failed' in line), lines[-1])
         # Without the time, the places in MXNet's source, and the condition that was checked there.
         line = re.sub(r'^.*MXNetError: |\[\d\d:\d\d:\d\d\] |\S+\.(cc|h|cu):\d+: ', '', line)
@@ -174,7 +174,7 @@ def _essence(error):
     return textwrap.shorten(line, 170, placeholder=' ...').rstrip(' .,(')
 
 
-def _text(error):
+def _message(error):
     try:
         return str(error)
     except Exception:
@@ -190,24 +190,24 @@ def _frames(traceback):
     return frames
 
 
-_OURS = str(pathlib.Path(__file__).resolve().parent.parent) + os.sep
+_PACKAGE = str(pathlib.Path(__file__).resolve().parent.parent) + os.sep
 _LIBRARIES = tuple({os.path.realpath(sysconfig.get_path(name)) + os.sep
                     for name in ('stdlib', 'platstdlib', 'purelib', 'platlib')})
 
 
-def _is_learners(code, names):
+def _is_from_learner(code, names):
     """Whether this code is the learner's; `names` are the global names it sees."""
     if code.co_filename.startswith('<'):
         return names.get('__name__') == '__main__'  # MXNet, too, makes functions of strings
     path = os.path.realpath(code.co_filename)
-    return not path.startswith(_OURS) and not path.startswith(_LIBRARIES)
+    return not path.startswith(_PACKAGE) and not path.startswith(_LIBRARIES)
 
 
 def _place(frames):
     """``(', at Cell In[3], line 2: `source`', source)`` of the innermost frame that is the learner's, or two empty
     strings."""
     for frame, line in frames:
-        if _is_learners(frame.f_code, frame.f_globals):
+        if _is_from_learner(frame.f_code, frame.f_globals):
             filename = frame.f_code.co_filename
             source = linecache.getline(filename, line).strip()
             where = f', at {file_name(filename)}, line {line}'
@@ -218,7 +218,7 @@ def _place(frames):
 def _function_text(frames):
     """The source of the innermost function that is the learner's."""
     for frame, _ in frames:
-        if _is_learners(frame.f_code, frame.f_globals):
+        if _is_from_learner(frame.f_code, frame.f_globals):
             try:
                 return inspect.getsource(frame.f_code)
             except (OSError, TypeError):
@@ -237,7 +237,7 @@ def file_name(filename):
 def place_of(function):
     """Where the learner's function or class begins: ``' (Cell In[3], line 1)'``, or an empty string."""
     code = getattr(function, '__code__', None)
-    if code is None or not _is_learners(code, function.__globals__):
+    if code is None or not _is_from_learner(code, function.__globals__):
         return ''
     return f' ({file_name(code.co_filename)}, line {code.co_firstlineno})'
 
@@ -257,14 +257,14 @@ def _shell():
 
 
 @contextlib.contextmanager
-def _undisturbed():
+def _state_kept():
     """Random states, array mode, autograd's state, Gluon's names and the kernel stay as the learner has them.
 
     MXNet's own generator can be neither read nor put back. So the checks draw nothing from it.
     """
     states = numpy.random.get_state(), random.getstate()
     modes = util.is_np_shape(), util.is_np_array()
-    _drain()
+    _wait_for_engine()
     recording, training = autograd.set_recording(False), autograd.set_training(False)
     shell = _shell()
     if shell is not None:
@@ -276,7 +276,7 @@ def _undisturbed():
             warnings.simplefilter('ignore')
             yield
     finally:
-        _drain()
+        _wait_for_engine()
         if shell is not None:
             del shell.ask_exit
         autograd.set_recording(recording)
@@ -291,7 +291,7 @@ def _refuse_exit():
     raise _Exit
 
 
-class _Output(io.TextIOBase):
+class _LimitedOutput(io.TextIOBase):
     """Hands on what the learner prints, up to a limit."""
 
     def __init__(self, stream):
@@ -314,7 +314,7 @@ class _Clock:
 
     place = ''
     # Again and again after the limit: a bare `except:` of the learner may swallow an alarm.
-    _AGAIN = 0.02
+    _REPEAT_SECONDS = 0.02
 
     @contextlib.contextmanager
     def limit(self, seconds):
@@ -322,7 +322,7 @@ class _Clock:
         with (self._by_signal if in_main else self._by_thread)(seconds):
             yield
 
-    def _note(self, frame):
+    def _record_place(self, frame):
         frames = []
         while frame is not None:
             frames.append((frame, frame.f_lineno))
@@ -338,12 +338,12 @@ class _Clock:
 
         def ring(number, frame):
             if armed:
-                self._note(frame)
+                self._record_place(frame)
                 raise _OutOfTime
 
         started = time.monotonic()
         former = signal.signal(signal.SIGALRM, ring)
-        before = signal.setitimer(signal.ITIMER_REAL, seconds, self._AGAIN)
+        before = signal.setitimer(signal.ITIMER_REAL, seconds, self._REPEAT_SECONDS)
         try:
             try:
                 yield
@@ -367,9 +367,9 @@ class _Clock:
             while not done.wait(pause):
                 with lock:
                     if not done.is_set():
-                        self._note(sys._current_frames().get(ident))
+                        self._record_place(sys._current_frames().get(ident))
                         raise_in(ctypes.c_ulong(ident), ctypes.py_object(_OutOfTime))
-                pause = self._AGAIN
+                pause = self._REPEAT_SECONDS
 
         watcher = threading.Thread(target=watch, daemon=True)
         watcher.start()

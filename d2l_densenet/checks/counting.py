@@ -1,10 +1,11 @@
 """Checks of functions that count: connections, parameters, kept values."""
 
 import itertools
-import numbers
+import operator
 
 from . import _blocks as look
-from ._guard import CheckFailed, call, check, place_of, shown
+from ._answers import known_mistake, whole_number
+from ._guard import CheckFailed, call, check
 
 
 @check
@@ -39,7 +40,7 @@ def connections(f):
          'l is computed?'),
         (lambda L: 2 ** L, 'Doubling with each layer is too fast: how many connections does one more layer add?'),
         (lambda L: 2 ** L - 1, 'Doubling with each layer is too fast: how many connections does one more layer add?'),
-        (lambda L: L ^ 2, 'In Python ^ is no power: that is **. And is it really L squared?'),
+        (lambda L: L ^ 2, 'In Python ^ is not a power: that is **. And is it really L squared?'),
         (lambda L: L - 1, 'That is the number of neighbours in a chain. How many things does layer l read?'),
         (lambda L: L // 2 * (L + 1), 'L // 2 loses the half of an odd L. In which order should you multiply and '
          'divide?'),
@@ -79,7 +80,7 @@ _MISTAKES = {
          'l read?'),
         (lambda c0, k, i, L: k * (i - 1), "Where are the channels of the block's input, which every layer reads?"),
         (lambda c0, k, i, L: k * i, "Where are the channels of the block's input, which every layer reads?"),
-        (lambda c0, k, i, L: c0 + i - 1, 'Each earlier layer hands on growth_rate channels, not one. By how much do '
+        (lambda c0, k, i, L: c0 + i - 1, 'Each earlier layer passes on growth_rate channels, not one. By how much do '
          'the channels grow?'),
         (lambda c0, k, i, L: c0 if i == 1 else k, 'That is a plain chain, in which a layer reads only the one before. '
          'What does it read in a dense block?'),
@@ -203,7 +204,7 @@ def kept_values(f):
 
 
 def _compare(f, names, points, right, wrong):
-    """Compare the learner's numbers with the right ones; a wrong formula that gives all of theirs names the mistake.
+    """Compare the learner's numbers with the right ones; a wrong formula that gives all of answers names the mistake.
 
     Parameters
     ----------
@@ -212,39 +213,19 @@ def _compare(f, names, points, right, wrong):
     """
     name = look.require_callable(f)
     look.require_signature(f, name, names, points[0])
-    theirs = []
+    answers = []
     for point in points:
         text = f'{name}({", ".join(map(str, point))})'
         value = call(text, f, *point)
-        theirs.append(_whole_number(value, text, f, right(*point)))
-    if theirs == [right(*point) for point in points]:
+        answers.append(whole_number(value, text, f, right(*point)))
+    if answers == [right(*point) for point in points]:
         return
-    i = next(i for i, point in enumerate(points) if theirs[i] != right(*point))
-    seen = f'{name}({", ".join(map(str, points[i]))}) returns {theirs[i]:,}; it should be {right(*points[i]):,}.'
-    with_hint = next((hint for formula, hint in wrong if [formula(*point) for point in points] == theirs), None)
-    if with_hint is None:
+    i = next(i for i, point in enumerate(points) if answers[i] != right(*point))
+    seen = f'{name}({", ".join(map(str, points[i]))}) returns {answers[i]:,}; it should be {right(*points[i]):,}.'
+    hint = known_mistake(answers, points, wrong, operator.eq)
+    if hint is None:
         case = ', '.join(f'{name} = {value}' for name, value in zip(names, points[i]))
-        with_hint = ('It is the same number whatever comes in: does your function use its arguments?'
-                     if len(set(theirs)) == 1 else
-                     f'Can you write the terms down by hand for {case}, and compare each?')
-    raise CheckFailed(f'{seen} {with_hint}')
-
-
-def _whole_number(value, text, f, right):
-    where = place_of(f)
-    if value is None:
-        raise CheckFailed(f'{text} returns None{where}; it should return {right:,}. Did you print the number instead '
-                          'of returning it, or forget `return`?')
-    if isinstance(value, (list, tuple, set, dict)) or isinstance(value, range):
-        raise CheckFailed(f'{text} returns a {type(value).__name__} of length {len(value)}{where}; it should return '
-                          f'their number, {right:,}. Which function counts (len) or adds up (sum)?')
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        if getattr(value, 'shape', None) in ((), (1,)) and hasattr(value, 'item'):
-            raise CheckFailed(f'{text} returns an array{where}; a plain number is enough. Can you compute with int '
-                              'alone?')
-        raise CheckFailed(f'{text} should return an integer and returns {shown(value)}{where}.')
-    if not isinstance(value, numbers.Integral):
-        hint = ('A count is an integer: / always gives a float, // does not. Which do you want?' if value == right else
-                f'It should be {right:,}. Is there a / that should be a //?')
-        raise CheckFailed(f'{text} returns {value!r}, a float{where}. {hint}')
-    return int(value)
+        hint = ('It is the same number whatever comes in: does your function use its arguments?'
+                if len(set(answers)) == 1 else
+                f'Can you write the terms down by hand for {case}, and compare each?')
+    raise CheckFailed(f'{seen} {hint}')

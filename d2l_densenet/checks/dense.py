@@ -6,7 +6,7 @@ import numpy
 
 from . import _blocks as look
 from ._guard import CheckFailed, check
-from .layers import _IN_LAYERS, CONV
+from .layers import CONV, LAYER_HINTS
 
 _RIGHT = ('BN', 'ReLU', CONV)
 
@@ -26,8 +26,8 @@ def dense_block(cls):
     CheckFailed
     """
     for L, k, X in ((4, 10, look.images(2, 5, 8, 6)), (2, 4, look.images(3, 7, 5, 9))):
-        block, text = look.build(cls, {'num_convs': L, 'num_channels': k}, _IN_LAYERS)
-        Y = look.fill(block, X, text, _JOINING)
+        block, text = look.build(cls, {'num_convs': L, 'num_channels': k}, LAYER_HINTS)
+        Y = look.fill(block, X, text, _CONCATENATION_HINTS)
         n, c, height, width = X.shape
         _require_convs(block, text, L, k, c, Y)
         convs, norms, _ = look.parts(block)
@@ -63,7 +63,7 @@ def dense_block(cls):
                  'than once, such as the input in each turn?'),
                 (True, f'That is not {c} + {L} x {k}. Which features are missing in what you return?')])
         _require_reading(convs, c, k, text)
-        Y = look.run(block, X, text, _JOINING)
+        Y = look.run(block, X, text, _CONCATENATION_HINTS)
         _require_first(X, Y, c, text)
         _require_composites(Y, convs, norms, c, k, text)
         _require_training(block, X, Y, norms, convs, c, k, text)
@@ -72,7 +72,7 @@ def dense_block(cls):
     return 'dense block: C + L x k channels, the input first, each layer reads everything before it. Correct.'
 
 
-def _joined(source):
+def _concatenation_hint(source):
     """The hint for a concatenation that fails, after a look at how the learner wrote it."""
     written = re.search(r'(?:axis\s*=|dim\s*=|[])],)\s*(-?\d)\b', source)
     place = int(written.group(1)) if written else None
@@ -85,19 +85,19 @@ def _joined(source):
     return 'Their heights and widths differ. Does the convolution keep the size: is padding=1 there, and no stride?'
 
 
-def _stacked(source):
+def _axes_hint(source):
     """The hint for an array with another number of axes."""
     if 'stack' in source:
         return 'np.stack makes a new axis; np.concatenate joins along one that is there. Which do you want?'
     return 'An array has another number of axes than its layer takes. Is it the right kind of layer for this input?'
 
 
-_JOINING = [
-    (r'Incompatible input shape', _joined),
-    (r'ndim\(\)|4D|new and old shape', _stacked),
+_CONCATENATION_HINTS = [
+    (r'Incompatible input shape', _concatenation_hint),
+    (r'ndim\(\)|4D|new and old shape', _axes_hint),
     (r'could not be broadcast|elemwise', 'You add the two, as ResNet does. DenseNet puts them side by side: which '
      'function does that?'),
-    *_IN_LAYERS]
+    *LAYER_HINTS]
 
 
 def _require_convs(block, text, L, k, c, Y):
@@ -230,8 +230,8 @@ def dense_mlp(cls):
     CheckFailed
     """
     for L, k, X in ((3, 10, look.images(6, 5)), (2, 4, look.images(3, 7))):
-        block, text = look.build(cls, {'num_layers': L, 'growth_rate': k}, _IN_LAYERS)
-        Y = look.fill(block, X, text, _JOINING, axes=2)
+        block, text = look.build(cls, {'num_layers': L, 'growth_rate': k}, LAYER_HINTS)
+        Y = look.fill(block, X, text, _CONCATENATION_HINTS, axes=2)
         n, c = X.shape
         want = c + L * k
         _, _, denses = look.parts(block)
@@ -268,7 +268,7 @@ def dense_mlp(cls):
             i = next(i for i in range(L) if reads[i] != right[i])
             raise CheckFailed(f'Layer {i + 1} of {text} reads {reads[i]} values; it should read the input and all '
                               f'earlier layers, {c} + {i} x {k} = {right[i]}. What is concatenated before it?')
-        Y = look.run(block, X, text, _JOINING)
+        Y = look.run(block, X, text, _CONCATENATION_HINTS)
         _require_first(X, Y, c, text, 'features')
         _require_nonlinear(block, X, Y, c, k, L, text)
         look.require_hybrid(block, X, Y, text)

@@ -8,8 +8,8 @@ from . import _blocks as look
 from ._guard import CheckFailed, check, shown
 
 CONV = '3x3 convolution'
-# What goes wrong inside the layers of a learner's block, where the traceback has no line of theirs.
-_IN_LAYERS = [
+# What goes wrong inside the layers of a learner's block, where the traceback has no line of answers.
+LAYER_HINTS = [
     (r'num_filter|expect int', 'A number of channels must be an integer: is there a / that should be a //?'),
     (r'kernel size \(\d+\) exceeds', 'The maps are too small for that kernel. Is one pooled twice?'),
     (r'Shape inconsistent', 'A layer is used on two inputs with different numbers of channels. Is one layer used '
@@ -34,8 +34,8 @@ def conv_block(f):
     CheckFailed
     """
     for num_channels, X in ((10, look.images(4, 3, 8, 6)), (4, look.images(3, 7, 5, 9))):
-        block, text = look.build(f, {'num_channels': num_channels}, _IN_LAYERS)
-        Y = look.fill(block, X, text, _IN_LAYERS)
+        block, text = look.build(f, {'num_channels': num_channels}, LAYER_HINTS)
+        Y = look.fill(block, X, text, LAYER_HINTS)
         (n, c, height, width), k = X.shape, num_channels
         convs, norms, _ = look.parts(block)
         _require_layers(block, text, len(convs), len(norms), 1, 1)
@@ -89,8 +89,8 @@ def transition_block(f, pool='avg'):
         raise CheckFailed(f"checks.transition_block knows pool='avg' and pool='max', and got {shown(pool)}.")
     conv_name = '1x1 convolution'
     for num_channels, X in ((10, look.images(4, 23, 12, 8)), (4, look.images(2, 6, 9, 14))):
-        block, text = look.build(f, {'num_channels': num_channels}, _IN_LAYERS)
-        Y = look.fill(block, X, text, _IN_LAYERS)
+        block, text = look.build(f, {'num_channels': num_channels}, LAYER_HINTS)
+        Y = look.fill(block, X, text, LAYER_HINTS)
         (n, c, height, width), k = X.shape, num_channels
         convs, norms, _ = look.parts(block)
         _require_layers(block, text, len(convs), len(norms), 1, 1)
@@ -164,8 +164,8 @@ def bottleneck_layer(f):
 
 
 def _bottleneck_layer(f, k, X):
-    block, text = look.build(f, {'growth_rate': k}, _IN_LAYERS)
-    Y = look.fill(block, X, text, _IN_LAYERS)
+    block, text = look.build(f, {'growth_rate': k}, LAYER_HINTS)
+    Y = look.fill(block, X, text, LAYER_HINTS)
     n, c, height, width = X.shape
     convs, norms, _ = look.parts(block)
     if len(convs) == 1:

@@ -4,7 +4,7 @@ import numpy
 
 from . import _blocks as look
 from ._guard import CheckFailed, check
-from .layers import _IN_LAYERS
+from .layers import LAYER_HINTS
 
 
 @check
@@ -32,10 +32,10 @@ def densenet(f):
 
 def _densenet(f, k, blocks, stem, classes, X):
     net, text = look.build(f, {'growth_rate': k, 'block_config': blocks, 'num_init_features': stem, 'classes': classes},
-                           _IN_LAYERS)
+                           LAYER_HINTS)
     Y = look.fill(net, X, text, [
         (r'kernel size \(\d+\) exceeds|non-?positive|invalid', 'The maps have become too small: does the stem or a '
-         'transition shrink them more often than in the article?'), *_IN_LAYERS], axes=None)
+         'transition shrink them more often than in the article?'), *LAYER_HINTS], axes=None)
     convs, norms, denses = look.parts(net)
     if look.unused(net):
         raise CheckFailed(f'{text} has a {type(look.unused(net)[0]).__name__} that is never used. Is it missing from '
@@ -50,7 +50,7 @@ def _densenet(f, k, blocks, stem, classes, X):
                           'it out?')
     reference = _Reference(convs, norms, denses[0], k, blocks)
     if not look.same(Y, reference(X)):
-        for changes, sentence in _WRONG:
+        for changes, sentence in _MISTAKES:
             if look.same(Y, reference(X, **changes)):
                 raise CheckFailed(f'{text} has the right parameters, but {sentence}')
         raise CheckFailed(f"{text} has the right parameters and gives other scores than the article's network. Compare "
@@ -213,7 +213,7 @@ def _pool(x, how, size, pad):
     return look.pool(x, how, size, 2)
 
 
-_WRONG = [
+_MISTAKES = [
     ({'stem_pool': None}, 'no max-pooling in the stem. What follows the ReLU there?'),
     ({'stem_stride': 1}, 'the 7x7 convolution of the stem has stride 1. What halves the size there for the '
      'first time?'),
@@ -238,7 +238,7 @@ _WRONG = [
     ({'end': lambda x: numpy.maximum(x, 0)}, 'there is a ReLU after the last layer: scores may be negative. Can you '
      'take it out?'),
     ({'end': lambda x: x - numpy.log(numpy.exp(x).sum(1, keepdims=True))}, 'there is a log-softmax after the last '
-     'layer; the loss has it in itself. Can you take it out?'),
+     'layer; the loss contains it. Can you take it out?'),
     ({'end': lambda x: 1 / (1 + numpy.exp(-x))}, 'there is a sigmoid after the last layer: it should give scores. Can '
      'you take it out?'),
 ]

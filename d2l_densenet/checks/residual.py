@@ -6,7 +6,7 @@ import numpy
 
 from . import _blocks as look
 from ._guard import CheckFailed, check
-from .layers import _IN_LAYERS, _kernel
+from .layers import LAYER_HINTS, _kernel
 
 
 @check
@@ -33,7 +33,7 @@ def residual_block(cls):
 
 
 def _residual_block(cls, k, with_conv, strides, X):
-    block, text = look.build(cls, {'num_channels': k, 'use_1x1conv': with_conv, 'strides': strides}, _IN_LAYERS)
+    block, text = look.build(cls, {'num_channels': k, 'use_1x1conv': with_conv, 'strides': strides}, LAYER_HINTS)
     n, c, height, width = X.shape
     hints = [(r'could not be broadcast|elemwise', 'The two cannot be added: their shapes differ. Does the input go '
               'through the 1x1 convolution, with the same strides, if use_1x1conv is True; and do both 3x3 '
@@ -42,7 +42,7 @@ def _residual_block(cls, k, with_conv, strides, X):
               'whether it is there before you use it?'),
              (r"has no attribute '(conv3|conv_1x1|shortcut|downsample)'", 'That layer is made only if use_1x1conv is '
               'True. What is the attribute otherwise (None)?'),
-             *_IN_LAYERS]
+             *LAYER_HINTS]
     Y = look.fill(block, X, text, hints)
     convs, norms, _ = look.parts(block)
     if look.unused(block):
@@ -104,7 +104,7 @@ def _require_values(X, Y, threes, norms, ones, strides, text):
                           f'convolution. {hint}')
     if found():
         return
-    for changes, hint in _WRONG:
+    for changes, hint in _MISTAKES:
         if found(**changes):
             raise CheckFailed(f'{text} has the right layers and the right shape, but {hint}')
     raise CheckFailed(f'{text} has the right shape, but its values are not those of 3x3 convolution, BN, ReLU, 3x3 '
@@ -147,7 +147,7 @@ def _residual(X, convs, norms, ones, strides, train=False, norm='both', add='inp
         return None
 
 
-_WRONG = [
+_MISTAKES = [
     ({'add': 'nothing'}, 'nothing is added: it is a plain chain of layers. Where does forward add the input?'),
     ({'add': 'nothing', 'last': 'none'}, 'nothing is added, and the last ReLU is missing. What comes after the second '
      'BN?'),

@@ -5,6 +5,7 @@ import numpy
 
 from .. import blocks
 from . import _blocks as look
+from ._answers import known_mistake, require_one
 from ._guard import CheckFailed, call, check, place_of, shown
 
 
@@ -62,7 +63,7 @@ def mean_absolute_weights(f):
     """
     name = look.require_callable(f)
     look.require_signature(f, name, ['block'], [None])
-    theirs, cases = [], []
+    answers, cases = [], []
     for L, k, c in ((4, 3, 5), (2, 6, 2)):
         block = _block(L, k, c)
         before, text = _values_of(block), f'{name}(block), given a DenseBlock({L}, {k}) on {c} channels,'
@@ -70,17 +71,16 @@ def mean_absolute_weights(f):
             (r'list index|index .* out of|IndexError', f'The block has {L} layers, block.net[0] to block.net[{L - 1}], '
              'and layer l reads l sources. Which index goes too far?'),
             (r"has no attribute '(abs|mean|numpy|asnumpy)'|type for abs\(\): 'Parameter'|'Parameter' object is not sub",
-             'A Parameter is no array: its data() gives the values, and asnumpy() of that a NumPy array.')])
+             'A Parameter is not an array: its data() gives the values, and asnumpy() of that a NumPy array.')])
         if any(not numpy.array_equal(a, b) for a, b in zip(before.values(), _values_of(block).values())):
             raise CheckFailed(f'{text} changes the weights of the block{place_of(f)}. Can you work on a copy '
                               '(data().asnumpy() is one)?')
-        theirs.append(_square(value, L, text, f))
+        answers.append(_square(value, L, text, f))
         cases.append((_weights(block), c, k))
-    if all(_alike(a, _table(_mean, *case)) for a, case in zip(theirs, cases)):
+    if all(_alike(a, _table(_mean, *case)) for a, case in zip(answers, cases)):
         return 'mean_absolute_weights: two blocks, each layer by source. Correct.'
-    hint = next((hint for formula, hint in _TABLES if all(
-        _alike(a, formula(*case)) for a, case in zip(theirs, cases))), None)
-    mine, right = theirs[0], _table(_mean, *cases[0])
+    hint = known_mistake(answers, cases, _WRONG_TABLES, _alike)
+    mine, right = answers[0], _table(_mean, *cases[0])
     above = [(i, s) for i in range(4) for s in range(i + 1, 4) if mine[i, s] and not numpy.isnan(mine[i, s])]
     i, s = next(((i, s) for i in range(4) for s in range(i + 1) if not _equal(mine[i, s], right[i, s])),
                 above[0] if above else (0, 0))
@@ -96,18 +96,15 @@ def mean_absolute_weights(f):
 
 def _square(value, L, text, f):
     where = place_of(f)
-    if value is None:
-        raise CheckFailed(f'{text} returns None{where}; it should return the table. Did you forget `return`?')
+    require_one(value, text, where, '; it should return the table. Did you forget `return`?',
+                '; it should return a NumPy array. Can you make numpy.full((L, L), numpy.nan) first and fill it?')
     if isinstance(value, mx.nd.NDArray):
         raise CheckFailed(f'{text} returns an array of MXNet{where}; for drawing, a NumPy array is wanted. Can you '
                           'make one with asnumpy()?')
-    if isinstance(value, (list, tuple)):
-        raise CheckFailed(f'{text} returns a {type(value).__name__}{where}; it should return a NumPy array. Can you '
-                          'make numpy.full((L, L), numpy.nan) first and fill it?')
     if not isinstance(value, numpy.ndarray) or value.dtype.kind not in 'fiu':
         raise CheckFailed(f'{text} should return a NumPy array of numbers and returns {shown(value)}{where}.')
     if value.shape != (L, L):
-        hint = ('The last layer is no source for any layer of the block: is a column too many?'
+        hint = ('The last layer is not a source for any layer of the block: is a column too many?'
                 if value.shape in ((L, L + 1), (L + 1, L + 1)) else
                 'Are rows and columns one less than the layers?' if value.shape == (L - 1, L - 1) else
                 'Is the mean taken over all sources at once?' if value.shape in ((L,), (L, 1)) else
@@ -127,51 +124,53 @@ def _alike(mine, right):
     return bool(numpy.allclose(numpy.nan_to_num(mine), numpy.nan_to_num(right), rtol=1e-4, atol=1e-8))
 
 
-def _rows(change):
+def _changed_rows(change):
     """The right table with each row changed."""
     def table(weights, c, k):
         return numpy.array([change(row) for row in _table(_mean, weights, c, k)])
     return table
 
 
-def _with(measure, source=_source):
+def _table_of(measure, source=_source):
     return lambda weights, c, k: _table(measure, weights, c, k, source)
 
 
-_TABLES = [
-    (_with(numpy.mean), 'The signs cancel each other: where is the absolute value?'),
-    (_with(lambda w: abs(w.mean())), 'First the absolute value, then the mean: else the signs cancel each other.'),
-    (_with(lambda w: numpy.abs(w).sum()), 'That is the sum. Sources have different numbers of channels: where is the '
-     'mean?'),
-    (_with(lambda w: numpy.abs(w).sum((2, 3)).mean()), 'The nine weights of a kernel are added up. Is the mean taken '
-     'over them too?'),
-    (_with(lambda w: numpy.abs(w).sum((1, 2, 3)).mean()), 'The mean is over the output channels only. Is it taken over '
-     'all four axes?'),
-    (_with(lambda w: numpy.sqrt((w ** 2).mean())), 'That is the root of the mean square. The paper takes the mean of '
-     'the absolute values.'),
-    (_with(lambda w: (w ** 2).mean()), 'Those are squares. Where is the absolute value?'),
-    (_with(lambda w: numpy.sqrt((w ** 2).sum())), 'That is the Euclidean norm. Where is the mean of the '
+_WRONG_TABLES = [
+    (_table_of(numpy.mean), 'The signs cancel each other: where is the absolute value?'),
+    (_table_of(lambda w: abs(w.mean())), 'First the absolute value, then the mean: else the signs cancel each other.'),
+    (_table_of(lambda w: numpy.abs(w).sum()),
+     'That is the sum. Sources have different numbers of channels: where is the mean?'),
+    (_table_of(lambda w: numpy.abs(w).sum((2, 3)).mean()),
+     'The nine weights of a kernel are added up. Is the mean taken over them too?'),
+    (_table_of(lambda w: numpy.abs(w).sum((1, 2, 3)).mean()),
+     'The mean is over the output channels only. Is it taken over all four axes?'),
+    (_table_of(lambda w: numpy.sqrt((w ** 2).mean())),
+     'That is the root of the mean square. The paper takes the mean of the absolute values.'),
+    (_table_of(lambda w: (w ** 2).mean()), 'Those are squares. Where is the absolute value?'),
+    (_table_of(lambda w: numpy.sqrt((w ** 2).sum())), 'That is the Euclidean norm. Where is the mean of the '
                                                   'absolute values?'),
-    (_with(lambda w: numpy.abs(w).max()), 'That is the largest. Where is the mean?'),
-    (_with(lambda w: numpy.median(numpy.abs(w))), 'That is the median. Where is the mean?'),
-    (_with(numpy.std), 'That is the standard deviation. Where is the mean of the absolute values?'),
+    (_table_of(lambda w: numpy.abs(w).max()), 'That is the largest. Where is the mean?'),
+    (_table_of(lambda w: numpy.median(numpy.abs(w))), 'That is the median. Where is the mean?'),
+    (_table_of(numpy.std), 'That is the standard deviation. Where is the mean of the absolute values?'),
     (lambda weights, c, k: _table(_mean, weights, c, k).T, 'Rows and columns are swapped: a row is a layer, a column '
      'is a source.'),
-    (_with(_mean, lambda c, k, s: slice(s * k, (s + 1) * k)), "Source 0 is the block's input and has its own number of "
-     'channels, not k. Where do the channels of source 1 begin?'),
-    (_with(_mean, lambda c, k, s: slice(c + s * k, c + (s + 1) * k)), "Source 0 is the block's input, source 1 the "
+    (_table_of(_mean, lambda c, k, s: slice(s * k, (s + 1) * k)),
+     "Source 0 is the block's input and has its own number of channels, not k. Where do the channels of source 1 "
+     "begin?"),
+    (_table_of(_mean, lambda c, k, s: slice(c + s * k, c + (s + 1) * k)), "Source 0 is the block's input, source 1 the "
      'first layer. Are you one source too far?'),
-    (_with(_mean, lambda c, k, s: slice(s * c, (s + 1) * c)), "Each source but the block's input has k channels. How "
-     'wide is your slice?'),
-    (_with(_mean, lambda c, k, s: slice(0, c + s * k)), 'That is source s with all before it. Where does its '
+    (_table_of(_mean, lambda c, k, s: slice(s * c, (s + 1) * c)),
+     "Each source but the block's input has k channels. How wide is your slice?"),
+    (_table_of(_mean, lambda c, k, s: slice(0, c + s * k)), 'That is source s with all before it. Where does its '
                                                         'slice begin?'),
-    (_with(_mean, lambda c, k, s: slice(0 if s == 0 else c + (s - 1) * k, None)), 'That is source s with all behind '
-     'it. Where does its slice end?'),
-    (_rows(lambda row: row / numpy.nanmax(row)), 'Each row is divided by its largest value. The paper does that for '
-     'its picture; here the values themselves are wanted.'),
-    (_rows(lambda row: row / numpy.nansum(row)), 'Each row is divided by its sum. Here the values themselves '
+    (_table_of(_mean, lambda c, k, s: slice(0 if s == 0 else c + (s - 1) * k, None)),
+     'That is source s with all behind it. Where does its slice end?'),
+    (_changed_rows(lambda row: row / numpy.nanmax(row)),
+     'Each row is divided by its largest value. The paper does that for its picture; here the values themselves are '
+     'wanted.'),
+    (_changed_rows(lambda row: row / numpy.nansum(row)), 'Each row is divided by its sum. Here the values themselves '
                                                  'are wanted.'),
-    (_rows(lambda row: numpy.where(numpy.isnan(row), row, row[::-1][numpy.isnan(row).sum():].tolist()
+    (_changed_rows(lambda row: numpy.where(numpy.isnan(row), row, row[::-1][numpy.isnan(row).sum():].tolist()
                                    + [numpy.nan] * int(numpy.isnan(row).sum()))), 'The sources are in reverse order: '
      "the first channels are the block's input."),
     (lambda weights, c, k: _table(_mean, [w.transpose(1, 0, 2, 3) for w in weights], c, k), 'The weight has the shape '
@@ -212,7 +211,7 @@ def cut_connection(f):
                                        'has yours?'),
             (r'assignment destination is read-only|read-only', 'asnumpy() gives a copy for reading. Work on '
              '.copy(), and write it back with set_data.'),
-            (r"'Parameter' object (is not subscriptable|does not support)", 'A Parameter is no array: '
+            (r"'Parameter' object (is not subscriptable|does not support)", 'A Parameter is not an array: '
              'weight.data() gives its values, weight.set_data(...) writes them.')])
         after = _values_of(block)
         _require_cut(before, after, source, layer, (L, k, c), text)

@@ -1,7 +1,6 @@
 """Checks of training: accuracy, one step, the learning rate."""
 
 import math
-import numbers
 
 import mxnet as mx
 import numpy
@@ -10,9 +9,10 @@ from mxnet.gluon import nn
 from mxnet.util import is_np_array
 
 from . import _blocks as look
-from ._guard import CheckFailed, call, check, place_of, shown
+from ._answers import known_mistake, number
+from ._guard import CheckFailed, call, check, place_of
 
-_TYPES = [(r'Incompatible attr|Type inconsistent|expected (float|int)\d+, got', 'Labels are int32, and argmax gives '
+_HINTS = [(r'Incompatible attr|Type inconsistent|expected (float|int)\d+, got', 'Labels are int32, and argmax gives '
            'another type: can you convert one with astype before you compare?')]
 
 
@@ -41,29 +41,28 @@ def accuracy(f):
             scores, labels = scores[::-1].copy(), labels[::-1]
         cases.append((scores, labels, right))
     look.require_signature(f, name, ['scores', 'labels'], cases[0][:2])
-    theirs = []
+    answers = []
     for scores, labels, right in cases:
         text = (f'{name}(scores, labels), given {len(scores)} rows of {scores.shape[1]} scores of which {right} are '
                 'right,')
         make = mx.np.array if is_np_array() else mx.nd.array
         arrays = look.array(scores), make(labels, dtype='int32')
         value = call(text, f, *arrays, hints=[
-            *_TYPES, (r'broadcast|Shape|shape|elemwise', 'Do you take argmax along the classes, axis=1, so that there '
+            *_HINTS, (r'broadcast|Shape|shape|elemwise', 'Do you take argmax along the classes, axis=1, so that there '
                       'is one for each row?')])
         if not numpy.array_equal(arrays[0].asnumpy(), scores) or not numpy.array_equal(arrays[1].asnumpy(), labels):
             raise CheckFailed(f'{text} changes the arrays that it was given{place_of(f)}. Can you compute with '
                               'new ones?')
-        theirs.append(_number(value, text, f, f'{right}/{len(scores)} = {right / len(scores):.4g}'))
-    if all(_close(a, right / len(scores)) for a, (scores, _, right) in zip(theirs, cases)):
+        answers.append(number(value, text, f, f'{right}/{len(scores)} = {right / len(scores):.4g}'))
+    if all(_close(a, right / len(scores)) for a, (scores, _, right) in zip(answers, cases)):
         return 'accuracy: five batches, the share of rows whose largest score is that of the label. Correct.'
-    i = next(i for i, (scores, _, right) in enumerate(cases) if not _close(theirs[i], right / len(scores)))
-    hint = next((hint for formula, hint in _ACCURACIES if all(
-        _close(a, formula(scores, labels)) for a, (scores, labels, _) in zip(theirs, cases))),
-        'It is the same whatever comes in: does it use its arguments?' if len(set(theirs)) == 1 else
+    i = next(i for i, (scores, _, right) in enumerate(cases) if not _close(answers[i], right / len(scores)))
+    hint = known_mistake(answers, [case[:2] for case in cases], _WRONG_ACCURACIES, _close) or (
+        'It is the same whatever comes in: does it use its arguments?' if len(set(answers)) == 1 else
         'Can you do it by hand for two rows: which column is the largest, and is it the label?')
     scores, _, right = cases[i]
     raise CheckFailed(f'{name}(scores, labels), given {len(scores)} rows of {scores.shape[1]} scores of which {right} '
-                      f'are right, returns {theirs[i]:.4g}; it should be {right}/{len(scores)} = '
+                      f'are right, returns {answers[i]:.4g}; it should be {right}/{len(scores)} = '
                       f'{right / len(scores):.4g}. '
                       f'{hint}')
 
@@ -72,7 +71,7 @@ def _hits(scores, labels):
     return scores.argmax(1) == labels
 
 
-_ACCURACIES = [
+_WRONG_ACCURACIES = [
     (lambda s, y: _hits(s, y).sum(), 'That is their number. Divide by what?'),
     (lambda s, y: 100 * _hits(s, y).mean(), 'That is in per cent. The share is between 0 and 1: what is the 100 for?'),
     (lambda s, y: 1 - _hits(s, y).mean(), 'That is the share of mistakes. Is there a != that should be a ==?'),
@@ -80,7 +79,8 @@ _ACCURACIES = [
     (lambda s, y: _hits(s, y).sum() / s.shape[1], 'It is divided by the number of classes. How many rows are there?'),
     (lambda s, y: _hits(s, y).sum() / s.size, 'It is divided by the number of all scores. How many rows are there?'),
     (lambda s, y: (s.argmin(1) == y).mean(), 'You take the smallest score. Which function gives the largest?'),
-    (lambda s, y: _hits(s, y).sum() // len(y), 'A share is no integer: is there a // that should be a /, or an int()?'),
+    (lambda s, y: _hits(s, y).sum() // len(y), 'A share is not an integer: is there a // that should be a /, '
+     'or an int()?'),
     (lambda s, y: (s.max(1) == y).mean(), 'max gives the largest score, not its place. Which function gives '
                                           'the place?'),
     (lambda s, y: (s.argmax() == y).mean(), 'argmax without an axis looks at all rows at once. Which axis are the '
@@ -90,31 +90,14 @@ _ACCURACIES = [
      'written for +=?'),
     (lambda s, y: (s.argsort(1)[:, -2:] == y[:, None]).any(1).mean(), 'The second best counts as right too. Only the '
      'largest should.'),
-    (lambda s, y: (numpy.round(s.max(1)) == y).mean(), 'Scores are no labels. Which column is the largest?'),
+    (lambda s, y: (numpy.round(s.max(1)) == y).mean(), 'Scores are not labels. Which column is the largest?'),
     *[(lambda s, y, n=n: _hits(s, y).sum() / n, f'It is divided by {n} whatever comes in; the last batch may be short. '
        'How many rows are there (len)?') for n in (10, 32, 64, 100, 128, 256, 512, 10_000, 60_000)],
 ]
 
 
-def _number(value, text, f, right):
-    """The learner's result as a float; `CheckFailed` if it is none."""
-    where = place_of(f)
-    if value is None:
-        raise CheckFailed(f'{text} returns None{where}; it should be {right}. Did you forget `return`, or print the '
-                          'number instead?')
-    if isinstance(value, (mx.nd.NDArray, numpy.ndarray)):
-        if value.size == 1:
-            raise CheckFailed(f'{text} returns an array with one number in it{where}. Can you make a plain number of '
-                              'it with float(...)?')
-        raise CheckFailed(f'{text} returns an array of shape {value.shape}{where}; it should be one number, {right}. '
-                          'Is there a mean missing?')
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise CheckFailed(f'{text} should return a number and returns {shown(value)}{where}.')
-    return float(value)
-
-
 def _close(a, b):
-    return b is not None and math.isclose(a, b, rel_tol=1e-5, abs_tol=1e-9)
+    return math.isclose(a, b, rel_tol=1e-5, abs_tol=1e-9)
 
 
 @check
@@ -139,45 +122,41 @@ def learning_rate(f):
     points = [(t, n, peak, w) for n, peak, w in ((100, 0.1, 20), (50, 0.4, 0), (8, 2.0, 3))
               for t in sorted({0, 1, w // 2, max(w - 1, 0), w, w + 1, (n + w) // 2, n - 1, n})]
     look.require_signature(f, name, names, points[0])
-    theirs = []
+    answers = []
     for point in points:
         text = f'{name}({", ".join(f"{n}={v}" for n, v in zip(names, point))})'
         value = call(text, f, *point, hints=[
             (r'ZeroDivisionError', 'warmup_steps may be 0: then no step is a warm-up step. Is it step < warmup_steps, '
              'asked before the division?')])
-        theirs.append(_number(value, text, f, f'{_schedule(*point):.6g}'))
-    if all(_close_rate(a, _schedule(*point), point) for a, point in zip(theirs, points)):
+        answers.append(number(value, text, f, f'{_schedule(*point):.6g}'))
+    if all(_close_rate(a, _schedule(*point), point) for a, point in zip(answers, points)):
         return 'learning_rate: linear warm-up, the peak, half a cosine to 0, also without warm-up. Correct.'
-    hint = next((hint for formula, hint in _SCHEDULES if all(
-        _close_rate(a, _tried(formula, point), point) for a, point in zip(theirs, points))), None)
-    i = next(i for i, point in enumerate(points) if not _close_rate(theirs[i], _schedule(*point), point))
+    # As shares of the peak, which differ from case to case.
+    peaks = [point[2] for point in points]
+    hint = known_mistake([rate / peak for rate, peak in zip(answers, peaks)], points, [
+        (lambda *point, formula=formula: formula(*point) / point[2], hint) for formula, hint in _WRONG_SCHEDULES],
+        lambda a, b: abs(a - b) <= 1e-5)
+    i = next(i for i, point in enumerate(points) if not _close_rate(answers[i], _schedule(*point), point))
     t, n, peak, w = points[i]
     hint = hint or (
-        'It is the same at every step: does it use step?' if len(set(theirs)) == 1 else
+        'It is the same at every step: does it use step?' if len(set(answers)) == 1 else
         'In the warm-up it should be peak * step / warmup_steps.' if t < w else
         'At the end of the warm-up it should be the peak.' if t == w else
         'At the last step it should be 0.' if t == n else
         'After the warm-up, which share of the remaining steps is over, and what is the cosine of pi times it?')
-    raise CheckFailed(f'{name}({", ".join(f"{n}={v}" for n, v in zip(names, points[i]))}) returns {theirs[i]:.6g}; it '
+    raise CheckFailed(f'{name}({", ".join(f"{n}={v}" for n, v in zip(names, points[i]))}) returns {answers[i]:.6g}; it '
                       f'should be {_schedule(*points[i]):.6g}. {hint}')
 
 
 def _close_rate(a, b, point):
-    return b is not None and abs(a - b) <= 1e-5 * point[2]
+    return abs(a - b) <= 1e-5 * point[2]
 
 
 def _schedule(t, n, peak, w):
     return peak * t / w if t < w else peak * (1 + math.cos(math.pi * (t - w) / (n - w))) / 2
 
 
-def _tried(formula, point):
-    try:
-        return formula(*point)
-    except ArithmeticError:
-        return None
-
-
-def _after(shape):
+def _decay(shape):
     """A schedule with the right warm-up, and `shape` of the share of the other steps behind it."""
     return lambda t, n, peak, w: peak * t / w if t < w else peak * shape((t - w) / (n - w))
 
@@ -186,7 +165,7 @@ def _cosine(x):
     return (1 + math.cos(math.pi * x)) / 2
 
 
-_SCHEDULES = [
+_WRONG_SCHEDULES = [
     (lambda t, n, peak, w: peak * (t + 1) / w if t < w else _schedule(t, n, peak, w), 'The warm-up is one step ahead: '
      'it begins at 0, and step 0 is the first. What is the + 1 for?'),
     (lambda t, n, peak, w: peak * t / (w + 1) if t < w else _schedule(t, n, peak, w), 'The warm-up does not reach the '
@@ -198,20 +177,20 @@ _SCHEDULES = [
      'end at the last step: how many steps are there after the warm-up?'),
     (lambda t, n, peak, w: peak * t / w if t < w else peak * _cosine(t / (n - w)), 'The cosine should begin where the '
      'warm-up ends: how many steps after it is this one?'),
-    (_after(lambda x: 1 + math.cos(math.pi * x)), '1 + cos goes from 2 to 0. Where is the half?'),
-    (_after(lambda x: math.cos(math.pi * x)), 'cos alone goes from 1 to -1. What must be added and divided, so that it '
+    (_decay(lambda x: 1 + math.cos(math.pi * x)), '1 + cos goes from 2 to 0. Where is the half?'),
+    (_decay(lambda x: math.cos(math.pi * x)), 'cos alone goes from 1 to -1. What must be added and divided, so that it '
      'goes from 1 to 0?'),
-    (_after(lambda x: math.cos(math.pi * x / 2)), 'That is a quarter of a cosine, which falls steeply at the end. Half '
+    (_decay(lambda x: math.cos(math.pi * x / 2)), 'That is a quarter of a cosine, which falls steeply at the end. Half '
      'a period is (1 + cos(pi x)) / 2.'),
-    (_after(lambda x: (1 - math.cos(math.pi * x)) / 2), 'It rises from 0 to the peak after the warm-up. Which sign '
+    (_decay(lambda x: (1 - math.cos(math.pi * x)) / 2), 'It rises from 0 to the peak after the warm-up. Which sign '
      'does the cosine have?'),
-    (_after(lambda x: (1 + math.cos(180 * x)) / 2), 'math.cos takes radians. What is 180 degrees in radians?'),
-    (_after(lambda x: (1 + math.cos(x)) / 2), 'Where is pi? The cosine should go from 0 to pi.'),
-    (_after(lambda x: _cosine(2 * x)), 'That is a whole period of the cosine, which comes back to the peak. Half of it '
+    (_decay(lambda x: (1 + math.cos(180 * x)) / 2), 'math.cos takes radians. What is 180 degrees in radians?'),
+    (_decay(lambda x: (1 + math.cos(x)) / 2), 'Where is pi? The cosine should go from 0 to pi.'),
+    (_decay(lambda x: _cosine(2 * x)), 'That is a whole period of the cosine, which comes back to the peak. Half of it '
      'is enough.'),
-    (_after(lambda x: (1 + math.sin(math.pi * x)) / 2), 'That is a sine. Which function begins at 1?'),
-    (_after(lambda x: 1 - x), 'It falls in a straight line. Where is the cosine?'),
-    (_after(lambda x: 1), 'It stays at the peak after the warm-up. Where is the cosine?'),
+    (_decay(lambda x: (1 + math.sin(math.pi * x)) / 2), 'That is a sine. Which function begins at 1?'),
+    (_decay(lambda x: 1 - x), 'It falls in a straight line. Where is the cosine?'),
+    (_decay(lambda x: 1), 'It stays at the peak after the warm-up. Where is the cosine?'),
     (lambda t, n, peak, w: t / w if t < w else peak * _cosine((t - w) / (n - w)), 'The warm-up ends at 1 and not at '
      'the peak. Where is the peak in it?'),
     (lambda t, n, peak, w: _schedule(t, n, 1, w), 'It rises to 1, whatever the peak is. Where do you use it?'),
@@ -257,7 +236,7 @@ def train_step(f):
         value = call(f'{text} on a batch of {n}', f, net, loss, trainer, look.array(X), y, hints=_STEP_HINTS)
         mx.nd.waitall()
         _require_moved(before, _numbers(net), wanted, n, text)
-        _require_loss(_number(value, text, f, f'the mean loss of the batch, {wanted["loss"]:.4g}'), wanted, n, text)
+        _require_loss(number(value, text, f, f'the mean loss of the batch, {wanted["loss"]:.4g}'), wanted, n, text)
     return 'train_step: one step along the gradient of the mean loss, also for a short batch. Correct.'
 
 
@@ -278,7 +257,7 @@ _STEP_HINTS = [
      'and float(...) makes a number.'),
     (r'only (size-1|length-1) arrays|ambiguous|size 1|scalar', 'There is one loss for each image. Which number is '
      'asked for?'),
-    (r'pick|Shape|shape|infer', 'loss takes the scores first, then the labels.'), *_TYPES]
+    (r'pick|Shape|shape|infer', 'loss takes the scores first, then the labels.'), *_HINTS]
 
 
 def _small_net():

@@ -37,18 +37,20 @@ class Checkpoints:
         Made if it is not there.
     keep : int, default 2
         How many of the newest stay.
+    new : bool, default False
+        Whether the run is a new one: then the directory must hold no checkpoints.
 
     Raises
     ------
     ResumeError
-        If another process has the directory open, or it cannot be written.
+        If another process has the directory open, it cannot be written, or it holds another run.
     """
 
-    def __init__(self, directory, keep=2):
+    def __init__(self, directory, keep=2, new=False):
         self.directory = pathlib.Path(a_path('directory', directory))
         if type(keep) is not int or keep < 1:
             raise ValueError(f'keep must be an integer of at least 1, got {keep!r}')
-        self.keep = keep
+        self.keep, self.new = keep, new
 
     def __enter__(self):
         try:
@@ -60,7 +62,7 @@ class Checkpoints:
             raise ResumeError(f'checkpoint_dir {self.directory} cannot be written ({error.strerror}): give another '
                               'directory') from error
         try:
-            # The kernel lets go of it when the process ends, however it ends.
+            # The kernel releases it when the process ends, however it ends.
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             self._lock.close()
@@ -68,6 +70,10 @@ class Checkpoints:
                               'give another directory') from None
         for leftover in self.directory.glob('.checkpoint-*.safetensors.*.tmp'):  # of a process killed while it wrote
             leftover.unlink(missing_ok=True)
+        if self.new and self.files():
+            self._lock.close()
+            raise ResumeError(f'checkpoint_dir {self.directory} holds the checkpoints of a run: go on with it by '
+                              'resume=True, or give another directory')
         return self
 
     def __exit__(self, *_):

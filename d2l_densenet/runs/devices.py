@@ -70,8 +70,8 @@ def why_not_gpu(i):
     except MXNetError as error:
         # Asked only now: somebody's own build may hold code for other cards than the wheels do.
         problem = why_no_gpu(i)
-        text = '; '.join(problem) if problem else f'GPU {i} is there, but an operation on it failed'
-        return f'{text} ({last_line(error)})'
+        text = problem[0] if problem else f'GPU {i} is there, but an operation on it failed'
+        return f'{text} ({last_line(error)}); d2l-densenet doctor says what to do'
     return None
 
 

@@ -5,22 +5,23 @@ Left alone, the processes of MXNet's parameter server wait for ever for one that
 
 import ctypes
 import dataclasses
+import math
 import os
-import selectors
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 __all__ = ['Role', 'launch', 'supervise']
 
-#: Exit status when the time limit has passed, as of timeout(1).
+#: Exit status when the time limit has passed, as timeout(1) has it.
 TIME_IS_UP = 124
 
-# Seconds: for what is told to end because another has died; for workers to end their step and write a checkpoint when
-# the time limit has passed, and when the user ends the job; for the others once one has ended well.
+# Seconds before what is still running is killed: when a process has died; for workers to finish their step and write a
+# checkpoint, when the time limit has passed and when the user ends the job; once one process has ended well.
 _AFTER_DEATH, _AFTER_LIMIT, _AFTER_SIGNAL, _AFTER_SUCCESS = 2, 6, 30, 120
 
 _PR_SET_PDEATHSIG = 1
@@ -34,7 +35,43 @@ class Role:
     command: list
     environment: dict
     process: subprocess.Popen | None = None
-    begun: bytes = b''
+
+    @property
+    def works(self):
+        return self.name.startswith('worker')
+
+    @property
+    def running(self):
+        return self.process is not None and self.process.returncode is None
+
+    def start(self):
+        parent = os.getpid()
+
+        def die_with_parent():
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() != parent:
+                os._exit(1)
+
+        # The new session keeps the terminal's Ctrl-C away: it comes here, and is passed on once.
+        self.process = subprocess.Popen(self.command, env=self.environment, stdin=subprocess.DEVNULL,
+                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+                                        preexec_fn=die_with_parent)
+
+    def has_ended(self):
+        """Whether the process has ended since the last look; what it left behind in its group then ends too."""
+        if not self.running or os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            return False
+        self.send(signal.SIGKILL)  # while it is not yet reaped, its group cannot be another's
+        self.process.poll()
+        return True
+
+    def send(self, number):
+        """Send a signal to the process and its children."""
+        if self.running:
+            try:
+                os.killpg(self.process.pid, number)
+            except ProcessLookupError:
+                pass
 
 
 def launch(program, workers=2, servers=1, time_limit=None, log=None):
@@ -86,149 +123,91 @@ def supervise(roles, time_limit=None, log=None):
     Each is the leader of its own process group, all of which is ended; and the kernel kills each when this process
     ends, however it ends. Returns the exit status, as `launch`.
     """
-    return _Supervisor(roles, time_limit, log or sys.stdout.buffer).run()
+    job, signals = _Job(roles), []
+    former = {number: signal.signal(number, lambda number, frame: signals.append(number))
+              for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+              if signal.getsignal(number) != signal.SIG_IGN}  # nohup
+    lock, width = threading.Lock(), max(len(role.name) for role in roles)
+    copiers = [threading.Thread(target=_copy, args=(role, width, log or sys.stdout.buffer, lock)) for role in roles]
+    try:
+        for role, copier in zip(roles, copiers):
+            role.start()
+            copier.start()
+        while any(role.running for role in roles):
+            time.sleep(0.05)
+            job.look(signals, time_limit)
+        for copier in copiers:
+            copier.join()
+    finally:
+        for role in roles:
+            role.send(signal.SIGKILL)
+        for number, handler in former.items():
+            signal.signal(number, handler)
+    if job.error:
+        print(f'd2l-densenet launch: {job.error}', file=sys.stderr, flush=True)
+    return job.status
 
 
-class _Supervisor:
-    def __init__(self, roles, time_limit, log):
-        self.roles, self.time_limit, self.log = roles, time_limit, log
-        self.selector = selectors.DefaultSelector()
-        self.width = max(len(role.name) for role in roles)
-        self.status, self.error = 0, None
-        self.kill_at, self.ended_well, self.by_signal = None, None, None
+def _copy(role, width, log, lock):
+    """Copy the lines that a process writes to the log, each after its name."""
+    for line in role.process.stdout:
+        with lock:
+            log.write(f'{role.name:{width}} | '.encode() + line.rstrip(b'\n') + b'\n')
+            log.flush()
 
-    def run(self):
-        self.signals = []
-        former = {number: signal.signal(number, self._note)
-                  for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-                  if signal.getsignal(number) != signal.SIG_IGN}  # nohup
-        self.started = time.monotonic()
-        try:
-            for role in self.roles:
-                self._start(role)
-            while any(role.process.returncode is None for role in self.roles):
-                self._copy(0.05)
-                self._look()
-            self._copy(0)
-        finally:
-            for role in self.roles:
-                self._kill(role, signal.SIGKILL)
-            for number, handler in former.items():
-                signal.signal(number, handler)
-        for role in self.roles:
-            self._lines(role, b'\n' if role.begun else b'')
-        if self.error:
-            print(f'd2l-densenet launch: {self.error}', file=sys.stderr, flush=True)
-        return self.status
 
-    def _note(self, number, frame):
-        self.signals.append(number)
+class _Job:
+    """What has happened to a job: its exit status, why it ends, and when the rest is killed."""
 
-    def _start(self, role):
-        parent = os.getpid()
+    def __init__(self, roles):
+        self.roles, self.started = roles, time.monotonic()
+        self.status, self.error, self.kill_at = 0, None, math.inf
+        self.ended_well, self.by_signal = None, False
 
-        def tie():  # to the life of this process
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-            if os.getppid() != parent:
-                os._exit(1)
-
-        # The new session keeps the terminal's Ctrl-C away: it comes here, and is passed on once.
-        role.process = subprocess.Popen(role.command, env=role.environment, stdin=subprocess.DEVNULL,
-                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
-                                        preexec_fn=tie)
-        os.set_blocking(role.process.stdout.fileno(), False)
-        self.selector.register(role.process.stdout, selectors.EVENT_READ, role)
-
-    def _copy(self, seconds):
-        """Wait for output up to so long, and copy what there is."""
-        for key, _ in self.selector.select(seconds):
-            content = key.fileobj.read()
-            if content:
-                self._lines(key.data, content)
-            elif content is not None:
-                self.selector.unregister(key.fileobj)
-        if not self.selector.get_map():
-            time.sleep(seconds)
-
-    def _lines(self, role, content):
-        *whole, role.begun = (role.begun + content).split(b'\n')
-        for line in whole:
-            self.log.write(f'{role.name:{self.width}} | '.encode() + line + b'\n')
-        if whole:
-            self.log.flush()
-
-    def _look(self):
-        """See who has ended, and what follows from it, from the clock and from signals."""
-        now = time.monotonic()
-        ended = [role for role in self.roles if role.process.returncode is None and self._has_ended(role)]
+    def look(self, signals, time_limit):
+        """See who has ended, and what follows from that, from the clock and from signals."""
+        ended = [role for role in self.roles if role.has_ended()]
         # Of those that ended within one look, one that was killed comes before one that ended by itself.
         for role in sorted(ended, key=lambda role: role.process.returncode):
-            self._ended(role, now)
-        while self.signals:
-            number = self.signals.pop(0)
+            self._ended(role)
+        for number in signals:
+            what = 'interrupted' if number == signal.SIGINT else f'ended by {signal.Signals(number).name}'
             if self.by_signal:
-                self.kill_at = now
-            elif self.kill_at is None:
-                self.by_signal, self.status = number, 128 + number
-                what = 'interrupted' if number == signal.SIGINT else f'ended by {signal.Signals(number).name}'
-                self.error = f'{what}, and the workers told to end'
-                self._tell_workers(number, now + _AFTER_SIGNAL)
-        if self.time_limit and self.kill_at is None and now - self.started > self.time_limit:
-            self.status, self.error = TIME_IS_UP, f'the time limit of {self.time_limit:g} s has passed'
-            self._tell_workers(signal.SIGTERM, now + _AFTER_LIMIT)
-        if self.ended_well and self.kill_at is None and now - self.ended_well[1] > _AFTER_SUCCESS:
-            running = [role.name for role in self.roles if role.process.returncode is None]
-            self.status, self.error = 1, (f'{self.ended_well[0]} ended well, and {_AFTER_SUCCESS} s later there were '
-                                          f'still {", ".join(running)}: they were ended')
-            self.kill_at = now
-        if self.kill_at is not None and now >= self.kill_at:
+                self.kill_at = 0
+            elif not self.error:
+                self.by_signal = True
+                self._end(128 + number, f'{what}, and the workers told to end', _AFTER_SIGNAL, number)
+        signals.clear()
+        now = time.monotonic()
+        if not self.error and time_limit and now - self.started > time_limit:
+            self._end(TIME_IS_UP, f'the time limit of {time_limit:g} s has passed', _AFTER_LIMIT, signal.SIGTERM)
+        if not self.error and self.ended_well and now - self.ended_well[1] > _AFTER_SUCCESS:
+            running = ', '.join(role.name for role in self.roles if role.running)
+            self._end(1, f'{self.ended_well[0]} ended well, and {_AFTER_SUCCESS} s later {running} had not: they were '
+                      'ended', 0)
+        if now >= self.kill_at:
             for role in self.roles:
-                self._kill(role, signal.SIGKILL)
+                role.send(signal.SIGKILL)
 
-    def _has_ended(self, role):
-        if os.waitid(os.P_PID, role.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-            return False
-        # While it is not yet reaped its group cannot be another's; what it has left behind in it ends now.
-        self._kill(role, signal.SIGKILL)
-        role.process.poll()
-        return True
-
-    def _ended(self, role, now):
-        code = role.process.returncode
+    def _ended(self, role):
+        code, now = role.process.returncode, time.monotonic()
         if code == 0:
             self.ended_well = self.ended_well or (role.name, now)
-            return
-        if self.kill_at is not None:
-            # Something has gone before. A worker that stops as told says so by its status; any other death is final.
-            working = [other.name for other in self.roles if other.process.returncode is None and _works(other)]
-            if code not in (128 + signal.SIGINT, 128 + signal.SIGTERM) or not working:
-                self.kill_at = min(self.kill_at, now + _AFTER_DEATH)
-            return
-        how = f'was killed by {signal.Signals(-code).name}' if code < 0 else f'ended with status {code}'
-        self.status = code if code > 0 else 128 - code
-        self.error = f'{role.name} {how} after {now - self.started:.1f} s, before any other; the others were ended'
-        self.kill_at = now + _AFTER_DEATH
-        for other in self.roles:
-            self._kill(other, signal.SIGTERM)
+        elif not self.error:
+            how = f'was killed by {signal.Signals(-code).name}' if code < 0 else f'ended with status {code}'
+            self._end(code if code > 0 else 128 - code, f'{role.name} {how} after {now - self.started:.1f} s, before '
+                      'any other; the others were ended', _AFTER_DEATH, signal.SIGTERM, everyone=True)
+        # A worker that stops as told says so by its status; any other death is final.
+        elif code not in (128 + signal.SIGINT, 128 + signal.SIGTERM) or not any(
+                other.running and other.works for other in self.roles):
+            self.kill_at = min(self.kill_at, now + _AFTER_DEATH)
 
-    def _tell_workers(self, number, kill_at):
-        """Let the workers end by themselves: the others end when the last worker has."""
-        self.kill_at = kill_at
+    def _end(self, status, error, seconds, number=signal.SIGTERM, everyone=False):
+        """End the job: tell the workers, after which the others end by themselves, or tell everyone."""
+        self.status, self.error, self.kill_at = status, error, time.monotonic() + seconds
         for role in self.roles:
-            if _works(role):
-                self._kill(role, number)
-
-    def _kill(self, role, number):
-        """Send a signal to the group of a role that is not yet reaped."""
-        if role.process is not None and role.process.returncode is None:
-            try:
-                os.killpg(role.process.pid, number)
-            except ProcessLookupError:
-                pass
-
-
-def _works(role):
-    return role.name.startswith('worker')
+            if everyone or role.works:
+                role.send(number)
 
 
 def _free_ports(number):

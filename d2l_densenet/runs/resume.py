@@ -1,4 +1,4 @@
-"""What a training run consists of besides its code: taken down in a checkpoint, put back, and compared."""
+"""What a training run consists of besides its code: written to a checkpoint, put back, and compared."""
 
 import dataclasses
 import math
@@ -10,10 +10,11 @@ import mxnet as mx
 import numpy
 from mxnet.base import MXNetError
 from mxnet.gluon import nn
-from mxnet.util import is_np_array
 
 from .._common.arguments import show
+from .._common.arrays import array
 from .._common.params import shown
+from ..history import History
 from .checkpoints import ResumeError, parsed
 
 __all__ = ['Keeper', 'Progress', 'draws_in_training', 'settings_of', 'share_parameters']
@@ -32,6 +33,9 @@ class Progress:
     waited: float = 0.0
     #: The loader's own number of the pass that this epoch makes, where it has one.
     loader_pass: int | None = None
+    #: What the loss is multiplied by in mixed precision, and for how many steps it has been.
+    loss_scale: float = 2.0 ** 12
+    steps_at_scale: int = 0
 
 
 class Keeper:
@@ -70,7 +74,7 @@ class Keeper:
         """Write a checkpoint; if it cannot be written, say so and go on: the earlier ones are there."""
         if self.store is None:
             return
-        mx.nd.waitall()  # see training._snapshot
+        mx.nd.waitall()  # see evaluation.snapshot
         kind, keys, *rest = numpy.random.get_state()
         optimizer = self.trainer._optimizer
         arrays = {**_arrays(self.net, self.trainer), 'numpy': keys}
@@ -80,7 +84,8 @@ class Keeper:
             'settings': self.settings, 'environment': self._environment(), 'numpy': [kind, *rest],
             'updates': {names[id(self.trainer._params[i])]: count
                         for i, count in optimizer._index_update_count.items()},
-            'num_update': optimizer.num_update, 'scheduler': _scalars(optimizer.lr_scheduler)}
+            'num_update': optimizer.num_update, 'scheduler': _scalars(optimizer.lr_scheduler),
+            'optimizer': _scalars(optimizer)}
         try:
             self.store.save(progress.epoch - 1, progress.batch, arrays, state)
         except OSError as error:
@@ -105,17 +110,21 @@ class Keeper:
         except (KeyError, TypeError, ValueError, IndexError, AttributeError, AssertionError, MXNetError) as error:
             raise ResumeError(f'{path} is no checkpoint that fit has written ({type(error).__name__}: '
                               f'{shown(str(error)[-80:])}): give another checkpoint_dir, and initialise the network '
-                              'anew') from error
+                              'again') from error
 
     def _restored(self, history, path, arrays, state):
-        progress = _checked(state, arrays, self.trainer)
         differences = _differences(state['settings'], self.settings)
         if differences:
             raise ResumeError(f'{path} belongs to another run: ' + '; '.join(differences[:10]) +
                               '. Give the same settings, or another checkpoint_dir for a new run')
+        progress = _checked(state, arrays, self.trainer)
         if self.store and state['environment'] != self._environment():
             print(f'note: {path.name} was written with {show(state["environment"])}, this is {self._environment()}: '
                   'the numbers need not be the same to the last bit', flush=True)
+        for name, value in arrays.items():
+            if value.dtype.kind == 'f' and not numpy.isfinite(value).all():
+                raise ResumeError(f'{path} holds NaN or infinity in {shown(name)}: remove it, and the one before it is '
+                                  'tried')
         _put_back(self.net, self.trainer, arrays, state)
         kind, *rest = state['numpy']
         self._numpy = (kind, arrays['numpy'], *rest)
@@ -130,15 +139,13 @@ class Keeper:
 
 def _checked(state, arrays, trainer):
     """The Progress in a checkpoint's `state`; an error if a number in it would lead astray what takes it as it is."""
-    from ..training import History  # which imports this module
-
     progress = Progress(**state['progress'])
-    counts = (progress.batch, progress.right, progress.count, progress.epoch - 1, state['num_update'],
-              *state['updates'].values(), 0 if progress.loader_pass is None else progress.loader_pass)
+    counts = (progress.batch, progress.right, progress.count, progress.epoch - 1, progress.steps_at_scale,
+              progress.loader_pass or 0, state['num_update'], *state['updates'].values())
     if any(type(count) is not int or not 0 <= count < 2 ** 53 for count in counts):
         raise ValueError('a count that is none')
     if any(type(value) not in (int, float) or not math.isfinite(value) for value in (
-            progress.loss_sum, progress.seconds, progress.waited)) or progress.batch and not (
+            progress.loss_sum, progress.seconds, progress.waited, progress.loss_scale)) or progress.batch and not (
             progress.count and progress.seconds > 0):
         raise ValueError('sums that are none')
     rows = History.from_dict(state['history']).rows
@@ -149,15 +156,18 @@ def _checked(state, arrays, trainer):
     if kind != 'MT19937' or type(place) is not int or not 0 <= place <= 624 or has_gauss not in (0, 1) or not (
             math.isfinite(gauss)) or arrays['numpy'].shape != (624,) or arrays['numpy'].dtype != 'uint32':
         raise ValueError("no state of NumPy's generator")
-    mine = _scalars(trainer._optimizer.lr_scheduler)
-    if state['scheduler'].keys() != mine.keys() or any(
-            not isinstance(value, (int, float) if type(mine[name]) in (int, float) else type(mine[name]))
-            for name, value in state['scheduler'].items()):
-        raise ValueError('the state of another scheduler')
+    optimizer = trainer._optimizer
+    for name, thing in (('scheduler', optimizer.lr_scheduler), ('optimizer', optimizer)):
+        here = _scalars(thing)
+        there = state.get(name, here)  # the first versions wrote none of the optimizer
+        if there.keys() != here.keys() or any(
+                not isinstance(value, (int, float) if type(here[key]) in (int, float) else type(here[key]))
+                for key, value in there.items()):
+            raise ValueError(f'the state of another {name}')
     return progress
 
 
-def settings_of(net, train_iter, trainer, loss, seed):
+def settings_of(net, train_iter, trainer, loss, seed, dtype='float32'):
     """What decides a run's numbers, as JSON can hold it."""
     source = getattr(train_iter, 'source', None)
     optimizer = trainer._optimizer
@@ -169,8 +179,9 @@ def settings_of(net, train_iter, trainer, loss, seed):
             'num_examples', 'batch_size', 'shuffle', 'flip', 'crop', 'erase', 'resize', 'image_shape', 'seed')
             if hasattr(train_iter, name)},
         'optimizer': {'name': type(optimizer).__name__, **_scalars(optimizer),
-                      # It rounds otherwise.
-                      **({'memory_efficient': True} if getattr(net, 'memory_efficient', False) else {})},
+                      # They round differently.
+                      **({'memory_efficient': True} if getattr(net, 'memory_efficient', False) else {}),
+                      **({'dtype': dtype} if dtype != 'float32' else {})},
         'scheduler': {'name': type(optimizer.lr_scheduler).__name__, **_scalars(optimizer.lr_scheduler)},
         'loss': {'name': type(loss).__name__, **_scalars(loss)}, 'seed': seed}
 
@@ -183,9 +194,9 @@ def share_parameters(trainer):
         trainer._init_params()
 
 
-def draws_in_training(net):
-    """Whether a layer of `net` draws random numbers at each step (dropout)."""
-    found = []
+def draws_in_training(net, trainer):
+    """Whether a layer of `net` (dropout) or the optimizer draws random numbers at each step."""
+    found = [isinstance(trainer.optimizer, mx.optimizer.SGLD)]
     net.apply(lambda block: found.append(isinstance(block, nn.Dropout)))
     return any(found)
 
@@ -252,13 +263,12 @@ def _arrays(net, trainer):
 
 
 def _put_back(net, trainer, arrays, state):
-    make = mx.np.array if is_np_array() else mx.nd.array
     for name, parameter in net._collect_params_with_prefix().items():
         value = arrays[f'parameter/{name}']
         if value.dtype != parameter.dtype or value.ndim != len(parameter.shape) or any(
                 there != here and here > 0 for there, here in zip(value.shape, parameter.shape)):
             raise ValueError(f'parameter {name} is {value.dtype} {value.shape}')
-        parameter.set_data(make(value, dtype=value.dtype))
+        parameter.set_data(array(value, dtype=value.dtype))
         if parameter._data is None:
             parameter._finish_deferred_init()
     share_parameters(trainer)
@@ -266,26 +276,30 @@ def _put_back(net, trainer, arrays, state):
         for device, ctx in enumerate(parameter.list_ctx()[1:], start=1):
             if parameter.grad_req == 'null':
                 value = arrays[f'device {device}/{name}']
-                parameter.data(ctx)[:] = make(value, dtype=value.dtype, ctx=ctx)
-    names, optimizer = _names(net), trainer._optimizer
+                parameter.data(ctx)[:] = array(value, dtype=value.dtype, ctx=ctx)
+    _put_optimizer_back(_names(net), trainer, arrays, state)
+
+
+def _put_optimizer_back(names, trainer, arrays, state):
+    optimizer = trainer._optimizer
     optimizer.num_update = state['num_update']
     indices = {names[id(parameter)]: i for i, parameter in enumerate(trainer._params)}
     counts = {indices[name]: count for name, count in state['updates'].items()}
     # One dictionary of counts for each device.
     optimizer._all_index_update_counts = {device: dict(counts) for device in range(len(trainer._updaters))}
     optimizer._set_current_context(0)
+    vars(optimizer).update(state.get('optimizer', {}))  # nadam's schedule, for one
     if optimizer.lr_scheduler is not None:
         vars(optimizer.lr_scheduler).update(state['scheduler'])
-    for i, parameter in enumerate(trainer._params):
-        name = names[id(parameter)]
-        if name in state['updates']:
-            for updater, data in zip(trainer._updaters, parameter.list_data()):
-                updater.states[i] = optimizer.create_state_multi_precision(i, data)
-                updater.states_synced[i] = True
-                for number, leaf in enumerate(_leaves(updater.states[i])):
-                    # Some optimizers keep classic arrays in np mode too.
-                    like = mx.np.array if isinstance(leaf, mx.np.ndarray) else mx.nd.array
-                    value = arrays[f'optimizer/{name}/{number}']
-                    if value.shape != leaf.shape:
-                        raise ValueError(f'the state of parameter {name} is {value.shape}')
-                    leaf[:] = like(value, dtype=leaf.dtype, ctx=data.context)
+    for name in state['updates']:
+        i = indices[name]
+        for updater, data in zip(trainer._updaters, trainer._params[i].list_data()):
+            updater.states[i] = optimizer.create_state_multi_precision(i, data)
+            updater.states_synced[i] = True
+            for number, leaf in enumerate(_leaves(updater.states[i])):
+                value = arrays[f'optimizer/{name}/{number}']
+                if value.shape != leaf.shape:
+                    raise ValueError(f'the state of parameter {name} is {value.shape}')
+                # Some optimizers keep classic arrays in np mode too.
+                like = mx.np.array if isinstance(leaf, mx.np.ndarray) else mx.nd.array
+                leaf[:] = like(value, dtype=leaf.dtype, ctx=data.context)

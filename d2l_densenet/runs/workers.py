@@ -15,7 +15,7 @@ import threading
 import time
 import zlib
 
-__all__ = ['KVSTORES', 'Job', 'Workers', 'check_kvstore', 'equal_share', 'join', 'job_of']
+__all__ = ['KVSTORES', 'Job', 'Workers', 'check_kvstore', 'equal_share', 'join', 'join_workers', 'job_of']
 
 #: What can add up gradients: the devices of this process, or the servers of a job.
 KVSTORES = ('device', 'dist_sync')
@@ -195,6 +195,18 @@ def join():
     _joined = Workers(store)
     print(f'this is worker {_joined.rank} of {_joined.number}', flush=True)
     return _joined
+
+
+def join_workers(net, train_iter):
+    """Connect to the other workers for a training run: the `Workers`, and this one's part of the batches."""
+    if any(param._deferred_init for param in net.collect_params().values()):
+        raise ValueError("kvstore 'dist_sync' needs all parameters before the first batch, and some of this network "
+                         'have no shape yet: call the network on one batch first')
+    workers = join()
+    workers.take()
+    if getattr(train_iter, 'place', None) == (0, 1) and workers.number > 1:
+        train_iter = train_iter.part(workers.rank, workers.number)
+    return workers, train_iter
 
 
 def _await_scheduler(job, seconds=_SECONDS_FOR_SCHEDULER):

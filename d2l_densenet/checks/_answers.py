@@ -1,0 +1,56 @@
+"""What a learner's function returned: one number, or nothing, or several things, and which known mistake gives it."""
+
+import math
+import numbers
+
+import mxnet as mx
+import numpy
+
+from ._guard import CheckFailed, place_of, shown
+
+
+def require_one(value, text, where, nothing, several):
+    """Refuse None and collections, which any task may return by mistake; `nothing` and `several` end the sentence."""
+    if value is None:
+        raise CheckFailed(f'{text} returns None{where}{nothing}')
+    if isinstance(value, (list, tuple, set, dict, range)):
+        raise CheckFailed(f'{text} returns a {type(value).__name__} of length {len(value)}{where}{several}')
+
+
+def number(value, text, f, right, kind='a number'):
+    """The learner's result as a float; `right` is what it should be, in words."""
+    where = place_of(f)
+    require_one(value, text, where,
+                f'; it should return {right}. Did you forget `return`, or print the number instead of returning it?',
+                f'; it should return one number, {right}. Which function counts (len) or adds up (sum)?')
+    if isinstance(value, (mx.nd.NDArray, numpy.ndarray)):
+        if value.size == 1:
+            raise CheckFailed(f'{text} returns an array with one number in it{where}. Can you make a plain number of '
+                              'it with float(...) or int(...)?')
+        raise CheckFailed(f'{text} returns an array of shape {value.shape}{where}; it should be one number, {right}. '
+                          'Is there a mean or a sum missing?')
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise CheckFailed(f'{text} should return {kind} and returns {shown(value)}{where}.')
+    return float(value)
+
+
+def whole_number(value, text, f, right):
+    """The learner's result as an int; `right` is the integer that it should be."""
+    found = number(value, text, f, f'{right:,}', 'an integer')
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    hint = ('A count is an integer: / always gives a float, // does not. Which do you want?' if found == right else
+            f'It should be {right:,}. Is there a / that should be a //?')
+    raise CheckFailed(f'{text} returns {value!r}, a float{place_of(f)}. {hint}')
+
+
+def known_mistake(answers, cases, formulas, equal):
+    """The hint of the first wrong formula, out of pairs (formula, hint), that gives all of the learner's answers."""
+    def tried(formula, case):
+        try:
+            return formula(*case)
+        except ArithmeticError:
+            return math.nan
+
+    return next((hint for formula, hint in formulas
+                 if all(equal(answer, tried(formula, case)) for answer, case in zip(answers, cases))), None)

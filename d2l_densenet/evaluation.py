@@ -1,0 +1,128 @@
+"""What a trained network says of images: its accuracy, its probabilities."""
+
+import mxnet as mx
+import numpy
+
+from ._common.arguments import gluon_block, switch
+from ._common.arrays import first_not_finite, to_device
+from ._common.batches import a_batch, iterable, labels_of
+from ._common.engine import surfacing
+from .runs.devices import usable
+
+__all__ = ['evaluate_accuracy', 'predict']
+
+
+def evaluate_accuracy(net, data_iter, ctx=None, mirrored=False):
+    """Share of the images that `net` classifies correctly, 0 to 1.
+
+    Parameters
+    ----------
+    net : mxnet.gluon.Block
+    data_iter : iterable
+        Yields (X, y), as for `fit`.
+    ctx : mxnet.Context, optional
+        Device; by default the one that the network is on.
+    mirrored : bool, default False
+        Whether to add the scores of each image's mirror image (left to right) to its own.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the network has no values, or a parameter of it is not finite; if a batch is not a pair of arrays, is empty,
+        or holds NaN, infinity, or labels outside the network's classes. The error names the parameter or the batch.
+    """
+    switch('mirrored', mirrored)
+    return accuracy(net, data_iter, place(net, ctx), 'data_iter', mirrored)
+
+
+def accuracy(net, data_iter, ctx, name, mirrored=False):
+    """`evaluate_accuracy` of an iterable that errors call `name`."""
+    right = count = 0
+    for scores, labels in _scored(net, data_iter, ctx, name, mirrored):
+        right += int((scores.argmax(axis=1) == labels).sum())
+        count += len(labels)
+    if not count:
+        raise ValueError(f'{name} gave no images: there is nothing to evaluate')
+    return right / count
+
+
+def predict(net, data_iter, ctx=None):
+    """Probabilities that `net` gives to the classes of each image, with the true labels.
+
+    Parameters
+    ----------
+    net : mxnet.gluon.Block
+    data_iter : iterable
+        Yields (X, y), as for `fit`.
+    ctx : mxnet.Context, optional
+
+    Returns
+    -------
+    probabilities : numpy.ndarray, (images, classes), float32
+    labels : numpy.ndarray, (images,)
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `evaluate_accuracy`.
+    """
+    found = list(_scored(net, data_iter, place(net, ctx), 'data_iter'))
+    if not found:
+        raise ValueError('data_iter gave no images: there is nothing to predict')
+    scores, labels = zip(*found)
+    scores = numpy.concatenate(scores)
+    powers = numpy.exp(scores - scores.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True), numpy.concatenate(labels)
+
+
+def _scored(net, data_iter, ctx, name, mirrored=False):
+    """Scores and labels of each batch, as NumPy arrays."""
+    number = 1
+    # At the end it waits, so that whoever reads the parameters next reads them at rest (see `snapshot`).
+    with surfacing('this evaluation', lambda: f'batch {number} of {name}'):
+        for number, item in enumerate(iterable(name, data_iter), 1):  # noqa: B007
+            X, y = a_batch(name, number, item)
+            X = to_device(X, ctx)
+            scores = net(X)
+            if mirrored:
+                if X.ndim != 4:
+                    raise ValueError(f'mirrored needs images (N, C, H, W), and batch {number} of {name} is {X.shape}')
+                scores = scores + net(X[:, :, :, ::-1])
+            labels = labels_of(name, number, scores, y)
+            yield scores.asnumpy(), labels
+
+
+def place(net, ctx):
+    """The device to compute on, once the network's parameters are there; ValueError if they have no usable values."""
+    params = gluon_block('net', net).collect_params()
+    for name, param in params.items():
+        if param._data is None and not param._deferred_init:
+            raise ValueError(f'the network is not initialised (parameter {name} has no values): '
+                             'call net.initialize() or net.load_parameters(file) first')
+    if ctx is not None:
+        usable('ctx', ctx)
+    first = next(iter(params.values()), None)
+    if first is None:
+        return ctx or mx.cpu()
+    if ctx is not None and ctx not in first.list_ctx():
+        params.reset_ctx(ctx)
+    name = not_finite(net)
+    if name:
+        raise ValueError(f'parameter {name} holds NaN or infinity: initialise the network again, or load values that '
+                         'are finite')
+    return ctx or first.list_ctx()[0]
+
+
+def not_finite(net):
+    """The name of the first parameter or running statistic that holds NaN or infinity, or None."""
+    found = first_not_finite({(name, i): array for name, param in net.collect_params().items()
+                              if param._data is not None for i, array in enumerate(param.list_data())})
+    return found and found[0]
+
+
+def snapshot(net):
+    """The values of all parameters and running statistics, name to NumPy array."""
+    # oneDNN rearranges weights in place while a forward pass uses them, and MXNet's copy to NumPy does not wait for
+    # that: now and then it read nonsense, raised "could not create a primitive descriptor", or ended the process.
+    mx.nd.waitall()
+    return {name: param.list_data()[0].asnumpy() for name, param in net.collect_params().items()}

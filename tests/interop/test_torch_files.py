@@ -1,0 +1,312 @@
+"""PyTorch's files, read and written without PyTorch: of all ages, damaged, and hostile."""
+
+import argparse
+import collections
+import importlib.util
+import io
+import os
+import pathlib
+import pickle
+import struct
+import zipfile
+
+import numpy
+import pytest
+from helpers import images, same
+from safetensors.numpy import load_file
+
+from d2l_densenet import CheckpointError, DenseNet, load_pretrained
+from d2l_densenet.interop import torch_files
+
+
+class Name:
+    """A class or function in a pickle, by its name: nothing of that name need be there."""
+
+    def __init__(self, name):
+        self.module, _, self.name = name.rpartition('.')
+
+    def __call__(self):
+        """For pickle, which wants it."""
+
+
+class Made:
+    """Is pickled as a call, and perhaps a state, of whatever is named; as PyTorch's tensors are."""
+
+    def __init__(self, function, *arguments, state=None):
+        function = Name(function) if isinstance(function, str) else function
+        self._parts = (function, arguments) if state is None else (function, arguments, state)
+
+    def __reduce__(self):
+        return self._parts
+
+
+class Bytes:
+    """A storage: the pickle has its number and length, the file its bytes."""
+
+    def __init__(self, key, values, numel=None):
+        self.reference = 'storage', Name('torch.FloatStorage'), key, 'cpu', values.size if numel is None else numel
+
+
+class _Pickler(pickle._Pickler):
+    def persistent_id(self, thing):
+        return thing.reference + self.extra if isinstance(thing, Bytes) else None
+
+    def save_name(self, thing):
+        self.write(f'c{thing.module}\n{thing.name}\n'.encode())
+
+    dispatch = {**pickle._Pickler.dispatch, Name: save_name}
+
+
+def pickled(thing, extra=()):
+    stream = io.BytesIO()
+    pickler = _Pickler(stream, protocol=2)
+    pickler.extra = extra
+    pickler.dump(thing)
+    return stream.getvalue()
+
+
+def zip_of(root, storages, root_name='archive'):
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, 'w') as archive:
+        archive.writestr(f'{root_name}/data.pkl', root)
+        archive.writestr(f'{root_name}/byteorder', 'little')
+        for key, content in storages.items():
+            archive.writestr(f'{root_name}/data/{key}', content)
+        archive.writestr(f'{root_name}/version', '3\n')
+    return stream.getvalue()
+
+
+def legacy_of(root, storages, keys=None):
+    parts = [pickled(0x1950a86a20f9469cfc6c), pickled(1001), pickled({'little_endian': True}), root,
+             pickled(sorted(storages) if keys is None else keys)]
+    for key in sorted(storages) if keys is None else keys:
+        parts.append(struct.pack('<q', storages[key].size) + storages[key].tobytes())
+    return b''.join(parts)
+
+
+@pytest.mark.parametrize('age', ['_rebuild_tensor', 'Parameter', 'FloatTensor', 'OrderedDict of pairs'])
+def test_pickles_as_pytorch_wrote_them_when_torchvision_published(tmp_path, age):
+    """The layouts of PyTorch 0.1 to 0.3, made by hand: a tensor that is called otherwise, a Parameter with a state."""
+    storages, entries = {}, collections.OrderedDict()
+    for i, shape in enumerate(((8, 3, 7, 7), (8,), (), (5, 8))):
+        key, name, value = str(94360006889392 + i), f'part.{i}', images(*shape)
+        storages[key] = numpy.asarray(value)
+        place = (Bytes(key, numpy.asarray(value)), 0, shape, tuple(step // 4 for step in numpy.asarray(value).strides))
+        if age == 'FloatTensor':
+            entries[name] = Made('torch.FloatTensor', state=place)
+        else:
+            entries[name] = Made('torch._utils._rebuild_tensor', *place)
+        if age == 'Parameter' and i % 2:
+            entries[name] = Made('torch.nn.parameter.Parameter', entries[name],
+                                 state=(True, False, collections.OrderedDict()))
+    names = list(entries)
+    if age == 'OrderedDict of pairs':
+        entries = Made('collections.OrderedDict', [[name, entry] for name, entry in entries.items()])
+    content = legacy_of(pickled(entries, extra=(None,)), storages)
+    found = torch_files.read(content)['']
+    assert [*found] == names and same([entry.values for entry in found.values()], [*storages.values()])
+    if importlib.util.find_spec('torch'):  # the oracle: PyTorch itself reads what was made here
+        import torch
+        loaded = torch.load(io.BytesIO(content), weights_only=True)
+        assert same([value.detach().numpy() for value in loaded.values()], [*storages.values()])
+
+
+@pytest.mark.parametrize('new', [True, False], ids=['zip', 'legacy'])
+@pytest.mark.parametrize('protocol', [2, 3, 4, 5])
+@pytest.mark.filterwarnings('ignore')
+def test_tensors_of_every_kind_are_read_as_pytorch_reads_them(torch, new, protocol):
+    """Views that share a storage, turned, spread, empty and without axes, of all types, with what stands beside."""
+    base = torch.arange(60, dtype=torch.float32).reshape(3, 4, 5) / 7
+    saved = {'base': base, 'turned': base.permute(2, 0, 1), 'part': base[1:, 2], 'again': base, 'every other': base[
+        :, ::2, 1::3], 'repeated': base[:1, :1].expand(1, 4, 5), 'one': torch.tensor(2.5), 'empty': torch.zeros(0, 5),
+        'parameter': torch.nn.Parameter(base[0].clone()), 'no gradient': torch.nn.Parameter(base[0], False),
+        **{str(kind): (base * 9).to(kind) for kind in (
+            torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.int16, torch.int8,
+            torch.uint8, torch.bool, torch.complex64, torch.complex128)},
+        'count': 3, 'rate': 0.1, 'name': 'x', 'nothing': None, 'list': [1, 'x', (2, 3)], 'device': torch.device('cpu'),
+        'numpy': numpy.float32(2), 'array': numpy.ones(3), 'size': base.size(), 'options': argparse.Namespace(a=1)}
+    if protocol == 5:  # NumPy writes arrays otherwise
+        del saved['array']
+    if new:  # the older format has no place for these
+        saved['torch.uint16'] = torch.tensor([1, 65535], dtype=torch.uint16)
+    state = collections.OrderedDict(saved)
+    state._metadata = collections.OrderedDict({'': {'version': 1}})
+    stream = io.BytesIO()
+    torch.save(state, stream, _use_new_zipfile_serialization=new, pickle_protocol=protocol)
+    found = torch_files.read(stream.getvalue())['']
+    assert [*found] == [*saved]
+    for name, value in saved.items():
+        entry = found[name]
+        if not isinstance(value, torch.Tensor):
+            assert entry.values is None and entry.shape == ()
+            continue
+        expected = value.detach().float() if value.dtype == torch.bfloat16 else value.detach()
+        assert entry.shape == tuple(value.shape) and entry.dtype == str(value.dtype).removeprefix('torch.')
+        numpy.testing.assert_array_equal(entry.values.reshape(entry.shape), expected.numpy(), name)
+
+
+@pytest.mark.parametrize('form', ['zip', 'legacy'])
+def test_the_corpus_without_pytorch(form):
+    """Files that PyTorch wrote, against the same values in safetensors."""
+    corpus = pathlib.Path(__file__).parent.parent / 'corpus'
+    expected = load_file(corpus / 'safetensors' / 'small')
+    found = torch_files.read((corpus / 'pytorch' / form).read_bytes())['']
+    assert sorted(found) == sorted(expected)
+    assert all(same([found[name].values], [value]) for name, value in expected.items())
+
+
+def test_what_is_written_is_read_by_pytorch(torch, tmp_path):
+    arrays = {'a.weight': images(3, 4, 5), 'b': images(7).astype('float16'), 'ü': images(2).astype('float64'),
+              'one': numpy.array(3, 'float32'), 'none': numpy.zeros((0, 2), 'float32')}
+    content = torch_files.write(arrays)
+    assert content == torch_files.write(arrays), 'the same twice'
+    (tmp_path / 'x.pth').write_bytes(content)
+    for options in ({}, {'mmap': True}):
+        loaded = torch.load(tmp_path / 'x.pth', weights_only=True, **options)
+        assert type(loaded) is collections.OrderedDict and [*loaded] == [*arrays]
+        assert same([value.numpy() for value in loaded.values()], [*arrays.values()])
+    found = torch_files.read(content)['']
+    assert same([entry.values.reshape(entry.shape) for entry in found.values()], [*arrays.values()])
+
+
+def test_big_endian_files():
+    values = images(4)
+    thing = {'w': Made('torch._utils._rebuild_tensor_v2', Bytes('7', values), 0, (4,), (1,), False, {})}
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, 'w') as archive:
+        parts = {'data.pkl': pickled(thing), 'byteorder': b'big', 'data/7': values.astype('>f4').tobytes()}
+        for name, part in parts.items():
+            archive.writestr(f'x/{name}', part)
+    assert (torch_files.read(stream.getvalue())['']['w'].values == values).all()
+
+
+class Evil:
+    """Runs code where it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (self.path,)
+
+
+def hostile(tmp_path):
+    """Pickles of one storage of four floats, with what is wrong with each."""
+    def tensor(offset=0, size=(4,), stride=(1,), numel=None, rest=()):
+        storage = Bytes('7', numpy.ones(4, 'float32'), numel)
+        return {'w': Made('torch._utils._rebuild_tensor_v2', storage, offset, size, stride, False, *rest)}
+
+    nothing = (collections.OrderedDict(),)
+    yield tensor(size=(2 ** 40,), rest=nothing), 'out of range|leaves its storage'
+    yield tensor(size=(2 ** 40,), stride=(0,), rest=nothing), 'out of range|leaves its storage'
+    yield tensor(size=(5,), rest=nothing), 'out of range|leaves its storage'
+    yield tensor(size=(4,), stride=(2,), rest=nothing), 'leaves its storage'
+    yield tensor(size=(4,), stride=(-1,), rest=nothing), 'out of range'
+    yield tensor(size=(-4,), rest=nothing), 'out of range'
+    yield tensor(size=(4,), offset=1, rest=nothing), 'leaves its storage'
+    yield tensor(size=(4,), offset=-1, rest=nothing), 'out of range'
+    yield tensor(size=(2, 2), rest=nothing), 'number of axes'
+    yield tensor(size=(1,) * 50, stride=(1,) * 50, rest=nothing), 'number of axes'
+    yield tensor(size=('4',), rest=nothing), 'no whole number'
+    yield tensor(numel=2 ** 40, rest=nothing), 'storages larger|claimed|bytes, .* are left|storage of'
+    yield tensor(numel=3, rest=nothing), 'out of range|claimed|leaves|storage of'
+    yield tensor(numel=-4, rest=nothing), 'out of range'
+    yield tensor(rest=({'hook': 1},)), 'hooks'
+    yield {'w': Evil(str(tmp_path / 'evil'))}, 'posix.mkdir|nt.mkdir'
+    yield {'w': Made('builtins.bytearray', 2 ** 40)}, 'bytearray'
+    yield {'w': Made('torch.FloatTensor', 2 ** 40)}, 'a tensor without values'
+    yield {'w': Made('torch.FloatTensor', state=(1, 2, 3, 4))}, 'without a storage'
+    yield {'w': Made('torch.nn.modules.linear.Linear')}, 'Linear'
+    nested = ()
+    for _ in range(60):
+        nested = (nested, nested)
+    # A dictionary with this key, whose hash takes 2 ** 60 steps.
+    yield b'\x80\x02}' + pickled(nested)[2:-1] + b'K\x01s.', 'key'
+    yield Made('collections.OrderedDict', [[nested, 1]]), 'key'
+    yield Made('collections.OrderedDict', [['w', 1, 'x', 2]]), 'no pairs'
+    yield Made('collections.OrderedDict', 'ab'), 'no pairs'
+    # Attributes of what stands for a class or a function would stay changed.
+    for name in ('collections.OrderedDict', 'torch._utils._rebuild_tensor_v2', 'argparse.Namespace', 'torch.float32'):
+        yield pickled(Name(name))[:-1] + pickled({'__doc__': 'x'})[2:-1] + b'b.', 'state of its own'
+        yield pickled(Name(name))[:-1] + pickled((None, {'__defaults__': ()}))[2:-1] + b'b.', 'state of its own'
+    yield pickled(Name('torch.FloatTensor'))[:-1] + b')\x81.', 'an object, which is neither'
+    yield pickled([])[:-1] + b')R.', 'no function'
+    yield pickled(Name('collections.OrderedDict'))[:-1] + b'(' + b'N' * 50 + b'tR.', 'no function'
+    # Opcodes that take memory for a number in the file, call by another way, or are of the text protocol.
+    for code in (b'\x96' + (2 ** 40).to_bytes(8, 'little'), b'cos\nsystem\no', b'(ios\nsystem\n', b'2', b'P7\n',
+                 b'I1\n', b'\x82\x01', b'\x97', b'(\x91', b'\x92'):
+        yield b'\x80\x05' + code + b'.', 'opcode|os.system'
+    yield b'\x80\x02}r' + (2 ** 32 - 1).to_bytes(4, 'little') + b'.', 'a dictionary of nothing'  # a place in the memo
+    yield collections.OrderedDict(w=1), 'dictionary of w. Expected a dictionary of tensors'
+    yield [1, 2], 'object of type list'
+    yield {}, 'a dictionary of nothing'
+    yield b'\x80\x02)' + b'\x85' * 10 ** 4 + b'.', 'object of type tuple'  # ((((...))))
+
+
+@pytest.mark.parametrize('form', ['zip', 'legacy'])
+@pytest.mark.filterwarnings('ignore')
+def test_hostile_files(refused, tmp_path, form):
+    for thing, text in hostile(tmp_path):
+        root = thing if isinstance(thing, bytes) else pickled(thing, extra=() if form == 'zip' else (None,))
+        ones = {'7': numpy.ones(4, 'float32')} if b'storage' in root else {}
+        content = zip_of(root, {'7': ones['7'].tobytes()} if ones else {}) if form == 'zip' else legacy_of(root, ones)
+        refused(content, text)
+    assert not (tmp_path / 'evil').exists()
+
+
+def test_one_list_of_pairs_cannot_fill_a_thousand_dictionaries(refused):
+    """24 kB that would take 300 MB."""
+    pairs = pickled([[str(i), i] for i in range(1000)])[:-1]
+    again = b'ccollections\nOrderedDict\nh\x00\x85R'
+    refused(zip_of(pairs + again * 400 + b'.', {}), 'dictionary of nothing')
+
+
+def test_a_pickle_that_is_too_long(refused):
+    refused(zip_of(b'\x80\x02' + b'N' * 2 ** 22 + b'.', {}), 'a pickle of 4,194,307 bytes')
+
+
+def test_dictionaries_in_circles_and_depths(refused):
+    circle = {}
+    circle.update(a=circle, b=circle, c=[circle])
+    refused(zip_of(pickled(circle), {}), 'a dictionary of a, b, c')
+    deep = {}
+    for _ in range(300):
+        deep = {'x' * 200: deep}
+    refused(zip_of(pickled(deep), {}), 'dictionary of xxx')
+
+
+def test_damaged_storages(refused):
+    ones = numpy.ones(4, 'float32')
+    thing = {'w': Made('torch._utils._rebuild_tensor_v2', Bytes('7', ones), 0, (4,), (1,), False,
+                        collections.OrderedDict())}
+    root, legacy = pickled(thing), pickled(thing, extra=(None,))
+    for content in (zip_of(root, {'7': ones.tobytes()}), legacy_of(legacy, {'7': ones})):
+        refused(content, 'Nothing in it fits')  # so far all is well
+    refused(zip_of(root, {'7': ones.tobytes()[:8]}), 'a storage of 8 bytes where 16 are claimed')
+    refused(zip_of(root, {}), 'cut off or damaged')
+    # PyTorch would leave the memory as it found it.
+    refused(legacy_of(legacy, {'7': ones}, keys=[]), 'storages without bytes')
+    refused(legacy_of(legacy, {'7': ones}, keys=['7', '7']), 'without a storage')
+    refused(legacy_of(legacy, {'7': ones[:2]}), 'a storage of 16 bytes')
+    refused(legacy_of(legacy, {'7': ones}) + b'x', '1 bytes after its end')
+    refused(legacy_of(legacy, {'7': ones})[:-1], 'a storage of 16 bytes, 15 are left')
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, 'w') as archive:
+        archive.writestr('a/data.pkl', pickled({'w': 'x' * 10 ** 4}), zipfile.ZIP_DEFLATED)
+        archive.writestr('a/padding', bytes(10 ** 5))
+    refused(stream.getvalue(), 'compressed')
+    damaged = bytearray(zip_of(root, {'7': ones.tobytes()}))
+    damaged[damaged.index(ones.tobytes())] ^= 1
+    refused(bytes(damaged), 'CRC')
+
+
+def test_zip_archives_that_are_something_else(tmp_path):
+    numpy.savez(tmp_path / 'a.npz', x=numpy.ones(3))
+    with zipfile.ZipFile(tmp_path / 'a.zip', 'w') as archive:
+        archive.writestr('notes.txt', 'x')
+    with zipfile.ZipFile(tmp_path / 'a.pt', 'w') as archive:
+        archive.writestr('model/data.pkl', 'x')
+        archive.writestr('model/constants.pkl', 'x')
+    for name, text in (('a.npz', 'NumPy .npz'), ('a.zip', 'torch.save has not written'), ('a.pt', 'TorchScript')):
+        with pytest.raises(CheckpointError, match=text):
+            load_pretrained(DenseNet(4, (1,), 4), tmp_path / name)
