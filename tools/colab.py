@@ -57,6 +57,8 @@ def absent(present, project):
 def main():
     """Install what is absent, let this kernel find it, and say in a few lines what was done."""
     began = time.monotonic()
+    # As in a checkout, where a notebook's own directory is the working directory: notebook 11 reads records/.
+    os.chdir(ROOT / 'notebooks')
     before = installed()
     if sys.version_info < (3, 12):
         raise SystemExit(f'Python {sys.version_info[0]}.{sys.version_info[1]} runs here, and the course needs 3.12 or '
