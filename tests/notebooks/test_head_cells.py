@@ -2,16 +2,15 @@
 
 import json
 import os
-import pathlib
 import subprocess
 import sys
 
 import pytest
+from helpers import ROOT
 
 from d2l_densenet import gpu
 from tools import colab, head_cells
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / 'notebooks').rglob('[0-9]*.ipynb'))
 MARKS = ('COLAB_RELEASE_TAG', 'KAGGLE_KERNEL_RUN_TYPE')
 T4, H100 = ('Tesla T4', (7, 5)), ('NVIDIA H100', (9, 0))
