@@ -127,7 +127,8 @@ TABLE = {
         'lr_scheduler': [3, 'x', []], 'loss': [3, 'x', []], 'label_smoothing': SHARES, 'ctx': [*DEVICES, ['cpu']],
         'seed': SEEDS, 'progress': SWITCHES, 'on_epoch': [3, 'x'], 'checkpoint_dir': without(PATHS, None),
         'checkpoint_seconds': [*NUMBERS, None], 'resume': [*SWITCHES, True],
-        'kvstore': ['local', 3, None, [], 'dist_sync']}),
+        'kvstore': ['local', 3, None, [], 'dist_sync'], 'dtype': ['float64', 'float16', 3, None, []],
+        'data_on_device': SWITCHES}),
     'training.train_ch5': (lambda: {'net': net(), 'train_iter': loader(), 'test_iter': loader(), 'batch_size': 4,
                                     'trainer': trainer(), 'ctx': mx.cpu(), 'num_epochs': 1}, {
         'net': BLOCKS, 'train_iter': LOADERS, 'test_iter': without(LOADERS, None), 'batch_size': COUNTS,
@@ -228,7 +229,8 @@ NOTHING_TO_REFUSE = {
     'DataError', 'DivergenceError', 'ResumeError', 'CheckpointError', 'ExportError', 'RunError', 'Unavailable',
     'DataSource', 'LoadReport', 'Exported', 'Summary', 'Check', 'OfficialFile', 'Progress', 'Recipe', 'History',
     'style', 'draw_add_vs_concat', 'cache_directory', 'network_rows', 'network_table', 'machine', 'versions',
-    'run_checks', 'main', 'Keeper', 'Session', 'draws_in_training', 'settings_of', 'share_parameters',
+    'run_checks', 'main', 'Keeper', 'Session', 'MixedPrecision', 'with_casts', 'OnDevice', 'own_optimizer',
+    'make_trainer', 'draws_in_training', 'settings_of', 'share_parameters',
     'KVSTORES', 'Job', 'Workers', 'Role', 'job_of', 'join', 'equal_share', 'join_workers', 'launch', 'supervise',
 }
 
@@ -578,7 +580,8 @@ COMMANDS = {
               '--seed': ['-1', 'x', '4294967296'], '--limit': ['0', 'x'], '--validation': ['-1', 'x', '64'],
               '--kvstore': ['x', 'dist_sync'], '--output': ['', __file__, f'{__file__}/x'],
               '--resume': ['', '/nowhere', __file__],
-              '--checkpoint-seconds': ['-1', 'nan', 'inf', 'x'], '--memory-efficient': ['x']},
+              '--checkpoint-seconds': ['-1', 'nan', 'inf', 'x'], '--memory-efficient': ['x'], '--dtype': ['float64'],
+              '--data-on-device': ['x']},
     'evaluate': {'directory': ['', '/nowhere', __file__, '.'], '--data': ['x'], '--data-dir': ['/nowhere'],
                  '--device': ['tpu'], '--mirrored': ['x']},
     'summary': {'--network': ['nope'], '--size': ['0', 'x', '1', '99999999999']},
