@@ -468,7 +468,7 @@ def test_resumed_runs_end_with_the_same_bits(mode, ctx, tmp_path):
 
 
 def test_the_command(tmp_path, capsys):
-    root = pathlib.Path(__file__).resolve().parent.parent
+    root = pathlib.Path(__file__).resolve().parents[2]
 
     def command(*arguments):
         return subprocess.run([sys.executable, '-m', 'd2l_densenet', 'train', '--device', 'cpu', *arguments],
