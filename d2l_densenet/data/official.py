@@ -78,15 +78,15 @@ def cache_directory():
     """
     import pooch
     cache = os.fspath(pooch.os_cache('d2l-densenet'))
-    if _can_be_made(cache):
+    if can_be_made(cache):
         return cache
     # A name of the user's own: a directory of somebody else's could not be written.
     name = f'd2l-densenet-{os.getuid()}' if hasattr(os, 'getuid') else 'd2l-densenet'
     instead = os.path.join(tempfile.gettempdir(), name, 'data')
-    return instead if _can_be_made(instead) else cache
+    return instead if can_be_made(instead) else cache
 
 
-def _can_be_made(directory):
+def can_be_made(directory):
     """Whether `directory`, or what of its path is there, can be written. Nothing is made."""
     while not os.path.lexists(directory) and os.path.dirname(directory) != directory:
         directory = os.path.dirname(directory)
