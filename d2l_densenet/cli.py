@@ -251,7 +251,7 @@ def _export(options):
     if options.network:
         if options.output is None:
             raise ValueError('--network needs --output DIR')
-        net, shape = _with_weights(options.network, options.weights)
+        net, shape = _with_weights(options.network, options.weights, options.size)
     else:
         if options.weights is not None:
             raise ValueError('--weights goes with --network; a RUN has its own')
@@ -269,11 +269,12 @@ def _export(options):
     return 0
 
 
-def _with_weights(name, weights):
+def _with_weights(name, weights, size):
     """The named network with the values in the file `weights`, or initial ones; and the shape of its images."""
     from . import he_initialize
     from .named import RESNETS, named_network, published_shape
-    net, shape = named_network(name), published_shape(name)
+    shape = published_shape(name)
+    net = named_network(name, size=(size or shape[1], size or shape[2]))
     if weights is not None and name in RESNETS:
         raise ValueError(f'--weights reads DenseNet checkpoints, and {name} is a ResNet')
     if weights is not None:

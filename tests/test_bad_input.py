@@ -93,8 +93,6 @@ TABLE = {
     'network.DenseNet': (dict, {**WIDTHS, 'memory_efficient': SWITCHES}),
     'network.DenseNet.stage_sizes': (lambda: {'self': net(), 'height': 8, 'width': 8},
                                      {'height': COUNTS, 'width': COUNTS}),
-    'network.DenseNet.set_input_size': (lambda: {'self': net(), 'height': 8, 'width': 8},
-                                        {'height': COUNTS, 'width': COUNTS}),
     'network.DenseNet.load_parameters': (lambda: {'self': net()}, {'filename': PATHS}),
     'network.DenseNet.save_parameters': (lambda: {'self': net()}, {'filename': PATHS}),
     'named.densenet': (lambda: {'name': 'article'}, {'name': ['densenet', 3, None, []],
@@ -442,7 +440,7 @@ def test_blocks_name_what_they_cannot_take(build, shape):
 def test_transitions_need_two_pixels():
     block = d2l_densenet.transition_block(4)
     block.initialize()
-    with pytest.raises(ValueError, match=r'transition_block takes images of at least 2 x 2 pixels, got \(1, 2, 1, 5\)'):
+    with pytest.raises(ValueError, match='transition_block takes larger images than 1 x 5 pixels'):
         block(mx.nd.ones((1, 2, 1, 5)))
 
 

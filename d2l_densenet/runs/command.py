@@ -101,9 +101,8 @@ def _network(options):
     if options.memory_efficient:
         # MXNet's operators share one array for passing values instead of four. It looks when it runs the first.
         os.environ.setdefault('MXNET_CPU_TEMP_COPY', '1')
-    net = named_network(options.network, classes=10, in_channels=1)
+    net = named_network(options.network, classes=10, in_channels=1, size=(options.size, options.size))
     if hasattr(net, 'stage_sizes'):
-        net.stage_sizes(options.size, options.size)
         net.memory_efficient = options.memory_efficient
     elif options.memory_efficient:
         raise ValueError(f'--memory-efficient is for a DenseNet, and {options.network} is none: leave it out')
