@@ -13,8 +13,8 @@ import numpy
 from .._common.arguments import gluon_block, positive_int, show
 from .._common.disk import a_path, read_json, replace_file
 from ..execution.block import Block
+from ..history import History
 from ..named import describes, from_config, rounding_for
-from ..training import History
 
 __all__ = ['RunError', 'load_run', 'machine', 'save_run', 'versions', 'write_atomically']
 
