@@ -193,7 +193,8 @@ def _train(options):
     from .named import named_network
     from .recipes import RECIPES
     from .runs.directories import command, machine, read_config, save_run, versions, write_atomically
-    from .runs.workers import equal_share, job_of, join
+    from ._common.shares import equal_share
+    from .runs.workers import job_of, join
     before = None
     if options.resume is not None:
         before = read_config(options.resume)
@@ -271,7 +272,7 @@ def _train(options):
 def _launch(options):
     from .recipes import RECIPES
     from .runs.launching import launch
-    from .runs.workers import equal_share
+    from ._common.shares import equal_share
     program = options.program[options.program[:1] == ['--']:]
     if not program:
         raise ValueError('say after -- what the workers run, for example: d2l-densenet launch --workers 2 -- train')
