@@ -21,7 +21,7 @@ from nbval.plugin import IPyNbCell
 pytest.register_assert_rewrite('helpers')  # in tests/: what several test modules share
 
 # Programs, not tests: collecting them for doctests would import, and so run, them.
-# Exercises as handed out fail on purpose: tests/test_exercises.py runs them, nbval does not.
+# Exercises as handed out fail on purpose: tests/notebooks/test_exercises.py runs them, nbval does not.
 collect_ignore_glob = ['benchmarks/*', 'notebooks/**/*.py', 'notebooks/exercises/*']
 
 # A shell starts what it puts into the background (`make test &`) with Ctrl-C ignored, and so would be what the tests

@@ -4,7 +4,7 @@ import mxnet as mx
 import numpy
 
 from ._common.arguments import gluon_block, switch
-from ._common.arrays import to_device
+from ._common.arrays import first_not_finite, to_device
 from ._common.batches import a_batch, iterable, labels_of
 from ._common.engine import surfacing
 from .runs.devices import usable
@@ -106,32 +106,18 @@ def place(net, ctx):
         return ctx or mx.cpu()
     if ctx is not None and ctx not in first.list_ctx():
         params.reset_ctx(ctx)
-    name = first_not_finite(net)
+    name = not_finite(net)
     if name:
         raise ValueError(f'parameter {name} holds NaN or infinity: initialise the network again, or load values that '
                          'are finite')
     return ctx or first.list_ctx()[0]
 
 
-# So many arrays fit into one call on a GPU.
-_ARRAYS_AT_ONCE = 100
-
-
-def first_not_finite(net):
+def not_finite(net):
     """The name of the first parameter or running statistic that holds NaN or infinity, or None."""
-    named = [(name, array.as_nd_ndarray()) for name, param in net.collect_params().items() if param._data is not None
-             for array in param.list_data() if array.dtype == numpy.float32]
-    mx.nd.waitall()  # see `snapshot`
-    for start in range(0, len(named), _ARRAYS_AT_ONCE):
-        part = named[start:start + _ARRAYS_AT_ONCE]
-        for ctx in {array.context for _, array in part}:
-            arrays = [array for _, array in part if array.context == ctx]
-            # Of one pass over the memory. Large finite values may overflow: only then is each looked at.
-            if not numpy.isfinite(mx.nd.multi_sum_sq(*arrays, num_arrays=len(arrays)).asnumpy()).all():
-                for name, array in part:
-                    if not numpy.isfinite(array.asnumpy()).all():
-                        return name
-    return None
+    found = first_not_finite({(name, i): array for name, param in net.collect_params().items()
+                              if param._data is not None for i, array in enumerate(param.list_data())})
+    return found and found[0]
 
 
 def snapshot(net):

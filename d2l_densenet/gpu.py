@@ -122,8 +122,8 @@ def why_no_gpu(i=0, driver=None):
     hidden = os.environ.get('CUDA_VISIBLE_DEVICES')
     if not driver.version:
         return (f'there is no NVIDIA driver ({driver.error})',
-                'if there is an NVIDIA card, install its driver; a container needs `--gpus all`, WSL 2 the driver of '
-                'Windows; else use the CPU')
+                'use the CPU; if there is an NVIDIA card, install its driver (a container needs `--gpus all`, WSL 2 '
+                'the driver of Windows)')
     if driver.version < _OLDEST:
         return (f"NVIDIA's driver is too old: it runs CUDA {_dotted(driver.version)}, and MXNet needs "
                 f'{_dotted(_OLDEST)}', 'update the driver to 450.80.02 or later')

@@ -12,6 +12,7 @@ from ._common.batches import iterable
 from ._common.disk import a_path
 from .evaluation import evaluate_accuracy, place, predict
 from .execution import recompute
+from .execution.mixed_precision import MixedPrecision, check_dtype
 from .history import DivergenceError, History
 from .optimizers import make_trainer, own_optimizer
 from .runs.checkpoints import Checkpoints
@@ -25,7 +26,8 @@ __all__ = ['DivergenceError', 'History', 'evaluate_accuracy', 'fit', 'predict', 
 
 def fit(net, train_iter, test_iter=None, num_epochs=5, *, optimizer='sgd', optimizer_params=None,
         lr_scheduler=None, loss=None, label_smoothing=0.0, ctx=None, seed=None, progress=True, on_epoch=None,
-        checkpoint_dir=None, checkpoint_seconds=60, resume=False, kvstore='device'):
+        checkpoint_dir=None, checkpoint_seconds=60, resume=False, kvstore='device', dtype='float32',
+        data_on_device=False):
     """Train a classifier and return its history.
 
     Each step takes the gradient of the mean loss over the images of the batch, including a short last one. The
@@ -88,6 +90,16 @@ def fit(net, train_iter, test_iter=None, num_epochs=5, *, optimizer='sgd', optim
     kvstore : {'device', 'dist_sync'}
         What adds up the gradients: the devices of this process, or the servers of a job of many, which the DMLC
         environment variables describe. A process can train once in such a job.
+    dtype : {'float32', 'float16', 'bfloat16'}
+        Other than ``'float32'``: mixed precision. Convolutions and dense layers compute in this type; batch
+        normalisation, softmax, the loss, parameters and updates stay in float32, and so does evaluation. The loss is
+        scaled so that small gradients do not vanish; a step whose gradients overflow is left out, and the scale
+        halved. ``'float16'`` needs a GPU, **on which it has not been run: no card could be had**. ``'bfloat16'`` runs
+        the same code on a CPU with AVX-512, for tests: it is no faster there.
+    data_on_device : bool, default False
+        Whether to copy the whole data set to the (first) device once, one byte for each pixel, and to make the
+        batches, augmentation included, there. Needs an `ImageLoader`; the batches are the same. It spares a GPU from
+        waiting for the loader; **on a card it has not been run**.
 
     Returns
     -------
@@ -115,6 +127,7 @@ def fit(net, train_iter, test_iter=None, num_epochs=5, *, optimizer='sgd', optim
     switch('progress', progress)
     _check_checkpoints(checkpoint_dir, checkpoint_seconds, resume)
     devices = _devices(net, ctx)
+    mixed = _mixed_precision(net, dtype, devices)
     if seed is not None:
         a_seed('seed', seed)
         mx.random.seed(seed)
@@ -123,15 +136,17 @@ def fit(net, train_iter, test_iter=None, num_epochs=5, *, optimizer='sgd', optim
     if kvstore == 'dist_sync':
         workers, train_iter = join_workers(net, train_iter)
     first = not workers or workers.rank == 0
+    if switch('data_on_device', data_on_device):
+        train_iter, test_iter = _on_device(train_iter, test_iter, devices[0])
     trainer = make_trainer(net, optimizer, kvstore=workers.store if workers else kvstore)
     session = Session(
         net, trainer, loss, devices, reported_loss, test_iter=test_iter if first else None,
         report=_report_line if progress and first else None, on_epoch=on_epoch if first else None, seed=seed,
-        workers=workers)
+        workers=workers, mixed=mixed)
     if checkpoint_dir is None:
         return _train(session, train_iter, num_epochs)
     with Checkpoints(checkpoint_dir, new=not resume) if first else contextlib.nullcontext() as store:
-        settings = settings_of(net, train_iter, trainer, loss, seed)
+        settings = settings_of(net, train_iter, trainer, loss, seed, dtype)
         session.keeper = Keeper(store, net, trainer, settings, checkpoint_seconds, workers)
         return _train(session, train_iter, num_epochs)
 
@@ -180,7 +195,7 @@ def train_ch5(net, train_iter, test_iter, batch_size, trainer, ctx, num_epochs):
 
 def _train(session, train_iter, num_epochs):
     """The loop that `fit` and `train_ch5` share."""
-    net, loss = session.net, session.loss
+    net, loss = session.forward, session.loss
     with session.running(train_iter):
         for _ in session.epochs(num_epochs):
             for X, y in session.batches(train_iter):
@@ -248,6 +263,18 @@ def _devices(net, ctx):
     if any(param.list_ctx() != list(ctx) for param in net.collect_params().values()):
         net.collect_params().reset_ctx(list(ctx))
     return list(ctx)
+
+
+def _mixed_precision(net, dtype, devices):
+    for ctx in devices:
+        check_dtype(dtype, ctx)
+    return None if dtype == 'float32' else MixedPrecision(net, dtype)
+
+
+def _on_device(train_iter, test_iter, ctx):
+    from .data.on_device import OnDevice  # here, because most runs do without
+    return (OnDevice(train_iter, ctx, 'train_iter'),
+            test_iter if test_iter is None else OnDevice(test_iter, ctx, 'test_iter'))
 
 
 def _article_line(history):

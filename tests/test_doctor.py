@@ -122,10 +122,14 @@ def test_ipython(monkeypatch, version, ok):
 
 
 def test_gpu_is_optional_and_has_its_reason(monkeypatch):
+    from d2l_densenet import gpu
     from d2l_densenet.runs import devices as device
+    monkeypatch.setattr(gpu, 'ask_driver', lambda: gpu.Driver((12, 4), (('Tesla T4', (7, 5)),)))
     monkeypatch.setattr(device, 'why_not_gpu', lambda i: 'the fan is broken')
     found = check('GPU')
-    assert (found.ok, found.required, found.detail) == (False, False, 'the fan is broken')
+    assert (found.ok, found.required, found.detail) == (
+        False, False, 'the fan is broken\nGPU 0: Tesla T4, compute capability 7.5\n'
+        'the driver runs CUDA up to 12.4; MXNet: the CPU wheel')
     monkeypatch.setattr(device, 'why_not_gpu', lambda i: None)
     assert check('GPU').ok
 

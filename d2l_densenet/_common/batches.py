@@ -43,8 +43,9 @@ def a_batch(name, number, item):
         raise ValueError(f'the labels in {where} must have the shape ({X.shape[0]},), one for each image, got '
                          f'{tuple(y.shape)}')
     with numpy.errstate(all='ignore'):
-        # Large finite values may overflow the sum: only then is each looked at.
-        if numpy.dtype(X.dtype).kind == 'f' and not math.isfinite(X.asnumpy().sum()) and not numpy.isfinite(
+        # Large finite values may overflow the sum: only then is each looked at. (From a GPU one number is copied.)
+        if numpy.dtype(X.dtype).kind == 'f' and not math.isfinite(
+                X.asnumpy().sum() if X.context.device_type == 'cpu' else X.sum().asnumpy()) and not numpy.isfinite(
                 X.asnumpy()).all():
             raise ValueError(f'the images in {where} hold NaN or infinity: leave such images out, or mend what made '
                              'them')

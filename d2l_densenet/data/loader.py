@@ -223,6 +223,22 @@ class ImageLoader:
 
     def _batches(self, epoch):
         """The batches of pass number `epoch`."""
+        for chosen, mirrored, shifts, erasures in self._drawn(epoch):
+            batch = self.images[chosen]
+            if self.resize:
+                batch = _resized(batch, self.resize)
+            if mirrored is not None:
+                batch[mirrored] = batch[mirrored, :, ::-1]
+            if shifts is not None:
+                batch = self._windows(batch, shifts)
+            if erasures is not None:
+                self._overwrite(batch, *erasures)
+            # float32 / 255, as gluon.data.vision.transforms.ToTensor does: equal to the last bit.
+            X = numpy.divide(batch[:, None], numpy.float32(255), dtype=numpy.float32)
+            yield array(X, 'float32', mx.cpu()), array(self.labels[chosen], 'int32', mx.cpu())
+
+    def _drawn(self, epoch):
+        """For each batch of pass number `epoch`: which images, which are mirrored, how far shifted, what is erased."""
         # Everything random is drawn here for the whole pass: it cannot depend on the batch size.
         random = numpy.random.default_rng([self.seed, epoch])
         count = self.num_examples
@@ -230,26 +246,15 @@ class ImageLoader:
         mirrored = random.random(count) < 0.5 if self.flip else None
         shifts = random.integers(0, 2 * self.crop + 1, (count, 2)) if self.crop else None
         erasures = self._draw_erasures(random, count) if self.erase else None
+        rank, workers = self.place
         for start in range(0, count, self.batch_size):
             chosen = order[start:start + self.batch_size]
-            rank, workers = self.place
             share = len(chosen) // workers
             chosen = chosen[rank * share:(rank + 1) * share]
             if not share:
                 return
-            batch = self.images[chosen]
-            if self.resize:
-                batch = _resized(batch, self.resize)
-            if mirrored is not None:
-                flipped = mirrored[chosen]
-                batch[flipped] = batch[flipped, :, ::-1]
-            if shifts is not None:
-                batch = self._windows(batch, shifts[chosen])
-            if erasures is not None:
-                self._overwrite(batch, *(drawn[chosen] for drawn in erasures[:-1]), erasures[-1])
-            # float32 / 255, as gluon.data.vision.transforms.ToTensor does: equal to the last bit.
-            X = numpy.divide(batch[:, None], numpy.float32(255), dtype=numpy.float32)
-            yield array(X, 'float32', mx.cpu()), array(self.labels[chosen], 'int32', mx.cpu())
+            yield (chosen, None if mirrored is None else mirrored[chosen], None if shifts is None else shifts[chosen],
+                   None if erasures is None else (*(drawn[chosen] for drawn in erasures[:-1]), erasures[-1]))
 
     def _windows(self, batch, shifts):
         """A window of each image of `batch`, padded by `crop`, at its place in `shifts` (B, 2)."""

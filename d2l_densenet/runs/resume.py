@@ -33,6 +33,9 @@ class Progress:
     waited: float = 0.0
     #: The loader's own number of the pass that this epoch makes, where it has one.
     loader_pass: int | None = None
+    #: What the loss is multiplied by in mixed precision, and for how many steps it has been.
+    loss_scale: float = 2.0 ** 12
+    steps_at_scale: int = 0
 
 
 class Keeper:
@@ -137,12 +140,12 @@ class Keeper:
 def _checked(state, arrays, trainer):
     """The Progress in a checkpoint's `state`; an error if a number in it would lead astray what takes it as it is."""
     progress = Progress(**state['progress'])
-    counts = (progress.batch, progress.right, progress.count, progress.epoch - 1, state['num_update'],
-              *state['updates'].values(), 0 if progress.loader_pass is None else progress.loader_pass)
+    counts = (progress.batch, progress.right, progress.count, progress.epoch - 1, progress.steps_at_scale,
+              progress.loader_pass or 0, state['num_update'], *state['updates'].values())
     if any(type(count) is not int or not 0 <= count < 2 ** 53 for count in counts):
         raise ValueError('a count that is none')
     if any(type(value) not in (int, float) or not math.isfinite(value) for value in (
-            progress.loss_sum, progress.seconds, progress.waited)) or progress.batch and not (
+            progress.loss_sum, progress.seconds, progress.waited, progress.loss_scale)) or progress.batch and not (
             progress.count and progress.seconds > 0):
         raise ValueError('sums that are none')
     rows = History.from_dict(state['history']).rows
@@ -164,7 +167,7 @@ def _checked(state, arrays, trainer):
     return progress
 
 
-def settings_of(net, train_iter, trainer, loss, seed):
+def settings_of(net, train_iter, trainer, loss, seed, dtype='float32'):
     """What decides a run's numbers, as JSON can hold it."""
     source = getattr(train_iter, 'source', None)
     optimizer = trainer._optimizer
@@ -176,8 +179,9 @@ def settings_of(net, train_iter, trainer, loss, seed):
             'num_examples', 'batch_size', 'shuffle', 'flip', 'crop', 'erase', 'resize', 'image_shape', 'seed')
             if hasattr(train_iter, name)},
         'optimizer': {'name': type(optimizer).__name__, **_scalars(optimizer),
-                      # It rounds otherwise.
-                      **({'memory_efficient': True} if getattr(net, 'memory_efficient', False) else {})},
+                      # They round differently.
+                      **({'memory_efficient': True} if getattr(net, 'memory_efficient', False) else {}),
+                      **({'dtype': dtype} if dtype != 'float32' else {})},
         'scheduler': {'name': type(optimizer.lr_scheduler).__name__, **_scalars(optimizer.lr_scheduler)},
         'loss': {'name': type(loss).__name__, **_scalars(loss)}, 'seed': seed}
 

@@ -15,16 +15,20 @@ import numpy
 from mxnet import autograd, gluon
 
 from .._common.arguments import show
-from .._common.arrays import array, to_device
+from .._common.arrays import array, first_not_finite, to_device
 from .._common.batches import a_batch, labels_of
 from .._common.engine import surfacing
 from .._common.progress import progress_shows
-from ..evaluation import accuracy, first_not_finite, snapshot
+from ..evaluation import accuracy, not_finite, snapshot
+from ..execution.mixed_precision import MixedPrecision
 from ..history import DivergenceError, History
 from .resume import Keeper, Progress, draws_in_training, share_parameters
 from .workers import Workers
 
 __all__ = ['Session']
+
+# As torch.amp.GradScaler, but for the first scale (in `Progress`), below which float16 seldom overflows.
+_STEPS_TO_DOUBLE, _LEAST_SCALE = 2000, 2.0 ** -20
 
 
 @dataclasses.dataclass
@@ -47,8 +51,8 @@ class Session:
         Called with the history after each epoch; `report` prints, and with it there is a progress bar.
     step_size : int, optional
         What the summed gradient is divided by; default: the number of images in the batch.
-    seed, keeper, workers
-        Seed of what layers draw; writer of checkpoints; the other processes of the job.
+    seed, keeper, workers, mixed
+        Seed of what layers draw; writer of checkpoints; the other processes of the job; the network in mixed precision.
     history, progress
         What is finished, and how far the epoch is that is running.
     """
@@ -65,9 +69,12 @@ class Session:
     seed: int | None = None
     keeper: Keeper | None = None
     workers: Workers | None = None
+    mixed: MixedPrecision | None = None
 
     def __post_init__(self):
         self.history, self.progress, self.signals = History(), Progress(), Signals(self.workers)
+        #: What gives the scores.
+        self.forward = self.mixed or self.net
         #: Whether this process is the one that prints.
         self.first = not self.workers or self.workers.rank == 0
         self._bar, self._title, self._good, self._results = contextlib.ExitStack(), '', None, []
@@ -212,7 +219,7 @@ class Session:
             raise ValueError(f'loss must give one value for each image, an array of shape ({len(labels)},), and gave '
                              f'{show(losses)} for batch {number}: leave out the mean or the sum over the batch')
         self._results.append((scores, labels, losses))
-        return losses
+        return losses * self.progress.loss_scale if self.mixed else losses
 
     def step(self):
         """Update the parameters from the gradients of the batch; DivergenceError if anything is not finite.
@@ -230,9 +237,12 @@ class Session:
         if len(self.devices) > 1:
             # What the backward pass writes into running statistics, MXNet's engine does not know of.
             mx.nd.waitall()
-        self.trainer.step(self.step_size or size)
+        if self.mixed:
+            self._scaled_update(size)
+        else:
+            self.trainer.step(self.step_size or size)
         # It waits. So errors of this step surface here, and the time of the next batch is the loader's alone.
-        name = first_not_finite(self.net)
+        name = not_finite(self.net)
         if name:
             self._diverged(f'parameter {name} became NaN or infinite')
         progress.loss_sum += reported_loss
@@ -240,6 +250,21 @@ class Session:
         progress.count += size
         progress.batch += 1
         progress.seconds = time.perf_counter() - self._started
+
+    def _scaled_update(self, size):
+        """Update from gradients of the scaled loss; if they have overflowed, halve the scale and leave the step out."""
+        progress = self.progress
+        self.trainer.allreduce_grads()
+        if first_not_finite({(i, j): gradient for i, parameter in enumerate(self.trainer._params)
+                             if parameter.grad_req != 'null' for j, gradient in enumerate(parameter.list_grad())}):
+            progress.loss_scale, progress.steps_at_scale = progress.loss_scale / 2, 0
+            if progress.loss_scale < _LEAST_SCALE:
+                self._diverged('the gradients became NaN or infinite')
+            return
+        self.trainer.update(size * progress.loss_scale)
+        progress.steps_at_scale += 1
+        if progress.steps_at_scale == _STEPS_TO_DOUBLE:
+            progress.loss_scale, progress.steps_at_scale = progress.loss_scale * 2, 0
 
     def _sums(self):
         """Images, loss, reported loss and right answers of the batch."""
@@ -283,7 +308,8 @@ class Session:
         for tell in (self.report, self.on_epoch):
             if tell:
                 tell(self.history)
-        self.progress = Progress(progress.epoch + 1, loader_pass=getattr(self._loader, 'epoch', None))
+        self.progress = Progress(progress.epoch + 1, loader_pass=getattr(self._loader, 'epoch', None),
+                                 loss_scale=progress.loss_scale, steps_at_scale=progress.steps_at_scale)
         if self.keeper:
             self.keeper.save(self.progress, self.history)
 

@@ -3,14 +3,13 @@
 import importlib
 import inspect
 import json
-import pathlib
 import re
 
 import pytest
+from helpers import ROOT
 
 import d2l_densenet
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
 NOTEBOOKS = {path.stem[:2]: path for path in sorted((ROOT / 'notebooks').glob('*.ipynb'))}
 MAP = (ROOT / 'notebooks' / 'README.md').read_text(encoding='utf-8')
 GLOSSARY = (ROOT / 'notebooks' / 'glossary.md').read_text(encoding='utf-8')

@@ -1,28 +1,19 @@
 """`make site`: what the pages hold, and how they behave in a browser. (How they look was looked at.)"""
 
-import importlib.util
 import json
 import pathlib
 import re
 import shutil
-import sys
 import urllib.parse
 
 import pytest
 from bs4 import BeautifulSoup
+from helpers import ROOT, script
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
 BROWSER = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
 
 
-def load_builder():
-    spec = importlib.util.spec_from_file_location('build_site', ROOT / 'tools' / 'build_site.py')
-    module = sys.modules['build_site'] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-builder = load_builder()
+builder = script('tools/build_site.py')
 
 
 @pytest.fixture(scope='module')

@@ -4,31 +4,17 @@
 """
 
 import os
-import pathlib
 import re
 import runpy
 import subprocess
 import sys
 
 import nbformat
+import notebook_files
 import pytest
-import test_notebooks
+from helpers import ROOT
 from nbclient import NotebookClient
 
-# The form of every notebook of the course, for the solutions too: pytest collects these here with the fixture below.
-from test_notebooks import (  # noqa: F401
-    test_an_ignored_output_is_guarded_by_an_assert,
-    test_carries_no_times_of_execution,
-    test_cells_are_short,
-    test_kernel_is_the_one_everybody_has,
-    test_names_no_path_of_the_machine_it_was_run_on,
-    test_nothing_is_kept_from_nbval,
-    test_pictures_are_png,
-    test_shows_no_error_and_nothing_on_stderr,
-    test_was_run_from_top_to_bottom_and_saved,
-)
-
-ROOT = pathlib.Path(__file__).resolve().parent.parent
 SOLUTIONS, EXERCISES = ROOT / 'notebooks' / 'solutions', ROOT / 'notebooks' / 'exercises'
 TOOL = runpy.run_path(str(ROOT / 'tools' / 'make_exercises.py'))
 EXPECTED = ['01_dense_block', '02_transition_layer', '03_densenet', '04_training', '05_resnet_vs_densenet',
@@ -195,7 +181,7 @@ def test_the_title_names_the_notebook_and_the_minutes(name, notebook):
 
 def test_exercises_are_those_of_the_notebook(name, notebook):
     """Numbers, stars and minutes agree with the list at the end of the notebook, which names the file to solve."""
-    last = test_notebooks.source(test_notebooks.read(name)['cells'][-1])
+    last = notebook_files.source(notebook_files.read(name)['cells'][-1])
     assert last.startswith('## Exercises') and f'exercises/{name}.ipynb' in last
     theirs = re.findall(r'^(\d)\. \((★+), (\d+) minutes', last, flags=re.M)
     ours = [heading.group('number', 'stars', 'minutes') for heading, _ in exercises(notebook) if not heading['kind']]

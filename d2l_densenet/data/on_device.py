@@ -1,0 +1,95 @@
+"""A data set that lies on the device: copied there once, batches and augmentation included are made there."""
+
+import mxnet as mx
+import numpy
+from mxnet.util import is_np_array
+
+from .._common.arguments import MOST_ELEMENTS, show
+from .loader import ImageLoader
+
+__all__ = ['OnDevice']
+
+
+class OnDevice(ImageLoader):
+    """The batches of an `ImageLoader`, equal to the bit, made on a device from images that lie there.
+
+    What is random is drawn on the CPU, some hundred bytes for each image. **Not run on a card:** it is tested on CPU
+    devices.
+
+    Parameters
+    ----------
+    loader : ImageLoader
+        Its passes are counted: ``epoch`` is that of the loader.
+    ctx : mxnet.Context
+    name : str
+        What errors call the loader.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is another loader, or one whose images are too large to be resized once.
+    """
+
+    def __init__(self, loader, ctx, name='loader'):
+        if not isinstance(loader, ImageLoader):
+            raise TypeError(f'data_on_device needs an ImageLoader as {name}, as load_data_fashion_mnist() returns it, '
+                            f'got {show(loader)}')
+        if loader.resize or loader.images.size > MOST_ELEMENTS:
+            raise ValueError(f'data_on_device is for data sets of up to {MOST_ELEMENTS:,} pixels that are resized '
+                             f'once: make the images of {name} smaller, or leave it out')
+        vars(self).update(vars(loader))
+        self._loader, self._ctx = loader, ctx
+        self._pixels = mx.nd.array(loader.images.reshape(-1), ctx, dtype='uint8')
+        self._classes = mx.nd.array(self.labels, ctx, dtype='int32')
+
+    @property
+    def epoch(self):
+        return self._loader.epoch
+
+    @epoch.setter
+    def epoch(self, number):
+        self._loader.epoch = number
+
+    def _batches(self, epoch):
+        for chosen, mirrored, shifts, erasures in self._drawn(epoch):
+            X = self._cut_out(chosen, mirrored, shifts)
+            if erasures is not None:
+                X = self._erased(X, *erasures)
+            X, y = X.expand_dims(1), self._classes.take(self._numbers(chosen))
+            yield (X.as_np_ndarray(), y.as_np_ndarray()) if is_np_array() else (X, y)
+
+    def _cut_out(self, chosen, mirrored, shifts):
+        """The images, by looking up each pixel: it is in a row and a column of one image, or outside of it."""
+        height, width = self.image_shape
+        shifts = numpy.zeros((len(chosen), 2), int) if shifts is None else shifts - self.crop
+        rows, columns = numpy.arange(height) + shifts[:, :1], numpy.arange(width) + shifts[:, 1:]
+        if self.crop:
+            inside = self._both((rows >= 0) & (rows < height), (columns >= 0) & (columns < width))
+        if mirrored is not None:
+            columns = numpy.where(mirrored[:, None], width - 1 - columns, columns)
+        rows = (chosen[:, None] * height + rows.clip(0, height - 1)) * width
+        X = self._values(self._pixels, rows, columns.clip(0, width - 1))
+        return X * inside if self.crop else X
+
+    def _erased(self, X, tops, lefts, heights, widths, rows, columns, noise):
+        """The images with noise in a rectangle of each."""
+        height, width = self.image_shape
+        down, right = numpy.arange(height) - tops[:, None], numpy.arange(width) - lefts[:, None]
+        inside = self._both((down >= 0) & (down < heights[:, None]), (right >= 0) & (right < widths[:, None]))
+        rows = (rows[:, None] + down).clip(0, len(noise) - 1) * noise.shape[1]
+        columns = (columns[:, None] + right).clip(0, noise.shape[1] - 1)
+        noise = mx.nd.array(noise.reshape(-1), self._ctx, dtype='uint8')
+        return mx.nd.where(inside, self._values(noise, rows, columns), X)
+
+    def _values(self, pixels, rows, columns):
+        """The pixels at the sums of `rows` (B, H) and `columns` (B, W), as float32 from 0 to 1."""
+        places = mx.nd.broadcast_add(self._numbers(rows).expand_dims(2), self._numbers(columns).expand_dims(1))
+        return pixels.take(places).astype('float32') / 255
+
+    def _both(self, rows, columns):
+        """1 where a pixel's row and column are both marked, else 0."""
+        return mx.nd.broadcast_mul(self._numbers(rows).expand_dims(2), self._numbers(columns).expand_dims(1)).astype(
+            'float32')
+
+    def _numbers(self, values):
+        return mx.nd.array(values.astype('int32'), self._ctx, dtype='int32')

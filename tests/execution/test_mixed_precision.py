@@ -1,0 +1,168 @@
+"""Mixed precision: with bfloat16, because a CPU has no float16 convolutions; and the scaling of the loss."""
+
+import json
+
+import mxnet as mx
+import numpy
+import pytest
+from helpers import MODES, images, switch
+from mxnet import autograd, gluon
+
+from d2l_densenet import DenseNet, DivergenceError, ImageLoader, ResumeError, fit, resnet
+from d2l_densenet.execution.mixed_precision import MixedPrecision, check_dtype, with_casts
+
+
+def works(dtype):
+    try:
+        check_dtype(dtype, mx.cpu())
+        return True
+    except ValueError:
+        return False
+
+
+needs_bfloat16 = pytest.mark.skipif(not works('bfloat16'), reason='this processor has no bfloat16 (AVX-512)')
+
+
+def network(mode='nd', **kwargs):
+    switch(mode)
+    mx.random.seed(1)
+    net = DenseNet(4, (2, 1), 6, classes=3, **kwargs)
+    net.initialize(mx.init.Xavier())
+    net.hybridize()
+    return net
+
+
+def loader():
+    draw = numpy.random.default_rng(0)
+    return ImageLoader(draw.integers(0, 256, (20, 20, 20), dtype='uint8'), draw.integers(0, 3, 20), 8, shuffle=True,
+                       seed=1)
+
+
+def run(net, epochs=2, rate=0.05, **kwargs):
+    return fit(net, loader(), None, epochs, optimizer='nag', optimizer_params={'learning_rate': rate, 'momentum': 0.9},
+               seed=1, progress=False, **kwargs)
+
+
+def values(net):
+    return [parameter.data().asnumpy() for parameter in net.collect_params().values()]
+
+
+@pytest.mark.parametrize('build', [network, lambda: resnet('resnet110')], ids=['DenseNet', 'ResNet'])
+def test_convolutions_and_dense_layers_get_16_bits_and_nothing_else_does(build):
+    net = build()
+    symbol = with_casts(net(mx.sym.var('data', dtype='float32')), 'float16')
+    internals = symbol.get_internals()
+    types, outputs = {}, iter(zip(internals.infer_type()[1], internals.list_outputs()))
+    for dtype, name in outputs:
+        types[name] = numpy.dtype(dtype).name
+    nodes = json.loads(net(mx.sym.var('data')).tojson())['nodes']
+    low = {node['name'] + '_output' for node in nodes if node['op'] in ('Convolution', 'FullyConnected')}
+    assert low and all(types[name] == 'float16' for name in low)
+    for node in nodes:
+        for name in (node['name'], node['name'] + '_output'):
+            if name in types and name not in low:
+                assert types[name] == 'float32', name
+    assert symbol.infer_type()[1] == [numpy.float32]
+
+
+@needs_bfloat16
+@pytest.mark.parametrize('mode', MODES)
+def test_scores_and_gradients_are_those_of_float32_but_for_rounding(mode):
+    """Without ReLU and batch normalisation, which blow rounding up: to a hundredth, as 8 bits have it."""
+    make = switch(mode)
+    net = gluon.nn.HybridSequential()
+    net.add(gluon.nn.Conv2D(6, 3), gluon.nn.AvgPool2D(), gluon.nn.Conv2D(8, 3), gluon.nn.Dense(3))
+    net.initialize(mx.init.Xavier())
+    mixed = MixedPrecision(net, 'bfloat16')
+    X, factors = make(images(8, 1, 20, 20)), make(images(8, 3))
+    found = {}
+    for name, forward in (('float32', net), ('bfloat16', mixed)):
+        with autograd.record():
+            scores = forward(X)
+            total = (scores * factors).sum()
+        total.backward()
+        assert scores.dtype == numpy.float32
+        found[name] = [scores.asnumpy(), *(p.grad().asnumpy() for p in net.collect_params().values()
+                                           if p.grad_req != 'null')]
+    assert not numpy.array_equal(found['float32'][0], found['bfloat16'][0]), 'nothing was computed in bfloat16'
+    distance = sum(((a - b) ** 2).sum() for a, b in zip(*found.values())) ** 0.5
+    assert distance < 0.01 * sum((a ** 2).sum() for a in found['float32']) ** 0.5
+    assert all(array.dtype == numpy.float32 for array in found['bfloat16'])
+
+
+@needs_bfloat16
+@pytest.mark.parametrize('mode', MODES)
+def test_training_in_bfloat16_follows_float32_and_leaves_a_float32_network(mode):
+    plain, mixed = network(mode), network(mode)
+    # At a small rate: what rounding does to a ReLU grows from step to step.
+    expected, history = run(plain, 4, rate=0.005), run(mixed, 4, rate=0.005, dtype='bfloat16')
+    numpy.testing.assert_allclose(history['loss'], expected['loss'], rtol=0.05)
+    assert history['loss'] != expected['loss'] and history['loss'][-1] < history['loss'][0]
+    assert all(array.dtype == numpy.float32 for array in values(mixed))
+
+
+@needs_bfloat16
+def test_the_scale_of_the_loss_changes_no_update(monkeypatch):
+    """Powers of two: nothing is rounded differently."""
+    from d2l_densenet.runs.resume import Progress
+    ends = []
+    for scale in (1.0, 2.0 ** 10):
+        monkeypatch.setattr(Progress.__init__, '__defaults__', (*Progress.__init__.__defaults__[:-2], scale, 0))
+        net = network()
+        run(net, dtype='bfloat16')
+        ends.append(values(net))
+    assert all((a == b).all() for a, b in zip(*ends))
+
+
+@needs_bfloat16
+def test_a_step_whose_gradients_overflow_is_left_out_and_the_scale_halved(monkeypatch):
+    """The first backward pass gives infinity; without that step the run is the one on the other batches."""
+    from d2l_densenet.runs import session
+    seen, backward = [], session.Session._scaled_update
+
+    def overflowing(self, size):
+        if not seen:
+            next(p for p in self.net.collect_params().values() if p.grad_req != 'null').grad()[:] = numpy.inf
+        before = values(self.net)
+        backward(self, size)
+        moved = any((a != b).any() for (a, b), p in zip(zip(before, values(self.net)),
+                                                         self.net.collect_params().values()) if p.grad_req != 'null')
+        seen.append((self.progress.loss_scale, moved))
+
+    monkeypatch.setattr(session.Session, '_scaled_update', overflowing)
+    monkeypatch.setattr(session, '_STEPS_TO_DOUBLE', 3)
+    history = run(network(), dtype='bfloat16')
+    assert seen == [(2048, False), (2048, True), (2048, True), (4096, True), (4096, True), (4096, True)]
+    assert numpy.isfinite(history['loss']).all()
+
+
+@needs_bfloat16
+def test_gradients_that_never_fit_end_the_run(monkeypatch):
+    from d2l_densenet.runs import session
+    monkeypatch.setattr(session, 'first_not_finite', lambda named: 'x')
+    with pytest.raises(DivergenceError, match='the gradients became NaN or infinite in epoch'):
+        run(network(), 20, dtype='bfloat16')
+
+
+@needs_bfloat16
+def test_a_run_in_bfloat16_resumes_to_the_same_bits_and_only_as_one(tmp_path):
+    whole, resumed = network(), network()
+    run(whole, 3, dtype='bfloat16')
+    run(network(), 1, dtype='bfloat16', checkpoint_dir=tmp_path)
+    with pytest.raises(ResumeError, match="optimizer dtype: 'bfloat16' in the checkpoint"):
+        run(network(), 3, checkpoint_dir=tmp_path, resume=True)
+    run(resumed, 3, dtype='bfloat16', checkpoint_dir=tmp_path, resume=True)
+    assert all((a == b).all() for a, b in zip(values(whole), values(resumed)))
+
+
+@pytest.mark.skipif(works('float16'), reason='this CPU has float16 convolutions')
+def test_float16_is_refused_on_a_cpu():
+    with pytest.raises(ValueError, match=r"dtype='float16' does not work on cpu\(0\) \(.*\): take 'float32'"):
+        run(network(), dtype='float16')
+
+
+def test_what_does_not_go_together_is_named():
+    with pytest.raises(ValueError, match='memory_efficient=True do not go together'):
+        MixedPrecision(network(memory_efficient=True), 'bfloat16')
+    with pytest.raises(TypeError, match='needs a HybridBlock as net'):
+        MixedPrecision(gluon.nn.Sequential(), 'float16')
