@@ -218,7 +218,7 @@ def _data():
             return Check('data', False, f'Fashion-MNIST is not here yet (looked in {place})',
                          'the first training downloads it (30 MB); with no network it trains on a synthetic stand-in '
                          'and says so. Or set D2L_DENSENET_DATA to a directory with the four files'
-                         if official.can_be_made(place) else
+                         if official.can_be_written(place) else
                          'nothing can be written there, so training uses a synthetic stand-in: set XDG_CACHE_HOME to a '
                          'directory of yours, or D2L_DENSENET_DATA to one with the four files', required=False)
         official.read_directory(place)
