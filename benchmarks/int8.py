@@ -43,7 +43,6 @@ def variants(run, example, calibration):
     blocks = {'fp32': fp32, 'fp32, fused': fused}
     for mode in ('naive', 'entropy'):
         net = load_run(run)[0]
-        net.set_input_size(*example.shape[2:])
         block = quantize_net_v2(net, quantized_dtype='auto', quantize_mode='full', calib_mode=mode,
                                 calib_data=mx.io.NDArrayIter(calibration, None, BATCH))
         block.hybridize(**STATIC)

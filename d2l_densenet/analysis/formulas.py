@@ -53,8 +53,7 @@ def densenet_formula(config, height, width):
         sizes = _halved(sizes)
     else:
         count.add(9 * config['in_channels'] * m, sizes, biased * m)
-    # 28 x 28 pixels: where rounding down would leave a later transition nothing, all round up.
-    round_up = min(sizes) < 2 ** (len(blocks) - 1)
+    round_up = config['pooling_convention'] == 'full'
     for i, layers in enumerate(blocks):
         read = layers * m + k * layers * (layers - 1) // 2
         if factor is None:
