@@ -1,6 +1,6 @@
 """Draw many networks and changes, and compare every way to compute each with the plain one: ``make properties``.
 
-What a case is and what is compared is in tests/properties.py. The result goes to ``records/properties.json``: versions,
+What a case is and what is compared is in tests/drawn_networks.py. The result goes to records/properties.json: versions,
 machine, which cases, how many of them could not be computed at all, and those that failed, of which there must be none.
 """
 
@@ -14,7 +14,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / 'tests'))
 
-import properties  # noqa: E402
+import drawn_networks  # noqa: E402
 
 from d2l_densenet.runs.directories import machine, versions, write_atomically  # noqa: E402
 
@@ -32,9 +32,9 @@ def main():
     start, done = time.perf_counter(), 0
     try:
         for number in numbers:
-            case = properties.Case(number)
+            case = drawn_networks.Case(number)
             try:
-                unable = properties.check(case) is not None
+                unable = drawn_networks.check(case) is not None
             except AssertionError as error:
                 failures.append(number)
                 print(error, flush=True)

@@ -509,7 +509,8 @@ class Case:
         self.mode = r.choice(['nd', 'np'])
         stem, convention = r.choice(['imagenet', 'cifar']), r.choice(['valid', 'full'])
         self.config = {
-            'growth_rate': r.choice([2, 3, 4, 8, 16]), 'block_config': [r.randint(1, 2) for _ in range(r.randint(1, 3))],
+            'growth_rate': r.choice([2, 3, 4, 8, 16]),
+            'block_config': [r.randint(1, 2) for _ in range(r.randint(1, 3))],
             'num_init_features': r.choice([2, 4, 6, 8, 16]), 'bottleneck': r.choice([None, 1, 2]),
             'compression': r.choice([0.5, 1.0]), 'stem': stem, 'bias': r.random() < 0.5, 'classes': r.randint(2, 4),
             'in_channels': r.randint(1, 2), 'pooling_convention': convention}
