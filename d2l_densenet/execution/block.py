@@ -11,6 +11,7 @@ import mxnet as mx
 from mxnet import autograd
 from mxnet.base import MXNetError
 from mxnet.gluon import HybridBlock, SymbolBlock, nn
+from mxnet.gluon.block import _BlockScope
 from mxnet.ndarray import CachedOp
 from mxnet.symbol import Symbol
 from mxnet.util import is_np_array
@@ -21,6 +22,8 @@ from .fast import faster
 
 # A traced graph is a handle of MXNet's that cannot be copied: a copy of a block traces its own.
 copyreg.pickle(CachedOp, lambda _: (type(None), ()))
+# What numbers the names of a block's children holds on to the block around it, which a copy of the block is not to bring.
+copyreg.pickle(_BlockScope, lambda scope: (_BlockScope, (scope._block,), {'_counter': scope._counter}))
 
 # What a block notes down about itself that does not change what it computes.
 _BOOKKEEPING = frozenset((
