@@ -203,8 +203,8 @@ def check_gpu():
              for i, (name, (major, minor)) in enumerate(driver.cards)]
     if driver.version:
         lines.append('the driver runs CUDA up to {}.{}; MXNet: {}'.format(*driver.version, wheel or 'the CPU wheel'))
-    if wheel and _version('torch'):
-        lines.append('import mxnet before torch: of libraries with the same name, the first that is loaded serves both')
+    if wheel and '+cpu' not in (_version('torch') or '+cpu'):
+        lines.append('in one program, import torch before mxnet: both load a library NCCL, and that of mxnet is older')
     return Check('GPU', failure is None, '\n'.join([detail if failure else 'GPU 0 has run a convolution', *lines]),
                  remedy, required=False)
 

@@ -20,6 +20,7 @@ from mxnet.util import is_np_array
 
 from .._common.arguments import one_of, show
 from .._common.arrays import array
+from .._common.engine import surfacing
 from .._common.messages import last_line
 
 __all__ = ['MixedPrecision', 'with_casts']
@@ -103,11 +104,12 @@ def check_dtype(dtype, ctx):
     net, x = gluon.nn.Conv2D(1, 2, in_channels=1, use_bias=False), array(numpy.ones((1, 1, 2, 2)), 'float32', ctx)
     net.initialize(mx.init.One(), ctx=ctx)
     try:
-        with autograd.record():
-            y = MixedPrecision(net, dtype)(x)
-        y.backward()
-        if y.asnumpy().item() != 4 or not (net.weight.grad(ctx).asnumpy() == 1).all():
-            raise MXNetError('a convolution gave a wrong result')
+        with surfacing('the check of dtype'):
+            with autograd.record():
+                y = MixedPrecision(net, dtype)(x)
+            y.backward()
+            if y.asnumpy().item() != 4 or not (net.weight.grad(ctx).asnumpy() == 1).all():
+                raise MXNetError('a convolution gave a wrong result')
     except MXNetError as error:
         raise ValueError(f"dtype={dtype!r} does not work on {ctx} ({last_line(error)}): take 'float32'; 'float16' "
                          "needs a GPU, 'bfloat16' a CPU with AVX-512") from error
