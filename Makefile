@@ -35,7 +35,7 @@ BOOKS ?= notebooks
 NOTEBOOKS = --nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg $(BOOKS)
 
 .DEFAULT_GOAL := help
-.PHONY: help env train test test-full lab notebooks exercises site records records-accuracy bench fuzz lint lock torch doctor kernel bare head-cells colab-test clean
+.PHONY: help env train test test-full lab notebooks exercises site records records-accuracy bench fuzz properties lint lock torch doctor kernel bare head-cells colab-test clean
 
 help:
 	@echo 'make train     train the article'"'"'s network ($(EPOCHS) epochs, $(SIZE)x$(SIZE)); results under runs/'
@@ -51,6 +51,7 @@ help:
 	@echo 'make records-accuracy   the same'
 	@echo 'make bench     every table that a benchmark makes, on a quiet machine'
 	@echo 'make fuzz      ten thousand damaged files for each reader, into records/fuzz.json   (ARGS="--runs 500 --target idx")'
+	@echo 'make properties   N=$(N) drawn networks, changed as a learner would, computed in every way; into records/properties.json'
 	@echo 'make torch     PyTorch, for the tests that compare with it and for .pth files'
 	@echo 'make doctor    what is installed, what is missing, what to do'
 	@echo 'make kernel    this environment as a kernel for your own Jupyter or VS Code   (ARGS="--prefix DIR": not in your home)'
@@ -127,6 +128,10 @@ fuzz: env
 	@$(RUN) -c 'import atheris' 2>/dev/null || $(RUN) -m pip install --quiet '$(FUZZER)' || \
 		echo 'atheris could not be installed: the mutations come from tests/mutations.py alone'
 	@$(RUN) benchmarks/fuzz.py $(ARGS)
+
+N ?= 1000
+properties: env
+	@OMP_NUM_THREADS=1 $(RUN) benchmarks/properties.py --number $(N) $(ARGS)
 
 TORCH = $(shell sed -n 's/^torch = \["\(.*\)"\]$$/\1/p' pyproject.toml)
 # The CPU build: from where pip is told to look (PIP_FIND_LINKS, pip.conf), else from PyTorch's own index.

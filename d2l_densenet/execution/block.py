@@ -3,14 +3,14 @@
 This is the one module that knows Gluon's private names.
 """
 
-import copy
 import copyreg
 import weakref
 
 import mxnet as mx
 from mxnet import autograd
 from mxnet.base import MXNetError
-from mxnet.gluon import HybridBlock, SymbolBlock, nn
+from mxnet.gluon import Constant, HybridBlock, Parameter, SymbolBlock, nn
+from mxnet.gluon.block import _BlockScope
 from mxnet.ndarray import CachedOp
 from mxnet.symbol import Symbol
 from mxnet.util import is_np_array
@@ -19,8 +19,22 @@ from .._common.arguments import block_options, image_batch
 from .._common.portable import ModePortable, array_mode
 from .fast import faster
 
-# A traced graph is a handle of MXNet's that cannot be copied: a copy of a block traces its own.
+
+def _parameter(kind, content):
+    """A copied parameter. Its array does not know its gradient any more."""
+    new = kind.__new__(kind)
+    vars(new).update(content)
+    if new._grad is not None:
+        autograd.mark_variables(new._data, new._grad, new.grad_req)
+    return new
+
+
+# What `copy.deepcopy` of any Gluon block is to do. A traced graph is a handle of MXNet's that cannot be copied: a copy
+# traces its own. What numbers the names of a block's children holds on to the block around it, which is not copied.
 copyreg.pickle(CachedOp, lambda _: (type(None), ()))
+copyreg.pickle(_BlockScope, lambda scope: (_BlockScope, (scope._block,), {'_counter': scope._counter}))
+for _kind in (Parameter, Constant):
+    copyreg.pickle(_kind, lambda parameter: (_parameter, (type(parameter), vars(parameter))))
 
 # What a block notes down about itself that does not change what it computes.
 _BOOKKEEPING = frozenset((
@@ -70,16 +84,6 @@ class Block(ModePortable, HybridBlock):
     def too_small(self, height, width):
         """What to say where images of this size leave a pooling nothing."""
         return f'{self._owner} takes larger images than {height} x {width} pixels: nothing is left to pool'
-
-    def __deepcopy__(self, memo):
-        new = memo[id(self)] = type(self).__new__(type(self))
-        for name, value in vars(self).items():
-            object.__setattr__(new, name, copy.deepcopy(value, memo))
-        # A copied array does not know its gradient any more.
-        for parameter in new._collect_params_with_prefix().values():
-            if parameter._grad is not None:
-                autograd.mark_variables(parameter.list_data(), parameter.list_grad(), parameter.grad_req)
-        return new
 
     def _get_graph(self, *args):
         self._forget_if_changed()

@@ -147,7 +147,7 @@ def test_they_move_once_where_the_forward_pass_moves_them(kind, monkeypatch):
     step(lean, X, y)
     pieces = {p.name for piece in recompute._plans[lean][1].pieces for p in piece._parameters.values()}
     for name, parameter in lean._collect_params_with_prefix().items():
-        if parameter.name in pieces:
+        if parameter.name in pieces and 'running' in name:
             # These go on to the CPU's backward pass: 0.9 of the 1 stays.
             expected = statistics(usual)[name] + 0.9
         elif name.endswith('running_mean'):
@@ -360,7 +360,8 @@ def test_inside_a_hybridized_block_the_usual_way_is_taken():
     step(usual, X, y, efficient=False)
     step(net, X, y)
     assert not recompute._tape.pending
-    assert all((a == b).all() for a, b in zip(gradients(net).values(), gradients(usual).values()))
+    # A parent computes in the order of the paper, which rounds otherwise.
+    agree(dict(enumerate(gradients(net).values())), dict(enumerate(gradients(usual).values())))
 
 
 def test_predict_mode_takes_the_usual_way():
