@@ -224,7 +224,7 @@ NOTHING_TO_REFUSE = {
     'style', 'draw_add_vs_concat', 'cache_directory', 'network_rows', 'network_table', 'machine', 'versions',
     'run_checks', 'main', 'Keeper', 'Session', 'MixedPrecision', 'with_casts', 'OnDevice', 'own_optimizer',
     'make_trainer', 'draws_in_training', 'settings_of', 'share_parameters',
-    'KVSTORES', 'Job', 'Workers', 'Role', 'job_of', 'join', 'equal_share', 'join_workers', 'launch', 'supervise',
+    'KVSTORES', 'Job', 'Workers', 'Role', 'job_of', 'join', 'join_workers', 'launch', 'supervise',
 }
 
 
