@@ -272,8 +272,8 @@ def _metrics(module):
         def wrapper(self, *args, **kwargs):
             result = reset(self, *args, **kwargs)
             for name in ('sum_metric', 'global_sum_metric'):
-                if type(getattr(self, name, None)) is float:
-                    setattr(self, name, _number(numpy.float64(getattr(self, name))))
+                if type(vars(self).get(name)) is float:  # one metric has properties by these names
+                    setattr(self, name, _number(numpy.float64(vars(self)[name])))
             return result
 
         return wrapper

@@ -25,7 +25,7 @@ from d2l import mxnet as d2l
 from d2l_densenet import evaluate_accuracy
 from d2l_densenet.d2l_api import DenseNetClassifier, FashionMNISTData
 mx.random.seed(1)
-data = FashionMNISTData(batch_size=16, resize=28, data='synthetic', limit=320, seed=3)
+data = FashionMNISTData(batch_size=16, resize=32, data='synthetic', limit=320, seed=3)
 assert data.num_workers == 0 and data.source.name == 'synthetic' and data.batch_size == 16
 assert data.train_dataloader().shuffle and not data.val_dataloader().shuffle
 assert len(data.train_dataloader()) == 20 and data.text_labels([0, 9]) == ['t-shirt/top', 'ankle boot']

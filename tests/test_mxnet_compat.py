@@ -151,6 +151,23 @@ CASES = {
         import pickle
         assert pickle.loads(pickle.dumps(value)) == value
     ''',
+    'every metric nd': '''
+        classes = mx.metric.Accuracy, mx.metric.F1, mx.metric.MCC, mx.metric.PCC, mx.metric.CrossEntropy, \\
+            mx.metric.NegativeLogLikelihood, mx.metric.MAE, mx.metric.MSE, mx.metric.RMSE, mx.metric.Loss, \\
+            mx.metric.PearsonCorrelation
+        metrics = [kind() for kind in classes] + [mx.metric.TopKAccuracy(2), mx.metric.Perplexity(None)]
+        for metric in metrics:
+            plain = isinstance(metric, (mx.metric.MAE, mx.metric.MSE, mx.metric.PearsonCorrelation))
+            scores = mx.nd.array([0.3, 0.9, 0.6] if plain else [[0.7, 0.3], [0.4, 0.6], [0.1, 0.9]])
+            for _ in range(2):
+                metric.update([mx.nd.array([0, 1, 1])], [scores])
+                metric.reset_local()
+                metric.update([mx.nd.array([0, 1, 1])], [scores])
+                value = metric.get()[1]
+                assert np.isfinite(value) and np.isfinite(metric.get_global()[1]), metric
+                assert str(value) in repr(metric.get()) and 'np.' not in repr(metric.get()), metric
+                metric.reset()
+    ''',
     'scalars nd': '''
         half, byte = mx.nd.array([0.5]).asscalar(), mx.nd.array([200], dtype='uint8').asscalar()
         assert str([half, byte]) == '[0.5, 200]' and half.dtype == np.float32 and byte.dtype == np.uint8

@@ -50,7 +50,7 @@ def layers_of(net):
     if not isinstance(net, DenseNet):
         raise TypeError(f'net must be a d2l_densenet.DenseNet, got {type(net).__name__}')
     per_layer = 1 if net.config['bottleneck'] is None else 2
-    first = net._stem_layers  # where in `features` the first dense block is
+    first = len(net.stages()[0][1])  # where in `features` the first dense block is
     layers, block, transition = [], -1, 0
     for stage, parts in net.stages():
         if stage == 'stem':
