@@ -74,6 +74,12 @@ def minutes(record):
     return list(itertools.accumulate(row['seconds'] / 60 for row in record['history']['rows']))
 
 
+def parameters(record):
+    """Trainable parameters of a record's network; the oldest records do not say how it rounds."""
+    size = record['size']
+    return densenet_formula({'pooling_convention': 'full', **record['network']}, size, size)[0]
+
+
 def table(every):
     """The records of all recipes, {recipe: [record, ...]}, as Markdown."""
     rows = [('article 001, as printed (its GPU)', 1, f'{ARTICLE["test_acc"]:.3f}', f'{ARTICLE["test_acc"]:.3f}',
@@ -97,7 +103,7 @@ def table(every):
             f'{used["omp_threads"]} thread(s); {epochs[-1]["test_acc"]:.4f} of the {record["validation"]:,} images '
             f'held out; {record["test"]["mirrored"]:.4f} of the test images where the scores of each and of its '
             f'mirror image are added. The network is `{record["network_name"]}`, {size} x {size} pixels, '
-            f'{densenet_formula(record["network"], size, size)[0]:,} parameters.')
+            f'{parameters(record):,} parameters.')
     return '\n\n'.join([*parts, '\n'.join(sorted({
         BENCHMARK.measured(record, f'{record["machine"]["omp_threads"]} thread(s) a run',
                            f'data {record["data"]["checksum"]}')

@@ -8,7 +8,7 @@ writes ``records/int8.json`` and the table in README.md. Four variants of the ne
   convolution before them. In this network that is the stem alone: everywhere else batch normalisation comes first.
 - int8, naive and entropy: ``quantize_net_v2``, calibrated on training images with the range of the values, or with the
   range that loses least. Convolutions, batch normalisation, ReLU, pooling and oneDNN's concat run in int8. The last
-  dense block runs its concat in float32, because its width is not a multiple of 16 and ``blocks.py`` then uses
+  dense block runs its concat in float32, because its width is not a multiple of 16 and the block then uses
   NumPy's, which has no int8 version.
 
 All of them classify the whole test set. Latency is the median of many calls that take turns in one process, so that

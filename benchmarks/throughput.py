@@ -89,7 +89,7 @@ def package(group, how):
     import mxnet as mx
 
     from d2l_densenet import DenseNet, densenet, he_initialize
-    from d2l_densenet.training import make_trainer
+    from d2l_densenet.optimizers import make_trainer
     if how == 'optimize_for':
         net = DenseNet()
         he_initialize(net, 0)

@@ -193,9 +193,9 @@ def _train(options):
 
 
 def _launch(options):
+    from ._common.shares import equal_share
     from .recipes import RECIPES
     from .runs.launching import launch
-    from .runs.workers import equal_share
     program = options.program[options.program[:1] == ['--']:]
     if not program:
         raise ValueError('say after -- what the workers run, for example: d2l-densenet launch --workers 2 -- train')

@@ -195,15 +195,6 @@ TABLE = {
         'directory': PATHS, 'net': BLOCKS, 'history': [3, None, {}], 'config': [{'a': {1}}, {(1,): 2}]}),
     'runs.directories.write_atomically': (lambda: {'path': 'x', 'content': ''}, {'path': PATHS, 'content': [3, None,
         []]}),
-    'data.idx.read_idx': (lambda: {'path': __file__, 'kind': 'images'}, {'path': PATHS, 'kind': ['x', 3, None, []]}),
-    'data.idx.check_pair': (lambda: {'images_path': 'a', 'labels_path': 'b', 'images': numpy.zeros((6, 28, 28),
-        'uint8'),
-                                'labels': LABELS.astype('uint8')}, {
-        'images': [3, None, IMAGES[:0], IMAGES[0]], 'labels': [3, None, LABELS[:0], LABELS[None]],
-        'images_path': [], 'labels_path': [], 'classes': []}),  # named in the errors, whatever they are
-    'data.idx.content_md5': (dict, {'array': [3, None, 'x', IMAGES[0], LABELS]}),
-    'data.official.read_directory': (dict, {'directory': [*PATHS, '/nowhere', __file__], 'files': []}),
-    'data.official.download': (dict, {'directory': PATHS, 'files': [], 'mirrors': []}),
     'data.official.find_fashion_mnist': (dict, {'root': [*without(PATHS, None), '/nowhere', __file__], 'cache': [],
         'files': [],
                                         'mirrors': []}),
@@ -217,7 +208,6 @@ TABLE = {
 #: What the error calls an argument where it has another name for it: a text, or a pattern for some values.
 CALLED = {
     ('training.fit', 'resume'): 'resume', ('runs.directories.load_run', 'directory'): '',
-    ('data.official.read_directory', 'directory'): '',
     ('data.official.find_fashion_mnist', 'root'): '', ('history.History.from_json', 'text'): '',
     ('analysis.counting.summary', 'net'): 'n', ('plots.plot_stages', 'nets'): 'n', ('plots.plot_channels', 'net'): '',
     ('plots.plot_channels', 'input_size'): '', ('named.densenet', 'overrides'): '',
@@ -234,7 +224,7 @@ NOTHING_TO_REFUSE = {
     'style', 'draw_add_vs_concat', 'cache_directory', 'network_rows', 'network_table', 'machine', 'versions',
     'run_checks', 'main', 'Keeper', 'Session', 'MixedPrecision', 'with_casts', 'OnDevice', 'own_optimizer',
     'make_trainer', 'draws_in_training', 'settings_of', 'share_parameters',
-    'KVSTORES', 'Job', 'Workers', 'Role', 'job_of', 'join', 'equal_share', 'join_workers', 'launch', 'supervise',
+    'KVSTORES', 'Job', 'Workers', 'Role', 'job_of', 'join', 'join_workers', 'launch', 'supervise',
 }
 
 
@@ -646,8 +636,7 @@ SOME = ['blocks.conv_block', 'blocks.transition_block', 'blocks.DenseBlock', 'ne
         'network.DenseNet.stage_sizes', 'named.densenet', 'resnets.resnet', 'analysis.formulas.densenet_formula',
         'analysis.formulas.resnet_formula', 'data.loader.ImageLoader', 'optimizers.Muon', 'recipes.Recipe.fit_options',
         'runs.devices.try_gpu', 'analysis.counting.summary', 'analysis.counting.count_parameters',
-        'plots.draw_dense_block', 'data.idx.content_md5',
-        'data.synthetic.synthetic_fashion']
+        'plots.draw_dense_block', 'data.synthetic.synthetic_fashion']
 
 
 @settings(max_examples=15)

@@ -306,7 +306,7 @@ def require_gradient(block, X, text):
     if not numpy.abs(at_input).max() > 0:
         raise CheckFailed(f'No gradient reaches the input of {text}. {hint}')
     for parameter in block.collect_params().values():
-        # Only weights: behind a bias, batch normalisation takes the gradient away.
+        # Only weights: after a bias, batch normalisation takes the gradient away.
         trained = parameter.grad_req != 'null' and parameter.name.endswith('weight')
         if trained and not numpy.abs(parameter.grad().asnumpy()).max() > 0:
             raise CheckFailed(f'No gradient reaches the parameter {parameter.name} of {text}: it would never be '

@@ -155,7 +155,7 @@ def _schedule(t, n, peak, w):
 
 
 def _decay(shape):
-    """A schedule with the right warm-up, and `shape` of the share of the other steps behind it."""
+    """A schedule with the right warm-up, and `shape` of the share of the steps after it."""
     return lambda t, n, peak, w: peak * t / w if t < w else peak * shape((t - w) / (n - w))
 
 

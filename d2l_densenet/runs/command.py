@@ -12,6 +12,7 @@ import mxnet as mx
 
 from .._common.arguments import one_of, switch
 from .._common.disk import a_path
+from .._common.shares import equal_share
 from ..data.loader import load_data_fashion_mnist
 from ..execution.mixed_precision import DTYPES
 from ..named import he_initialize, named_network
@@ -20,7 +21,7 @@ from ..recipes import RECIPES
 from ..training import fit
 from .devices import try_gpu
 from .directories import command, machine, read_config, save_run, versions, write_atomically
-from .workers import equal_share, job_of, join
+from .workers import job_of, join
 
 #: Options that make a run what it is: where each stands in config.json.
 SETTINGS = {'network': 'network_name', 'size': 'size', 'epochs': 'epochs', 'batch_size': 'batch_size',

@@ -12,9 +12,10 @@ import numpy
 
 from .._common.arguments import gluon_block, positive_int, show
 from .._common.disk import a_path, read_json, replace_file
+from .._common.messages import last_line
 from ..execution.block import Block
+from ..history import History
 from ..named import describes, from_config, rounding_for
-from ..training import History
 
 __all__ = ['RunError', 'load_run', 'machine', 'save_run', 'versions', 'write_atomically']
 
@@ -78,8 +79,7 @@ def save_run(directory, net, history, config):
     except (OSError, mx.base.MXNetError) as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
-        reason = str(error).strip().splitlines()[-1]
-        raise RunError(f'cannot write {directory / "model.params"}: {reason}; free some space') from error
+        raise RunError(f'cannot write {directory / "model.params"}: {last_line(error)}; free some space') from error
     write_atomically(directory / 'history.json', history.to_json() + '\n')
     write_atomically(directory / 'config.json', config + '\n')
 
@@ -176,8 +176,7 @@ def load_run(directory, ctx=None):
     try:
         net.load_parameters(str(params), ctx=ctx or mx.cpu())
     except (AssertionError, ValueError, OSError, mx.base.MXNetError) as error:
-        text = str(error).strip().splitlines()[-1]
-        raise RunError(f'{params} does not fit the network in config.json: {text}') from error
+        raise RunError(f'{params} does not fit the network in config.json: {last_line(error)}') from error
     return net, history, config
 
 

@@ -202,7 +202,7 @@ def draws_in_training(net, trainer):
     return any(found)
 
 
-# What counts updates, is set anew at each step, or numbers the objects of a process.
+# What counts updates, is set again at each step, or numbers the objects of a process.
 _NOT_SETTINGS = {'num_update', 'rescale_grad', '_name', '_prefix', '_active'}
 
 

@@ -5,8 +5,6 @@ import json
 import pytest
 from helpers import ROOT, script
 
-from d2l_densenet.analysis.formulas import densenet_formula
-
 # MD5 of the official train-images-idx3-ubyte.gz, from the README of zalandoresearch/fashion-mnist.
 OFFICIAL = 'md5:8d4fb7e6c68d591d4c3dfef9ec88bf0d'
 
@@ -29,7 +27,7 @@ def test_the_long_run_held_images_out_and_kept_to_its_limits():
     record = json.loads((ROOT / 'records' / 'record-seed0.json').read_text())
     assert record['validation'] == 5000 and record['test']['images'] == 10_000
     # At most 0.80 M parameters, and at most three hours.
-    assert densenet_formula(record['network'], record['size'], record['size'])[0] <= 800_000
+    assert script('benchmarks/accuracy.py').parameters(record) <= 800_000
     assert sum(row['seconds'] for row in record['history']['rows']) <= 3 * 3600
 
 

@@ -204,13 +204,6 @@ def test_a_part_has_no_parts():
         loader().part(1, 2).part(0, 2)
 
 
-def test_the_document_shows_the_record():
-    scaling = script('benchmarks/scaling.py')
-    text = scaling.DOCUMENT.read_text()
-    found = text.partition(scaling.START)[2].partition(scaling.END)[0].strip()
-    assert found == scaling.table(json.loads(scaling.RECORD.read_text()))
-
-
 def test_the_model_of_a_step():
     """By hand: 1 Gbit/s carries 4 x 250,000 bytes in 8 ms, out and back in 16; then the computing and the messages."""
     record = {'batch_size': 128, 'bytes': 10 ** 6, 'compute': {'64': 0.1}, 'exchange': {'1': {'gradients': 0.005}}}
