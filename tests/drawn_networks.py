@@ -510,7 +510,7 @@ class Case:
         stem, convention = r.choice(['imagenet', 'cifar']), r.choice(['valid', 'full'])
         self.config = {
             'growth_rate': r.choice([2, 3, 4, 8, 16]),
-            'block_config': [r.randint(1, 2) for _ in range(r.randint(1, 3))],
+            'block_config': [r.randint(1, 2) for _ in range(r.choice([1, 2, 2, 3]))],
             'num_init_features': r.choice([2, 4, 6, 8, 16]), 'bottleneck': r.choice([None, 1, 2]),
             'compression': r.choice([0.5, 1.0]), 'stem': stem, 'bias': r.random() < 0.5, 'classes': r.randint(2, 4),
             'in_channels': r.randint(1, 2), 'pooling_convention': convention}
@@ -679,7 +679,7 @@ def check(case):
             warnings.simplefilter('ignore')
             try:
                 expected = run(case, 'plain')
-            except (NotHere, ValueError, mx.base.MXNetError, AssertionError) as error:
+            except (NotHere, ValueError, TypeError, mx.base.MXNetError, AssertionError) as error:
                 settle_engine()
                 return error
             wrong = []
@@ -772,4 +772,7 @@ def by_differences(case):
         slopes.append((ends[0] - ends[1]) / (2 * step))
         if abs(slopes[-1] - length) <= 0.1 * length:
             return []
+    # Normalised over a few numbers, a network may be too rough for differences to say anything.
+    if max(slopes) - min(slopes) > 0.3 * max(map(abs, slopes)):
+        return []
     return [f'plain: slopes {slopes} along the gradient of the images, whose length is {length}']
