@@ -35,7 +35,7 @@ BOOKS ?= notebooks
 NOTEBOOKS = --nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg $(BOOKS)
 
 .DEFAULT_GOAL := help
-.PHONY: help env train test test-full lab notebooks exercises site records records-accuracy bench fuzz lint lock torch doctor kernel bare clean
+.PHONY: help env train test test-full lab notebooks exercises site records records-accuracy bench fuzz properties lint lock torch doctor kernel bare head-cells colab-test clean
 
 help:
 	@echo 'make train     train the article'"'"'s network ($(EPOCHS) epochs, $(SIZE)x$(SIZE)); results under runs/'
@@ -45,15 +45,18 @@ help:
 	@echo 'make lab       JupyterLab on the notebooks   (ARGS=--allow-root: as root, in a container)'
 	@echo 'make notebooks run every notebook top to bottom, in place'
 	@echo 'make exercises   notebooks/exercises/ from notebooks/solutions/, without nbgrader'
+	@echo 'make head-cells  the first cell of every notebook, with the address in pyproject.toml'
 	@echo 'make site      the course as HTML, in build/site: reads on a phone, prints, needs no network'
 	@echo 'make records   the recorded runs into records/: two recipes, three seeds, and the long one; hours, can be resumed'
 	@echo 'make records-accuracy   the same'
 	@echo 'make bench     every table that a benchmark makes, on a quiet machine'
 	@echo 'make fuzz      ten thousand damaged files for each reader, into records/fuzz.json   (ARGS="--runs 500 --target idx")'
+	@echo 'make properties   N=$(N) drawn networks, changed as a learner would, computed in every way; into records/properties.json'
 	@echo 'make torch     PyTorch, for the tests that compare with it and for .pth files'
 	@echo 'make doctor    what is installed, what is missing, what to do'
 	@echo 'make kernel    this environment as a kernel for your own Jupyter or VS Code   (ARGS="--prefix DIR": not in your home)'
 	@echo 'make bare      installs everything on bare machines, made with debootstrap; as root   (ARGS="--full bookworm")'
+	@echo 'make colab-test  every notebook in environments like Colab'"'"'s and Kaggle'"'"'s: 16 GB, an hour   (ARGS="-k 01_dense")'
 	@echo 'make lint      ruff, on the notebooks too'
 	@echo 'make env       the environment alone, in .venv   (PYTHON=...: with that Python 3.10 to 3.14;'
 	@echo '               GPU=1: with MXNet for NVIDIA GPUs, if there is a card for it, 2.1 GB; GPU=anyway: even if not)'
@@ -98,8 +101,13 @@ notebooks: env
 		TQDM_DISABLE=1 env -u D2L_DENSENET_QUICK $(RUN) $(CONVERT) $(ARGS) "$$notebook" || exit 1; \
 		echo "$$notebook  $$(($$(date +%s) - start)) s"; \
 	done
+	@$(RUN) tools/head_cells.py
 
 exercises: env
+	@$(RUN) tools/make_exercises.py
+
+head-cells: env
+	@$(RUN) tools/head_cells.py
 	@$(RUN) tools/make_exercises.py
 
 site: env
@@ -121,6 +129,10 @@ fuzz: env
 		echo 'atheris could not be installed: the mutations come from tests/mutations.py alone'
 	@$(RUN) benchmarks/fuzz.py $(ARGS)
 
+N ?= 1000
+properties: env
+	@OMP_NUM_THREADS=1 $(RUN) benchmarks/properties.py --number $(N) $(ARGS)
+
 TORCH = $(shell sed -n 's/^torch = \["\(.*\)"\]$$/\1/p' pyproject.toml)
 # The CPU build: from where pip is told to look (PIP_FIND_LINKS, pip.conf), else from PyTorch's own index.
 torch: env
@@ -138,6 +150,10 @@ kernel: env
 
 bare:
 	@tests/bare/run $(ARGS)
+
+colab-test: env
+	@sh tests/colab/make-environments
+	@OMP_NUM_THREADS=1 D2L_DENSENET_COLAB=1 $(RUN) -m pytest tests/colab $(ARGS)
 
 lint: env
 	@$(RUN) -m ruff check $(ARGS) .

@@ -5,29 +5,24 @@
 ``d2l-densenet train`` under runs/; its record (settings, versions, data checksum, machine, history) goes to
 ``records/RECIPE-seedN.json``. Runs whose record is there are skipped and a run that was interrupted goes on from its
 checkpoint, so the command can be repeated. (To measure one again, delete its record and its directory under runs/.) The
-table in README.md and the pictures in records/ are made anew from the records.
+table and the pictures in records/ are made again from the records.
 """
 
-import argparse
 import concurrent.futures
 import itertools
 import json
 import os
-import pathlib
 import re
 import shutil
 import statistics
 import subprocess
 import sys
 
-import readme
+from harness import RECORDS, ROOT, Benchmark, markdown
 
 from d2l_densenet.analysis.formulas import densenet_formula
 from d2l_densenet.runs.directories import write_atomically
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-RECORDS = ROOT / 'records'
-START, END = '<!-- accuracy table: made by benchmarks/accuracy.py -->', '<!-- end of accuracy table -->'
 RECIPES = ('article', 'course')
 #: What `d2l-densenet train` is told for each recipe, beyond what is the same for all.
 OPTIONS = {'article': ['--epochs', '5', '--size', '48'], 'course': ['--epochs', '5', '--size', '48'],
@@ -79,40 +74,43 @@ def minutes(record):
     return list(itertools.accumulate(row['seconds'] / 60 for row in record['history']['rows']))
 
 
-def table():
-    """The table of all records, as Markdown."""
-    lines = ['| recipe | seeds | test accuracy after 5 epochs, each seed | mean | lowest and highest epoch | loss |',
-             '|---|---|---|---|---|---|',
-             f'| article 001, as printed (its GPU) | 1 | {ARTICLE["test_acc"]:.3f} | {ARTICLE["test_acc"]:.3f} '
-             f'| 0.862 to {ARTICLE["best"]:.3f} | {ARTICLE["loss"]:.4f} |']
-    machines = set()
+def parameters(record):
+    """Trainable parameters of a record's network; the oldest records do not say how it rounds."""
+    size = record['size']
+    return densenet_formula({'pooling_convention': 'full', **record['network']}, size, size)[0]
+
+
+def table(every):
+    """The records of all recipes, {recipe: [record, ...]}, as Markdown."""
+    rows = [('article 001, as printed (its GPU)', 1, f'{ARTICLE["test_acc"]:.3f}', f'{ARTICLE["test_acc"]:.3f}',
+             f'0.862 to {ARTICLE["best"]:.3f}', f'{ARTICLE["loss"]:.4f}')]
     for recipe in RECIPES:
-        found = records(recipe)
-        if not found:
-            continue
-        last = [record['history']['rows'][-1] for record in found]
-        every = [row['test_acc'] for record in found for row in record['history']['rows']]
-        each = ', '.join(f'{row["test_acc"]:.4f}' for row in last)
-        lines.append(f'| `{recipe}` | {len(found)} | {each} | {statistics.mean(r["test_acc"] for r in last):.4f} '
-                     f'| {min(every):.3f} to {max(every):.3f} | {statistics.mean(r["loss"] for r in last):.4f} |')
-        machines |= {measured(r) for r in found}
-    for record in records('record'):
-        rows, used, size = record['history']['rows'], record['machine'], record['size']
-        lines += ['', f'`record`, seed {record["seed"]}: **{record["test"]["accuracy"]:.4f}** of the '
-                  f'{record["test"]["images"]:,} test images, read once, after {record["epochs"]} epochs of '
-                  f'{60_000 - record["validation"]:,} training images in {minutes(record)[-1]:.0f} minutes with '
-                  f'{used["omp_threads"]} thread(s); {rows[-1]["test_acc"]:.4f} of the {record["validation"]:,} images '
-                  f'held out; {record["test"]["mirrored"]:.4f} of the test images where the scores of each and of its '
-                  f'mirror image are added. The network is `{record["network_name"]}`, {size} x {size} pixels, '
-                  f'{densenet_formula(record["network"], size, size)[0]:,} parameters.']
-        machines.add(measured(record))
-    return '\n'.join([*lines, '', *(f'Measured on {text}.' for text in sorted(machines))])
+        last = [record['history']['rows'][-1] for record in every[recipe]]
+        tested = [row['test_acc'] for record in every[recipe] for row in record['history']['rows']]
+        if last:
+            rows.append((f'`{recipe}`', len(last), ', '.join(f'{row["test_acc"]:.4f}' for row in last),
+                         f'{statistics.mean(row["test_acc"] for row in last):.4f}',
+                         f'{min(tested):.3f} to {max(tested):.3f}',
+                         f'{statistics.mean(row["loss"] for row in last):.4f}'))
+    parts = [markdown(['recipe', 'seeds', 'test accuracy after 5 epochs, each seed', 'mean', 'lowest and highest epoch',
+                       'loss'], rows)]
+    for record in every['record']:
+        epochs, used, size = record['history']['rows'], record['machine'], record['size']
+        parts.append(
+            f'`record`, seed {record["seed"]}: **{record["test"]["accuracy"]:.4f}** of the '
+            f'{record["test"]["images"]:,} test images, read once, after {record["epochs"]} epochs of '
+            f'{60_000 - record["validation"]:,} training images in {minutes(record)[-1]:.0f} minutes with '
+            f'{used["omp_threads"]} thread(s); {epochs[-1]["test_acc"]:.4f} of the {record["validation"]:,} images '
+            f'held out; {record["test"]["mirrored"]:.4f} of the test images where the scores of each and of its '
+            f'mirror image are added. The network is `{record["network_name"]}`, {size} x {size} pixels, '
+            f'{parameters(record):,} parameters.')
+    return '\n\n'.join([*parts, '\n'.join(sorted({
+        BENCHMARK.measured(record, f'{record["machine"]["omp_threads"]} thread(s) a run',
+                           f'data {record["data"]["checksum"]}')
+        for found in every.values() for record in found}))])
 
 
-def measured(record):
-    used = record['machine']
-    return (f'{record["started"][:10]}, {used["cpu"]}, {used["omp_threads"]} thread(s) a run, '
-            f'MXNet {record["versions"]["mxnet"]}, data {record["data"]["checksum"]}')
+BENCHMARK = Benchmark(__file__, table)
 
 
 def draw():
@@ -149,13 +147,9 @@ def draw():
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
-    parser.add_argument('--seeds', type=int, default=3,
-                        help='seeds 0 to N-1 of article and course (default: %(default)s)')
-    parser.add_argument('--jobs', type=int, default=min(cores, 6),
-                        help='runs at the same time, sharing the cores (default: %(default)s)')
-    parser.add_argument('--table', action='store_true', help='train nothing: only make the table and the picture anew')
+    parser = BENCHMARK.options(__doc__, seeds=(3, 'seeds 0 to N-1 of article and course'),
+                               jobs=(min(cores, 6), 'runs at the same time, sharing the cores'))
     options = parser.parse_args()
     if options.seeds < 1 or options.jobs < 1:
         parser.error('--seeds and --jobs must be at least 1')
@@ -169,8 +163,7 @@ def main():
             for future in [pool.submit(train, *run, threads) for run in missing]:
                 future.result()
     draw()
-    readme.put(START, END, table())
-    print(table())
+    BENCHMARK.publish({recipe: records(recipe) for recipe in OPTIONS})
 
 
 if __name__ == '__main__':

@@ -6,8 +6,6 @@ own; the two states take turns, so that a busy machine slows both, and the table
 round's ratio.
 """
 
-import argparse
-import datetime
 import hashlib
 import json
 import os
@@ -17,20 +15,13 @@ import subprocess
 import sys
 import time
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-RECORD = ROOT / 'records' / 'editions.json'
-START, END = '<!-- editions table: made by benchmarks/editions.py -->', '<!-- end of editions table -->'
+from harness import ROOT, Benchmark, in_turn, kilobytes, markdown, measuring, ratio
+
 #: Name: network, memory-efficient, shape of a batch, steps after the first.
 CONTESTANTS = {
     'article': ('article', False, (256, 1, 48, 48), 20),
     'DenseNet-BC (100, 12)': ('densenet_bc_100_12', False, (32, 3, 32, 32), 4),
     'DenseNet-BC (100, 12), memory-efficient': ('densenet_bc_100_12', True, (32, 3, 32, 32), 4)}
-
-
-def kilobytes(name):
-    """A line of this process's memory, such as VmHWM, in kB."""
-    lines = pathlib.Path('/proc/self/status').read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(name))
 
 
 def child(checkout, contestant):
@@ -74,57 +65,49 @@ def child(checkout, contestant):
 
 
 def table(record):
-    rows = ['| one training step | ms | earlier | times as fast | peak memory, MB | earlier | times '
-            '| parameters afterwards |', '|---|---:|---:|---:|---:|---:|---:|---|']
-    for name, runs in record['runs'].items():
-        new, old = ([run[which] for run in runs] for which in ('new', 'old'))
-        middle = [statistics.median(run[key] for run in state) for key in ('ms', 'mb') for state in (new, old)]
-        faster = statistics.median(b['ms'] / a['ms'] for a, b in zip(new, old))
-        memory = statistics.median(a['mb'] / b['mb'] for a, b in zip(new, old))
-        same = len({run['parameters'] for run in new + old}) == 1
-        rows.append(f'| {name} | {middle[0]:.0f} | {middle[1]:.0f} | {faster:.2f} | {middle[2]:.0f} | {middle[3]:.0f} '
-                    f'| {memory:.2f} | {"the same to the bit" if same else "differ in rounding"} |')
-    machine, load = record['machine'], record['load']
-    return '\n'.join([
-        *rows, '', f'Earlier: commit {record["earlier"][:7]}. {len(runs)} rounds. Measured on {record["date"]}, '
-        f'{machine["cpu"]}, {record["threads"]} thread(s), load average {load[0]:.1f} before and {load[1]:.1f} after, '
-        f'MXNet {record["versions"]["mxnet"]}, by `python benchmarks/editions.py CHECKOUT`.'])
+    """The rows as Markdown."""
+    rows = []
+    for name, states in record['runs'].items():
+        cells = []
+        for key, faster in (('ms', True), ('mb', False)):
+            new, old = ([run[key] for run in states[state]] for state in ('new', 'old'))
+            cells += [f'{statistics.median(new):.0f}', f'{statistics.median(old):.0f}',
+                      f'{ratio(old, new) if faster else ratio(new, old):.2f}']
+        bits = {run['parameters'] for runs in states.values() for run in runs}
+        rows.append((name, *cells, 'the same to the bit' if len(bits) == 1 else 'differ in rounding'))
+    return '\n\n'.join([
+        markdown(['one training step', '>ms', '>earlier', '>times as fast', '>peak memory, MB', '>earlier', '>times',
+                  'parameters afterwards'], rows),
+        f'Earlier: commit {record["earlier"][:7]}. ' + BENCHMARK.measured(
+            record, f'{record["threads"]} thread(s)', f'{record["rounds"]} rounds')])
+
+
+BENCHMARK = Benchmark(__file__, table)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('checkout', type=pathlib.Path, help='directory that holds the earlier state')
-    parser.add_argument('--rounds', type=int, default=9, help='how often both states are measured (default: 9)')
-    parser.add_argument('--child', metavar='CONTESTANT', choices=CONTESTANTS, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    checkout = arguments.checkout.resolve()
-    if arguments.child:
-        print(json.dumps(child(str(checkout), arguments.child)))
+    parser = BENCHMARK.options(__doc__, rounds=(9, 'how often both states are measured'))
+    parser.add_argument('checkout', nargs='?', type=pathlib.Path, help='directory that holds the earlier state')
+    options = parser.parse_args()
+    if options.child:
+        print(json.dumps(child(*json.loads(options.child))))
         return
-    if not (checkout / 'd2l_densenet').is_dir():
-        parser.error(f'{checkout} holds no d2l_densenet')
-    import readme
-
-    from d2l_densenet.runs.directories import machine, versions, write_atomically
+    if options.table:
+        BENCHMARK.publish(BENCHMARK.read())
+        return
+    if not options.checkout or not (options.checkout / 'd2l_densenet').is_dir():
+        parser.error(f'CHECKOUT must be a directory that holds d2l_densenet, got {options.checkout}')
+    places = {'new': str(ROOT), 'old': str(options.checkout.resolve())}
     threads = os.environ.setdefault('OMP_NUM_THREADS', '2')
-    before, runs = os.getloadavg()[0], {name: [] for name in CONTESTANTS}
-    for number in range(arguments.rounds):
-        for name in CONTESTANTS:
-            turn = {}
-            for which, place in (('new', ROOT), ('old', checkout))[::1 if number % 2 else -1]:
-                done = subprocess.run([sys.executable, __file__, '--child', name, place], check=True, text=True,
-                                      stdout=subprocess.PIPE)
-                turn[which] = json.loads(done.stdout.splitlines()[-1])
-            runs[name].append(turn)
-            print(f'round {number + 1} of {arguments.rounds}, {name}: {turn["new"]["ms"]:.0f} ms, earlier '
-                  f'{turn["old"]["ms"]:.0f}', flush=True)
-    earlier = subprocess.run(['git', '-C', checkout, 'rev-parse', 'HEAD'], check=True, text=True,
+    earlier = subprocess.run(['git', '-C', places['old'], 'rev-parse', 'HEAD'], check=True, text=True,
                              stdout=subprocess.PIPE).stdout.strip()
-    record = {'date': datetime.date.today().isoformat(), 'machine': machine(), 'versions': versions(),
-              'threads': threads, 'load': [before, os.getloadavg()[0]], 'earlier': earlier, 'seed': 0,
-              'data': 'random numbers', 'runs': runs}
-    write_atomically(RECORD, json.dumps(record, indent=1) + '\n')
-    readme.put(START, END, table(record))
+    with measuring(threads=threads, rounds=options.rounds, earlier=earlier, seed=0, data='random numbers') as record:
+        pairs = [(name, state) for name in CONTESTANTS for state in places]
+        found = in_turn(pairs, options.rounds, lambda pair: BENCHMARK.process([places[pair[1]], pair[0]]),
+                        lambda run: f'{run["ms"]:.0f} ms')
+        record['runs'] = {name: {state: found[name, state] for state in places} for name in CONTESTANTS}
+    BENCHMARK.write(record)
+    BENCHMARK.publish(record)
 
 
 if __name__ == '__main__':

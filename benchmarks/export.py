@@ -4,25 +4,19 @@ Each network gets random values: He's for the weights, and random ones for the b
 parameters and its running statistics, so that a mistake in any of them shows. ``export_model`` checks what it writes
 (see its documentation). The files go to a temporary directory. A row is kept in ``records/export.json`` as soon as it
 is there, and networks whose row is there are skipped, so an interrupted call can be repeated. Rows of another
-machine, other versions or another seed are measured anew.
+machine, other versions or another seed are measured again.
 """
 
-import argparse
-import datetime
-import json
-import pathlib
 import tempfile
 import time
 
 import mxnet as mx
 import numpy
+from harness import Benchmark, markdown, now
 
 from d2l_densenet import NETWORKS, RESNETS, count_parameters, export_model, he_initialize
 from d2l_densenet.named import OWN, named_network, published_shape
-from d2l_densenet.runs.directories import machine, versions, write_atomically
-
-RECORD = pathlib.Path(__file__).resolve().parent.parent / 'records' / 'export.json'
-
+from d2l_densenet.runs.directories import machine, versions
 
 NAMES = [*NETWORKS, *OWN, *RESNETS]
 
@@ -67,52 +61,45 @@ def settings(seed):
 
 def table(record):
     """The rows as Markdown."""
-    lines = ['| network | input | parameters | MXNet, MB | ONNX, MB | difference, MXNet | difference, ONNX | seconds |',
-             '|---|---|---:|---:|---:|---:|---:|---:|']
-    for name in NAMES:
-        if name in record['networks']:
-            row = record['networks'][name]
-            onnx_bytes = row['bytes'][f'{name}.onnx']
-            mxnet_bytes = sum(row['bytes'].values()) - onnx_bytes
-            lines.append(f'| `{name}` | {" x ".join(map(str, row["input_shape"]))} | {row["parameters"]:,} '
-                         f'| {mxnet_bytes / 1e6:.1f} | {onnx_bytes / 1e6:.1f} | {row["difference"]["mxnet"]:.1e} '
-                         f'| {row["difference"]["onnx"]:.1e} | {row["seconds"]:.1f} |')
+    rows = []
+    for name, row in record['networks'].items():
+        onnx_bytes = row['bytes'][f'{name}.onnx']
+        rows.append((f'`{name}`', ' x '.join(map(str, row['input_shape'])), f'{row["parameters"]:,}',
+                     f'{(sum(row["bytes"].values()) - onnx_bytes) / 1e6:.1f}', f'{onnx_bytes / 1e6:.1f}',
+                     f'{row["difference"]["mxnet"]:.1e}', f'{row["difference"]["onnx"]:.1e}', f'{row["seconds"]:.1f}'))
     used = record['versions']
-    return '\n'.join([
-        *lines, '', 'Difference: the largest in any score, as a share of the largest score, on random images, one and '
-        'three at a time. Seconds: writing and checking both formats.', '',
-        f'Measured on {record["started"][:10]}, {record["machine"]["cpu"]}, {record["machine"]["omp_threads"]} '
-        f'thread(s), MXNet {used["mxnet"]}, onnx {used["onnx"]}, onnxruntime {used["onnxruntime"]}, '
-        f'seed {record["seed"]}.'])
+    return '\n\n'.join([
+        markdown(['network', 'input', '>parameters', '>MXNet, MB', '>ONNX, MB', '>difference, MXNet',
+                  '>difference, ONNX', '>seconds'], rows),
+        'Difference: the largest in any score, as a share of the largest score, on random images, one and three at a '
+        'time. Seconds: writing and checking both formats.',
+        BENCHMARK.measured(record, f'{record["machine"]["omp_threads"]} thread(s)', f'onnx {used["onnx"]}',
+                           f'onnxruntime {used["onnxruntime"]}', f'seed {record["seed"]}')])
+
+
+BENCHMARK = Benchmark(__file__, table)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = BENCHMARK.options(__doc__, seed=(0, 'for the values'))
     parser.add_argument('--networks', nargs='+', choices=NAMES, default=NAMES, metavar='NAME',
                         help='which (default: all)')
-    parser.add_argument('--seed', type=int, default=0, help='for the values (default: %(default)s)')
-    parser.add_argument('--table', action='store_true', help='export nothing: only print the table of the record')
     options = parser.parse_args()
-    try:
-        record = json.loads(RECORD.read_text())
-    except FileNotFoundError:
-        record = {}
+    record = BENCHMARK.read() if BENCHMARK.record.exists() else {}
     if not options.table:
         found = settings(options.seed)
         if any(record.get(key) != value for key, value in found.items()):
-            now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds')
-            record = {'started': now, **found, 'networks': {}}
+            record = {'started': now(), **found, 'networks': {}}
         for name in options.networks:
             if name in record['networks']:
                 continue
             row = measure(name, options.seed)
             rows = {**record['networks'], name: row}
             record['networks'] = {known: rows[known] for known in NAMES if known in rows}
-            RECORD.parent.mkdir(exist_ok=True)
-            write_atomically(RECORD, json.dumps(record, indent=1) + '\n')
+            BENCHMARK.write(record)
             print(f'{name}: {row["seconds"]} s', flush=True)
     if not record:
-        parser.error(f'{RECORD} is not there yet: run once without --table')
+        parser.error(f'{BENCHMARK.record} is not there yet: run once without --table')
     print(table(record))
 
 

@@ -467,8 +467,8 @@ def main():
         if options.target:
             return sum(len(row['findings']) for row in record['targets'].values())
         write_atomically(RECORD, json.dumps(record, indent=1) + '\n')
-    import readme  # which imports the package: too early, at the top, for atheris to see into it
-    readme.put(START, END, table(record))
+    import harness  # which imports the package: too early, at the top, for atheris to see into it
+    harness.put(START, END, table(record))
     print(table(record))
     return sum(len(row['findings']) for row in record['targets'].values())
 

@@ -8,33 +8,27 @@ writes ``records/int8.json`` and the table in README.md. Four variants of the ne
   convolution before them. In this network that is the stem alone: everywhere else batch normalisation comes first.
 - int8, naive and entropy: ``quantize_net_v2``, calibrated on training images with the range of the values, or with the
   range that loses least. Convolutions, batch normalisation, ReLU, pooling and oneDNN's concat run in int8. The last
-  dense block runs its concat in float32, because its width is not a multiple of 16 and ``blocks.py`` then uses
+  dense block runs its concat in float32, because its width is not a multiple of 16 and the block then uses
   NumPy's, which has no int8 version.
 
 All of them classify the whole test set. Latency is the median of many calls that take turns in one process, so that
 a busy machine slows all of them. Nothing else should run: int8 gains little where another program uses the cores.
 """
 
-import argparse
-import datetime
 import itertools
 import json
-import os
 import pathlib
 import statistics
 import tempfile
 import time
 
 import mxnet as mx
-import readme
+from harness import Benchmark, markdown, measuring
 from mxnet.contrib.quantization import quantize_net_v2
 
 from d2l_densenet import load_data_fashion_mnist
-from d2l_densenet.runs.directories import load_run, machine, versions, write_atomically
+from d2l_densenet.runs.directories import load_run
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-RECORD = ROOT / 'records' / 'int8.json'
-START, END = '<!-- int8 table: made by benchmarks/int8.py -->', '<!-- end of int8 table -->'
 BATCH = 128
 LATENCY_BATCHES = (1, 64)
 STATIC = {'static_alloc': True, 'static_shape': True}
@@ -49,7 +43,6 @@ def variants(run, example, calibration):
     blocks = {'fp32': fp32, 'fp32, fused': fused}
     for mode in ('naive', 'entropy'):
         net = load_run(run)[0]
-        net.set_input_size(*example.shape[2:])
         block = quantize_net_v2(net, quantized_dtype='auto', quantize_mode='full', calib_mode=mode,
                                 calib_data=mx.io.NDArrayIter(calibration, None, BATCH))
         block.hybridize(**STATIC)
@@ -64,13 +57,13 @@ def classify(block, batches):
 
 
 def latencies(blocks, images, repeats):
-    """For each block the seconds of `repeats` calls, all blocks in turn."""
+    """For each block the seconds of `repeats` calls, all blocks in turn; the first calls, which set up, left out."""
     seconds = {name: [] for name in blocks}
     for turn in range(repeats + 3):
         for name, block in blocks.items():
             start = time.perf_counter()
             block(images).wait_to_read()
-            if turn >= 3:  # the first calls set up
+            if turn >= 3:
                 seconds[name].append(time.perf_counter() - start)
     return seconds
 
@@ -106,72 +99,69 @@ def measure(options):
     calibration = mx.nd.concat(*[images for images, _ in itertools.islice(train, options.calibration)], dim=0)
     batches = [(images, labels) for images, labels in test]
     right = mx.nd.concat(*[labels for _, labels in batches], dim=0).asnumpy().astype('int64')
-    load = os.getloadavg()[0]
     print(f'{len(right)} test images, calibration on {len(calibration)} training images, data: {test.source}',
           flush=True)
-    blocks = variants(options.run, batches[0][0], calibration)
-    rows, first = {}, None
-    for name, block in blocks.items():
-        classes, scores = classify(block, batches)
-        first = first or (classes, scores)
-        rows[name] = {'accuracy': float((classes == right).mean()), 'same_class': float((classes == first[0]).mean()),
-                      'difference': float(abs(scores - first[1]).max() / abs(first[1]).max()),
-                      'bytes': file_sizes(block), 'operators': operators(block), 'milliseconds': {}}
-        print(f'{name}: accuracy {rows[name]["accuracy"]:.4f}', flush=True)
-    for size in LATENCY_BATCHES:
-        repeats = max(30, options.repeats // size)
-        for name, seconds in latencies(blocks, batches[0][0][:size].copy(), repeats).items():
-            low, middle, high = statistics.quantiles(seconds, n=4)
-            rows[name]['milliseconds'][str(size)] = {
-                'median': 1e3 * middle, 'quartiles': [1e3 * low, 1e3 * high], 'calls': repeats}
-    now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds')
     kept = ('recipe', 'epochs', 'seed', 'size', 'network', 'data')
-    return {'started': now, 'run': {key: config[key] for key in kept},
-            'calibration_images': len(calibration), 'test_images': len(right), 'versions': versions(),
-            'machine': {**machine(), 'instructions': instructions()}, 'load': [load, os.getloadavg()[0]], 'rows': rows}
+    with measuring(run={key: config[key] for key in kept}, calibration_images=len(calibration),
+                   test_images=len(right)) as record:
+        record['machine']['instructions'] = instructions()
+        blocks = variants(options.run, batches[0][0], calibration)
+        rows, first = {}, None
+        for name, block in blocks.items():
+            classes, scores = classify(block, batches)
+            first = first or (classes, scores)
+            rows[name] = {
+                'accuracy': float((classes == right).mean()), 'same_class': float((classes == first[0]).mean()),
+                'difference': float(abs(scores - first[1]).max() / abs(first[1]).max()),
+                'bytes': file_sizes(block), 'operators': operators(block), 'milliseconds': {}}
+            print(f'{name}: accuracy {rows[name]["accuracy"]:.4f}', flush=True)
+        for size in LATENCY_BATCHES:
+            repeats = max(30, options.repeats // size)
+            for name, seconds in latencies(blocks, batches[0][0][:size].copy(), repeats).items():
+                low, middle, high = statistics.quantiles(seconds, n=4)
+                rows[name]['milliseconds'][str(size)] = {
+                    'median': 1e3 * middle, 'quartiles': [1e3 * low, 1e3 * high], 'calls': repeats}
+        record['rows'] = rows
+    return record
 
 
 def table(record):
     """The rows as Markdown."""
-    lines = ['| network | files, MB | test accuracy | same class as fp32 | 1 image, ms | 64 images, ms | faster |',
-             '|---|---:|---:|---:|---:|---:|---:|']
-    base = record['rows']['fp32']['milliseconds']
+    base, rows = record['rows']['fp32']['milliseconds'], []
     for name, row in record['rows'].items():
         median = {size: row['milliseconds'][size]['median'] for size in ('1', '64')}
-        lines.append(f'| {name} | {sum(row["bytes"].values()) / 1e6:.2f} | {row["accuracy"]:.4f} '
-                     f'| {100 * row["same_class"]:.2f} % | {median["1"]:.2f} | {median["64"]:.1f} '
-                     f'| {base["1"]["median"] / median["1"]:.2f}, {base["64"]["median"] / median["64"]:.2f} |')
+        rows.append((name, f'{sum(row["bytes"].values()) / 1e6:.2f}', f'{row["accuracy"]:.4f}',
+                     f'{100 * row["same_class"]:.2f} %', f'{median["1"]:.2f}', f'{median["64"]:.1f}',
+                     f'{base["1"]["median"] / median["1"]:.2f}, {base["64"]["median"] / median["64"]:.2f}'))
     run, used = record['run'], record['machine']
-    return '\n'.join([
-        *lines, '', 'Milliseconds: medians. Faster: so many times as fp32, at 1 image and at 64. The int8 files are no '
-        'smaller: MXNet keeps the weights of fused operators in float32 and quantises them at the first call.', '',
-        f'Measured on {record["started"][:10]}, {used["cpu"]} ({", ".join(used["instructions"])}), '
-        f'{used["omp_threads"]} thread(s), load average {record["load"][0]:.1f} before and {record["load"][1]:.1f} '
-        f'after, MXNet {record["versions"]["mxnet"]}; run: recipe {run["recipe"]}, {run["epochs"]} epoch(s), '
-        f'seed {run["seed"]}; {record["test_images"]} test images, '
-        f'{record["calibration_images"]} for calibration; data {run["data"]["checksum"]}.'])
+    return '\n\n'.join([
+        markdown(['network', '>files, MB', '>test accuracy', '>same class as fp32', '>1 image, ms', '>64 images, ms',
+                  '>faster'], rows),
+        'Milliseconds: medians. Faster: so many times as fp32, at 1 image and at 64. The int8 files are no '
+        'smaller: MXNet keeps the weights of fused operators in float32 and quantises them at the first call.',
+        BENCHMARK.measured(
+            record, f'{", ".join(used["instructions"])}', f'{used["omp_threads"]} thread(s)',
+            f'a run of the recipe {run["recipe"]}, {run["epochs"]} epoch(s), seed {run["seed"]}',
+            f'{record["test_images"]} test images', f'{record["calibration_images"]} for calibration',
+            f'data {run["data"]["checksum"]}')])
+
+
+BENCHMARK = Benchmark(__file__, table)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = BENCHMARK.options(
+        __doc__, calibration=(5, f'training batches of {BATCH} images to calibrate on'),
+        repeats=(1000, 'images to time a network with, but at least 30 calls'))
     parser.add_argument('run', nargs='?', metavar='RUN', help='directory that d2l-densenet train wrote')
     parser.add_argument('--data-dir', metavar='DIR', help='directory with the four Fashion-MNIST files')
-    parser.add_argument('--calibration', type=int, default=5,
-                        help=f'training batches of {BATCH} images to calibrate on (default: %(default)s)')
-    parser.add_argument('--repeats', type=int, default=1000,
-                        help='images to time a network with, but at least 30 calls (default: %(default)s)')
-    parser.add_argument('--table', action='store_true', help='measure nothing: only make the table of the record')
     options = parser.parse_args()
-    if options.table:
-        record = json.loads(RECORD.read_text())
-    elif not options.run or options.calibration < 1 or options.repeats < 1:
+    if not options.table and (not options.run or options.calibration < 1 or options.repeats < 1):
         parser.error('RUN is needed, and --calibration and --repeats must be at least 1')
-    else:
-        record = measure(options)
-        RECORD.parent.mkdir(exist_ok=True)
-        write_atomically(RECORD, json.dumps(record, indent=1) + '\n')
-    readme.put(START, END, table(record))
-    print(table(record))
+    record = BENCHMARK.read() if options.table else measure(options)
+    if not options.table:
+        BENCHMARK.write(record)
+    BENCHMARK.publish(record)
 
 
 if __name__ == '__main__':

@@ -13,24 +13,16 @@ of rounds, and medians of each round's ratio.
 What is in the record is not measured again: to go on after an interruption, call it again.
 """
 
-import argparse
-import datetime
+import importlib.util
 import json
 import os
 import pathlib
 import resource
 import statistics
-import subprocess
-import sys
 import time
 
-import readme
+from harness import Benchmark, kilobytes, markdown, measuring, now, ratio
 
-from d2l_densenet.runs.directories import machine, versions, write_atomically
-
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-RECORD = ROOT / 'records' / 'memory.json'
-START, END = '<!-- memory table: made by benchmarks/memory.py -->', '<!-- end of memory table -->'
 #: Contestants: what the table calls them.
 CONTESTANTS = {
     'imperative': 'MXNet, imperative',
@@ -41,12 +33,6 @@ CONTESTANTS = {
     'torch checkpoint': 'PyTorch, `torch.utils.checkpoint`'}
 BATCH, DEPTH_BATCH = 64, 16
 DEPTHS = (22, 40, 64, 100, 148, 190)
-
-
-def kilobytes(name):
-    """A line of this process's memory, such as VmHWM, in kB."""
-    lines = pathlib.Path('/proc/self/status').read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(name))
 
 
 def mxnet_step(contestant, depth, growth_rate, batch):
@@ -149,7 +135,7 @@ def child(job):
     """Take the steps of a job and print what they needed, as JSON."""
     make = torch_step if job['contestant'].startswith('torch') else mxnet_step
     step = make(job['contestant'], job['depth'], job['growth_rate'], job['batch'])
-    pathlib.Path('/proc/self/clear_refs').write_text('5')  # VmHWM starts anew
+    pathlib.Path('/proc/self/clear_refs').write_text('5')  # VmHWM starts again
     base = kilobytes('VmRSS')
     seconds, processor, losses = [], [], []
     for _ in range(job['steps']):
@@ -179,35 +165,21 @@ def jobs(options):
 
 def measure(options):
     """Run the jobs that the record lacks, and write it after each."""
-    record = json.loads(RECORD.read_text()) if RECORD.exists() and not options.again else {'rows': []}
-    done = [row['job'] for row in record['rows']]
+    old = BENCHMARK.read() if BENCHMARK.record.exists() and not options.again else {'rows': []}
     for job in jobs(options):
-        if job in done:
+        if job in [row['job'] for row in old['rows']] or (
+                job['contestant'].startswith('torch') and not importlib.util.find_spec('torch')):
             continue
-        if job['contestant'].startswith('torch') and not has_torch():
-            continue
-        result = subprocess.run([sys.executable, __file__, '--child', json.dumps(job)], capture_output=True, text=True,
-                                env={**os.environ, 'OMP_NUM_THREADS': str(options.threads)})
-        if result.returncode:
-            raise SystemExit(f'{job}:\n{result.stdout}{result.stderr}')
-        found = json.loads(result.stdout.splitlines()[-1])
-        now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds')
-        record['rows'].append({'job': job, **found, 'load': os.getloadavg()[0], 'finished': now})
-        record.update(versions=versions(), machine={**machine(), 'omp_threads': str(options.threads)})
-        RECORD.parent.mkdir(exist_ok=True)
-        write_atomically(RECORD, json.dumps(record, indent=1) + '\n')
+        with measuring() as record:
+            found = BENCHMARK.process(job, OMP_NUM_THREADS=str(options.threads))
+        record['machine']['omp_threads'] = str(options.threads)
+        row = {'job': job, **found, 'load': record['load'][1], 'finished': now()}
+        old = {**old, 'rows': [*old['rows'], row], 'versions': record['versions'], 'machine': record['machine']}
+        BENCHMARK.write(old)
         seconds = statistics.median(found['seconds'][1:] or found['seconds'])
         print(f'{job["part"]} {job["contestant"]}, depth {job["depth"]}, batch {job["batch"]}: '
               f'{found["peak_gb"]:.2f} GB, {seconds:.2f} s', flush=True)
-    return record
-
-
-def has_torch():
-    try:
-        import torch  # noqa: F401
-    except ImportError:
-        return False
-    return True
+    return old
 
 
 def curves(record):
@@ -239,69 +211,63 @@ def counted(depths):
 
 def table(record):
     """The rows as Markdown."""
-    rows = [row for row in record['rows'] if row['job']['part'] == 'step']
-    rounds = {row['job']['round'] for row in rows}
-
-    def values(contestant, key):
-        pick = {'peak': lambda row: row['peak_gb'], 'wall': lambda row: statistics.median(row['seconds'][1:]),
-                'cpu': lambda row: statistics.median(row['processor_seconds'][1:])}[key]
-        return {row['job']['round']: pick(row) for row in rows if row['job']['contestant'] == contestant}
-
-    def ratio(contestant, key):
-        ours, base = values(contestant, key), values('hybridized', key)
-        return statistics.median(ours[turn] / base[turn] for turn in rounds if turn in ours and turn in base)
-
-    lines = ['| one training step | peak memory, GB | of hybridized | step, s | times hybridized '
-             '| processor time, times hybridized |', '|---|---:|---:|---:|---:|---:|']
+    found = {}
+    for row in record['rows']:
+        if row['job']['part'] == 'step':
+            found.setdefault(row['job']['contestant'], {})[row['job']['round']] = (
+                row['peak_gb'], statistics.median(row['seconds'][1:]), statistics.median(row['processor_seconds'][1:]))
+    base, rows = found['hybridized'], []
     for contestant, name in CONTESTANTS.items():
-        if values(contestant, 'peak'):
-            lines.append(f'| {name} | {statistics.median(values(contestant, "peak").values()):.2f} '
-                         f'| {100 * ratio(contestant, "peak"):.0f} % '
-                         f'| {statistics.median(values(contestant, "wall").values()):.1f} '
-                         f'| {ratio(contestant, "wall"):.2f} | {ratio(contestant, "cpu"):.2f} |')
+        if contestant in found:
+            ours = found[contestant]
+            both = [turn for turn in ours if turn in base]
+            memory, wall, processor = (ratio([ours[turn][i] for turn in both], [base[turn][i] for turn in both])
+                                       for i in range(3))
+            peak, seconds, _ = (statistics.median(values) for values in zip(*ours.values()))
+            rows.append((name, f'{peak:.2f}', f'{100 * memory:.0f} %', f'{seconds:.1f}', f'{wall:.2f}',
+                         f'{processor:.2f}'))
     depths = curves(record)
-    lines += ['', '| depth L (DenseNet-BC, k = 12, batch ' + f'{DEPTH_BATCH}) | '
-              + ' | '.join(str(depth) for depth, _ in depths['usual']) + ' |',
-              '|---|' + '---:|' * len(depths['usual'])]
-    for name, points in depths.items():
-        lines.append(f'| {name}, peak GB | ' + ' | '.join(f'{gb:.2f}' for _, gb in points) + ' |')
-    used, loads = record['machine'], [row['load'] for row in record['rows']]
-    text = [f'DenseNet-BC (100, 12), batch {BATCH}, 32 x 32 pixels; medians of {len(rounds)} rounds, in each of which '
+    loads, last = [row['load'] for row in record['rows']], record['rows'][-1]
+    text = [f'DenseNet-BC (100, 12), batch {BATCH}, 32 x 32 pixels; medians of {len(base)} rounds, in each of which '
             'every contestant had a process of its own; memory over what that process had before the first step.']
     for row in record['rows']:
         if row['job']['part'] == 'large':
             text.append(f'DenseNet-BC ({row["job"]["depth"]}, {row["job"]["growth_rate"]}), 25.6 M parameters, took a '
                         f'step of {row["job"]["batch"]} images with the mode on in {row["peak_gb"]:.2f} GB '
                         f'({row["base_gb"]:.2f} GB before it) and {row["seconds"][0]:.0f} s.')
-    text.append(f'Measured on {record["rows"][-1]["finished"][:10]}, {used["cpu"]}, {used["omp_threads"]} thread(s), '
-                f'load average {min(loads):.1f} to {max(loads):.1f} (a busy machine: compare ratios, not seconds), '
-                f'MXNet {record["versions"]["mxnet"]}, by `python benchmarks/memory.py`.')
-    return '\n'.join([*lines, '', ' '.join(text)])
+    text.append(BENCHMARK.measured(
+        {**record, 'started': last['finished']}, f'{record["machine"]["omp_threads"]} thread(s)',
+        f'load average {min(loads):.1f} to {max(loads):.1f} (a busy machine: compare ratios, not seconds)'))
+    return '\n\n'.join([
+        markdown(['one training step', '>peak memory, GB', '>of hybridized', '>step, s', '>times hybridized',
+                  '>processor time, times hybridized'], rows),
+        markdown([f'depth L (DenseNet-BC, k = 12, batch {DEPTH_BATCH})',
+                  *(f'>{depth}' for depth, _ in depths['usual'])],
+                 [(f'{name}, peak GB', *(f'{gb:.2f}' for _, gb in points)) for name, points in depths.items()]),
+        ' '.join(text)])
+
+
+BENCHMARK = Benchmark(__file__, table)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--rounds', type=int, default=5, help='rounds of the first part (default: %(default)s)')
-    parser.add_argument('--steps', type=int, default=4, help='steps in each process (default: %(default)s)')
-    parser.add_argument('--threads', type=int, default=1, help='OpenMP threads (default: %(default)s)')
-    parser.add_argument('--large-batch', type=int, default=64,
-                        help='images in the step of DenseNet-BC (190, 40); 0: leave it out (default: %(default)s)')
+    parser = BENCHMARK.options(
+        __doc__, rounds=(5, 'rounds of the first part'), steps=(4, 'steps in each process'),
+        threads=(1, 'OpenMP threads'),
+        large_batch=(64, 'images in the step of DenseNet-BC (190, 40); 0: leave it out'))
     parser.add_argument('--again', action='store_true', help='forget the record and measure everything')
-    parser.add_argument('--table', action='store_true', help='measure nothing: only make the table and the picture')
-    parser.add_argument('--child', help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
         return child(json.loads(options.child))
     if min(options.rounds, options.threads) < 1 or options.steps < 2:
         parser.error('--rounds and --threads must be at least 1, --steps at least 2')
-    record = json.loads(RECORD.read_text()) if options.table else measure(options)
+    record = BENCHMARK.read() if options.table else measure(options)
     from d2l_densenet.plots import plot_memory
     measured = curves(record)
     figure = plot_memory(counted([depth for depth, _ in measured['usual']]),
                          {name: [(depth, 1e9 * gb) for depth, gb in points] for name, points in measured.items()})
-    figure.savefig(RECORD.with_suffix('.png'), dpi=120)
-    readme.put(START, END, table(record))
-    print(table(record))
+    figure.savefig(BENCHMARK.record.with_suffix('.png'), dpi=120)
+    BENCHMARK.publish(record)
 
 
 if __name__ == '__main__':

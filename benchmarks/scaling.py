@@ -5,8 +5,6 @@ up the gradients over the loopback interface, in about two minutes. The record g
 table to ``docs/distributed/README.md``.
 """
 
-import argparse
-import datetime
 import json
 import os
 import pathlib
@@ -15,11 +13,8 @@ import sys
 import tempfile
 import time
 
-import readme
+from harness import ROOT, Benchmark, markdown, measuring
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-RECORD = ROOT / 'records' / 'scaling.json'
-START, END = '<!-- scaling table: made by benchmarks/scaling.py -->', '<!-- end of scaling table -->'
 BATCH, SIZE = 128, 48
 WORKERS = (2, 4, 8)
 # A number of floats that takes long enough for its time to be its bytes'.
@@ -98,7 +93,7 @@ def job(workers, place):
     """`exchange` in a job of so many workers and one server; the figures of worker 0."""
     result = place / f'{workers}.json'
     subprocess.run([sys.executable, '-m', 'd2l_densenet', 'launch', '--workers', str(workers), '--time-limit', '120',
-                    '--', sys.executable, __file__, '--worker', str(result)], check=True,
+                    '--', sys.executable, __file__, '--child', str(result)], check=True,
                    env={**os.environ, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1'})
     return json.loads(result.read_text())
 
@@ -115,56 +110,51 @@ def table(record):
     """The figures as Markdown."""
     one = record['compute'][str(record['batch_size'])]
     exchanges = record['exchange']
-    lines = ['| measured here | |', '|---|---:|',
-             f'| parameters, in arrays | {record["bytes"] // 4:,} in {exchanges["1"]["arrays"]} |',
-             f'| bytes a worker pushes in a step, and pulls again | {record["bytes"]:,} |']
-    lines += [f'| computing a step of {size} images, processor time of one thread | {1e3 * seconds:.0f} ms |'
-              for size, seconds in record['compute'].items()]
+    rows = [('parameters, in arrays', f'{record["bytes"] // 4:,} in {exchanges["1"]["arrays"]}'),
+            ('bytes a worker pushes in a step, and pulls again', f'{record["bytes"]:,}')]
+    rows += [(f'computing a step of {size} images, processor time of one thread', f'{1e3 * seconds:.0f} ms')
+             for size, seconds in record['compute'].items()]
     for workers, found in exchanges.items():
         rate, many = 2 * 4 * LARGE * int(workers) / found['large'] / 1e9, f'{workers} worker{"s" * (workers > "1")}'
-        lines += [f'| adding up the gradients on loopback, {many} | {1e3 * found["gradients"]:.0f} ms |',
-                  f'| as many messages of one number each, {many} | {1e3 * found["tiny"]:.0f} ms |',
-                  f'| one large array, in and out of the server, {many} | {rate:.2f} GB/s |']
-    lines += ['', f'| computed: {record["batch_size"]} images a step | 1 Gbit/s | 10 Gbit/s | 100 Gbit/s |',
-              '|---|---:|---:|---:|']
+        rows += [(f'adding up the gradients on loopback, {many}', f'{1e3 * found["gradients"]:.0f} ms'),
+                 (f'as many messages of one number each, {many}', f'{1e3 * found["tiny"]:.0f} ms'),
+                 (f'one large array, in and out of the server, {many}', f'{rate:.2f} GB/s')]
+    speeds = (1, 10, 100)
+    computed = []
     for workers in WORKERS:
-        cells = [predicted(record, workers, gigabits) for gigabits in (1, 10, 100)]
-        lines.append(f'| {workers} machines: ms a step, times as fast as one | ' + ' | '.join(
-            f'{1e3 * seconds:.0f}, {one / seconds:.2f}' for seconds in cells) + ' |')
-    before, after = record['load']
-    return '\n'.join([*lines, '', f'Measured on {record["started"][:10]}, {record["machine"]["cpu"]}, the fastest of 8 '
-                      f'to 40 tries, {record["machine"]["cores"]} cores shared with other work (load average '
-                      f'{before:.1f} before, {after:.1f} after), MXNet {record["versions"]["mxnet"]}, by '
-                      '`python benchmarks/scaling.py`.'])
+        seconds = [predicted(record, workers, gigabits) for gigabits in speeds]
+        computed.append((f'{workers} machines: ms a step, times as fast as one',
+                         *(f'{1e3 * value:.0f}, {one / value:.2f}' for value in seconds)))
+    return '\n\n'.join([
+        markdown(['measured here', '>'], rows),
+        markdown([f'computed: {record["batch_size"]} images a step', *(f'>{speed} Gbit/s' for speed in speeds)],
+                 computed),
+        BENCHMARK.measured(record, 'the fastest of 8 to 40 tries',
+                           f'{record["machine"]["cores"]} cores shared with other work')])
+
+
+BENCHMARK = Benchmark(__file__, table)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--table', action='store_true', help='only make the table of the record')
-    parser.add_argument('--worker', metavar='FILE', help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.worker:
+    options = BENCHMARK.options(__doc__).parse_args()
+    if options.child:
         found, rank = exchange()
         if rank == 0:
-            pathlib.Path(options.worker).write_text(json.dumps(found))
+            pathlib.Path(options.child).write_text(json.dumps(found))
         return
     if options.table:
-        record = json.loads(RECORD.read_text())
+        record = BENCHMARK.read()
     else:
         from d2l_densenet import count_parameters
-        from d2l_densenet.runs.directories import machine, versions, write_atomically
         os.environ.setdefault('OMP_NUM_THREADS', '1')
-        started, load = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds'), os.getloadavg()[0]
-        with tempfile.TemporaryDirectory() as temporary:
-            exchanges = {str(workers): job(workers, pathlib.Path(temporary)) for workers in (1, 2)}
-        sizes = [BATCH, *(BATCH // workers for workers in WORKERS)]
-        record = {
-            'started': started, 'batch_size': BATCH, 'size': SIZE, 'bytes': 4 * count_parameters(network()),
-            'compute': {str(size): compute(size) for size in sizes}, 'exchange': exchanges,
-            'load': [load, os.getloadavg()[0]], 'machine': machine(), 'versions': versions()}
-        write_atomically(RECORD, json.dumps(record, indent=1) + '\n')
-    readme.put(START, END, table(record))
-    print(table(record))
+        with measuring(batch_size=BATCH, size=SIZE) as record, tempfile.TemporaryDirectory() as temporary:
+            record['exchange'] = {str(workers): job(workers, pathlib.Path(temporary)) for workers in (1, 2)}
+            sizes = [BATCH, *(BATCH // workers for workers in WORKERS)]
+            record['compute'] = {str(size): compute(size) for size in sizes}
+            record['bytes'] = 4 * count_parameters(network())
+        BENCHMARK.write(record)
+    BENCHMARK.publish(record)
 
 
 if __name__ == '__main__':

@@ -6,9 +6,7 @@ another until the number of events is reached. The last row is ``d2l-densenet la
 processes is killed, and the whole job resumed. The record goes to ``records/survival.json``, the table to README.md.
 """
 
-import argparse
-import datetime
-import json
+import contextlib
 import os
 import pathlib
 import random
@@ -19,13 +17,8 @@ import tempfile
 import time
 
 import mxnet as mx
-import readme
+from harness import ROOT, Benchmark, markdown, measuring
 
-from d2l_densenet.runs.directories import machine, versions, write_atomically
-
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-RECORD = ROOT / 'records' / 'survival.json'
-START, END = '<!-- survival table: made by benchmarks/survival.py -->', '<!-- end of survival table -->'
 SETTINGS = ['--data', 'synthetic', '--limit', '800', '--size', '20', '--batch-size', '16', '--epochs', '3',
             '--seed', '5', '--device', 'cpu', '--recipe', 'course']
 ROWS = {
@@ -91,11 +84,11 @@ def damage(directory, draw):
     if not checkpoints:
         return
     content = bytearray(checkpoints[-1].read_bytes())
-    at = draw.randrange(len(content))
+    place = draw.randrange(len(content))
     if draw.random() < 0.5:
-        content[at] ^= 1 << draw.randrange(8)
+        content[place] ^= 1 << draw.randrange(8)
     else:
-        del content[at:]
+        del content[place:]
     checkpoints[-1].write_bytes(content)
 
 
@@ -145,60 +138,65 @@ def row(kind, events, expected, draw, place):
     return {'events': done, 'runs': runs, 'different': different}
 
 
+@contextlib.contextmanager
+def small_disk(place):
+    """A file system of 96 MB; None where none can be mounted."""
+    place.mkdir()
+    if subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=96m', 'tmpfs', place], capture_output=True).returncode:
+        print('no small file system can be mounted here: the row of the full disk is left out')
+        yield None
+        return
+    try:
+        yield place
+    finally:
+        subprocess.run(['umount', place], check=True)
+
+
+def measure(options):
+    """The record; with --only the one that there is, with a new row, which has its own date."""
+    draw, begun = random.Random(options.seed), time.monotonic()
+    with measuring(seed=options.seed, settings=SETTINGS, rows={}) as record, \
+            tempfile.TemporaryDirectory() as temporary:
+        place, expected = pathlib.Path(temporary), {}
+        for job in (False, True):
+            output, _ = (process := begin(place / f'whole-{job}', job)).communicate()
+            if process.returncode:
+                raise RuntimeError(output)
+            expected[job] = parameters(place / f'whole-{job}')
+        for kind in [options.only] if options.only else ROWS:
+            events = options.kills if kind == 'SIGKILL' else max(1, options.kills // 5)
+            with small_disk(place / 'small') if kind == 'full' else contextlib.nullcontext(place) as here:
+                if here:
+                    record['rows'][kind] = row(kind, events, expected[kind == 'job'], draw, here)
+        record['seconds'] = round(time.monotonic() - begun)
+    if options.only:
+        old = BENCHMARK.read()
+        old['rows'][options.only] = {**record['rows'][options.only], 'started': record['started']}
+        return old
+    return record
+
+
 def table(record):
     """The rows as Markdown."""
-    lines = ['| what was done | how often | runs | runs whose parameters came out different |', '|---|---:|---:|---:|']
-    lines += [f'| {ROWS[kind]} | {entry["events"]} | {entry["runs"]} | {entry["different"]} |'
-              for kind, entry in record['rows'].items()]
-    return '\n'.join([*lines, '', f'Measured on {record["started"][:10]}, {record["machine"]["cpu"]}, MXNet '
-                      f'{record["versions"]["mxnet"]}, seed {record["seed"]}, by `python benchmarks/survival.py`.'])
+    return '\n\n'.join([
+        markdown(['what was done', '>how often', '>runs', '>runs whose parameters came out different'],
+                 [(ROWS[kind], entry['events'], entry['runs'], entry['different'])
+                  for kind, entry in record['rows'].items()]),
+        BENCHMARK.measured(record, f'seed {record["seed"]}')])
+
+
+BENCHMARK = Benchmark(__file__, table)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--kills', type=int, default=50, help='SIGKILLs; a fifth as many of the others')
-    parser.add_argument('--seed', type=int, default=0, help='for the moments')
+    parser = BENCHMARK.options(__doc__, kills=(50, 'SIGKILLs; a fifth as many of the others'),
+                               seed=(0, 'for the moments'))
     parser.add_argument('--only', choices=ROWS, help='only this row; the others stay as they are recorded')
-    parser.add_argument('--table', action='store_true', help='only make the table of the record')
     options = parser.parse_args()
-    if options.table:
-        record = json.loads(RECORD.read_text())
-    else:
-        started = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds')
-        draw, rows, begun = random.Random(options.seed), {}, time.monotonic()
-        with tempfile.TemporaryDirectory() as temporary:
-            place = pathlib.Path(temporary)
-            expected = {}
-            for job in (False, True):
-                process = begin(place / f'whole-{job}', job)
-                output, _ = process.communicate()
-                if process.returncode:
-                    raise RuntimeError(output)
-                expected[job] = parameters(place / f'whole-{job}')
-            for kind in [options.only] if options.only else ROWS:
-                events = options.kills if kind == 'SIGKILL' else max(1, options.kills // 5)
-                here = place
-                if kind == 'full':
-                    here = place / 'small'
-                    here.mkdir()
-                    mounted = subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=96m', 'tmpfs', str(here)],
-                                             capture_output=True)
-                    if mounted.returncode:
-                        print('no small file system can be mounted here: the row of the full disk is left out')
-                        continue
-                try:
-                    rows[kind] = row(kind, events, expected[kind == 'job'], draw, here)
-                finally:
-                    if kind == 'full':
-                        subprocess.run(['umount', str(here)], check=True)
-        record = {'started': started, 'seconds': round(time.monotonic() - begun), 'seed': options.seed,
-                  'settings': SETTINGS, 'versions': versions(), 'machine': machine(), 'rows': rows}
-        if options.only:  # the row has its own date
-            row_of, record = rows[options.only], json.loads(RECORD.read_text())
-            record['rows'][options.only] = {**row_of, 'started': started}
-        write_atomically(RECORD, json.dumps(record, indent=1) + '\n')
-    readme.put(START, END, table(record))
-    print(table(record))
+    record = BENCHMARK.read() if options.table else measure(options)
+    if not options.table:
+        BENCHMARK.write(record)
+    BENCHMARK.publish(record)
 
 
 if __name__ == '__main__':

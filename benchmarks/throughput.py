@@ -16,23 +16,18 @@ another of the same program. The tables show medians, and the median of the rati
 contestant that cannot run here (no PyTorch, no compiler) is left out, and the record says why.
 """
 
-import argparse
-import datetime
 import importlib
 import json
 import os
-import pathlib
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from importlib import metadata
 
-import readme
+from harness import ROOT, Benchmark, in_turn, markdown, measuring, ratio
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-RECORD = ROOT / 'records' / 'throughput.json'
-START, END = '<!-- throughput tables: made by benchmarks/throughput.py -->', '<!-- end of throughput tables -->'
 STATIC = {'static_alloc': True, 'static_shape': True}
 
 #: For each group what it measures, the contestants, and which of them the others are compared with.
@@ -94,7 +89,7 @@ def package(group, how):
     import mxnet as mx
 
     from d2l_densenet import DenseNet, densenet, he_initialize
-    from d2l_densenet.training import make_trainer
+    from d2l_densenet.optimizers import make_trainer
     if how == 'optimize_for':
         net = DenseNet()
         he_initialize(net, 0)
@@ -203,28 +198,27 @@ def turns(group, rounds, threads):
     _, names, _ = GROUPS[group]
     steps = 20 if group.startswith('inference') else 1
     environment = {**os.environ, 'OMP_NUM_THREADS': str(threads)}
-    processes, seconds, left_out = {}, {}, {}
+    processes, ready, left_out = {}, [], {}
     try:
         for name in names:  # one after the other, so that none sets up while another warms up
-            process = subprocess.Popen([sys.executable, __file__, '--contestant', group, name], cwd=ROOT, text=True,
-                                       env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            process = subprocess.Popen([sys.executable, __file__, '--child', json.dumps([group, name])], cwd=ROOT,
+                                       text=True, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
             processes[name] = process
             answer = ''
             for answer in process.stdout:
                 if answer.startswith(('ready', 'left out')):
                     break
             if answer.startswith('ready'):
-                seconds[name] = []
+                ready.append(name)
             else:
                 left_out[name] = answer.partition(': ')[2].strip() or 'it ended early: see its message above'
             print(f'{group}: {name}: {answer.strip() or "ended early"}', flush=True)
-        for number in range(rounds):
-            for name, values in seconds.items():
-                processes[name].stdin.write(f'{steps}\n')
-                processes[name].stdin.flush()
-                values.append(float(processes[name].stdout.readline()))
-            print(f'{group}: turn {number + 1} of {rounds}: '
-                  + ', '.join(f'{name} {1e3 * values[-1]:.4g} ms' for name, values in seconds.items()), flush=True)
+
+        def take(name):
+            processes[name].stdin.write(f'{steps}\n')
+            processes[name].stdin.flush()
+            return float(processes[name].stdout.readline())
+        seconds = in_turn(ready, rounds, take, lambda value: f'{1e3 * value:.4g} ms')
     finally:
         for process in processes.values():
             process.kill()
@@ -232,64 +226,52 @@ def turns(group, rounds, threads):
     return seconds, left_out
 
 
-def tables(record):
+def table(record):
     """The record as Markdown, a table for each group."""
     parts = []
     for group in record['groups'].values():
-        base = group['seconds'][group['base']]
-        lines = [f'| {group["what"]} | ms, median | quartiles | images/s | times as fast as {group["base"]} |',
-                 '|---|---:|---:|---:|---:|']
+        base, rows = group['seconds'][group['base']], []
         for name, values in group['seconds'].items():
             low, middle, high = (1e3 * value for value in statistics.quantiles(values, n=4, method='inclusive'))
-            ratio = statistics.median(one / other for one, other in zip(base, values))
-            lines.append(f'| {name} | {middle:.4g} | {low:.4g} to {high:.4g} | {1e3 * group["images"] / middle:.0f} '
-                         f'| {ratio:.2f} |')
-        lines += [f'| {name} | left out: {why} | | | |' for name, why in group['left_out'].items()]
-        parts.append('\n'.join(lines))
-    used, group = record['machine'], next(iter(record['groups'].values()))
+            rows.append((name, f'{middle:.4g}', f'{low:.4g} to {high:.4g}', f'{1e3 * group["images"] / middle:.0f}',
+                         f'{ratio(base, values):.2f}'))
+        rows += [(name, f'left out: {why}', '', '', '') for name, why in group['left_out'].items()]
+        parts.append(markdown([group['what'], '>ms, median', '>quartiles', '>images/s',
+                               f'>times as fast as {group["base"]}'], rows))
+    group = next(iter(record['groups'].values()))
     turns, starts = len(next(iter(group['seconds'].values()))), group.get('starts', 1)
-    parts.append(f'Measured on {record["started"][:10]}, {used["cpu"]}, {group["threads"]} threads, {turns} turns '
-                 f'({starts} starts), load average {record["load"][0]:.1f} before and {record["load"][1]:.1f} after, '
-                 f'MXNet {record["versions"]["mxnet"]}, PyTorch {record["torch"]}, by '
-                 '`python benchmarks/throughput.py`.')
+    parts.append(BENCHMARK.measured(record, f'{group["threads"]} threads', f'{turns} turns ({starts} starts)',
+                                    f'PyTorch {record["torch"]}'))
     return '\n\n'.join(parts)
 
 
+BENCHMARK = Benchmark(__file__, table)
+
+
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--starts', type=int, default=3, help='times that all start anew (default: %(default)s)')
-    parser.add_argument('--rounds', type=int, default=10, help='turns a start, at least 2 (default: %(default)s)')
-    parser.add_argument('--threads', type=int, default=2, help='OpenMP threads of each (default: %(default)s)')
+    parser = BENCHMARK.options(__doc__, starts=(3, 'times that all start again'),
+                               rounds=(10, 'turns a start, at least 2'), threads=(2, 'OpenMP threads of each'))
     parser.add_argument('--group', action='append', choices=GROUPS, help='only this group; write no record')
-    parser.add_argument('--table', action='store_true', help='measure nothing: only make the tables of the record')
-    parser.add_argument('--contestant', nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.contestant:
-        contestant(*options.contestant)
+    if options.child:
+        contestant(*json.loads(options.child))
         return
     if options.rounds < 2 or min(options.starts, options.threads) < 1:
         parser.error('--rounds must be at least 2, --starts and --threads at least 1')
-    from d2l_densenet.runs.directories import machine, versions, write_atomically
     if options.table:
-        record = json.loads(RECORD.read_text())
-    else:
-        from importlib import metadata
-        try:
-            torch_version = metadata.version('torch')
-        except metadata.PackageNotFoundError:
-            torch_version = 'not installed'
-        load = os.getloadavg()[0]
-        record = {'started': datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds'),
-                  'groups': {group: measure(group, options.starts, options.rounds, options.threads)
-                             for group in options.group or GROUPS},
-                  'versions': versions(), 'torch': torch_version, 'machine': machine(),
-                  'load': [load, os.getloadavg()[0]]}
-        if not options.group:
-            RECORD.parent.mkdir(exist_ok=True)
-            write_atomically(RECORD, json.dumps(record, indent=1) + '\n')
-    if not options.group:
-        readme.put(START, END, tables(record))
-    print(tables(record))
+        return BENCHMARK.publish(BENCHMARK.read())
+    try:
+        torch_version = metadata.version('torch')
+    except metadata.PackageNotFoundError:
+        torch_version = 'not installed'
+    with measuring(torch=torch_version) as record:
+        record['groups'] = {group: measure(group, options.starts, options.rounds, options.threads)
+                            for group in options.group or GROUPS}
+    if options.group:
+        print(table(record))
+        return
+    BENCHMARK.write(record)
+    BENCHMARK.publish(record)
 
 
 if __name__ == '__main__':

@@ -5,10 +5,7 @@ and the tests are run, in a fresh clone of what is committed, in a new directory
 keeps what the record says about it. All of it takes some ten minutes.
 """
 
-import argparse
-import datetime
 import fcntl
-import json
 import os
 import pathlib
 import pty
@@ -22,13 +19,8 @@ import tempfile
 import termios
 import time
 
-import readme
+from harness import ROOT, Benchmark, in_turn, markdown, measuring, ratio
 
-from d2l_densenet.runs.directories import machine, versions, write_atomically
-
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-RECORD = ROOT / 'records' / 'waiting.json'
-START, END = '<!-- waiting table: made by benchmarks/waiting.py -->', '<!-- end of waiting table -->'
 ROUNDS = 9
 
 
@@ -46,13 +38,9 @@ def imports():
     """Seconds of ``import mxnet`` and of ``import d2l_densenet`` with all its public names, in turn."""
     programs = {'mxnet': 'import mxnet', 'd2l_densenet': 'import d2l_densenet',
                 'all names': 'from d2l_densenet import *'}
-    seconds = {name: [] for name in programs}
-    for turn in range(ROUNDS + 1):
-        for name, program in programs.items():
-            value = seconds_of([sys.executable, '-c', program], cwd=ROOT)
-            if turn:  # the first fills the disk's cache
-                seconds[name].append(value)
-    return seconds
+    seconds = in_turn(programs, ROUNDS + 1, lambda name: seconds_of([sys.executable, '-c', programs[name]], cwd=ROOT),
+                      '{:.2f} s'.format)
+    return {f'import {name}': values[1:] for name, values in seconds.items()}  # the first fills the disk's cache
 
 
 def first_progress():
@@ -96,57 +84,46 @@ def fresh_clone(skip):
 
 
 def measure(skip):
-    old = json.loads(RECORD.read_text())['seconds'] if RECORD.exists() else {}
-    load = os.getloadavg()[0]
-    seconds = {f'import {name}': values for name, values in imports().items()}
-    print(seconds, flush=True)
-    seconds['first progress'] = [first_progress() for _ in range(3)]
-    print(seconds['first progress'], flush=True)
-    kept = {f'make {target}': old[f'make {target}'] for target in skip if f'make {target}' in old}
-    seconds |= kept | (fresh_clone(skip) if set(skip) != {'env', 'test'} else {})
-    return {'started': datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds'), 'seconds': seconds,
-            'versions': versions(), 'machine': machine(), 'load': [load, os.getloadavg()[0]],
-            'free_disk_gb': shutil.disk_usage(ROOT).free / 1e9}
+    old = BENCHMARK.read()['seconds'] if BENCHMARK.record.exists() else {}
+    with measuring(free_disk_gb=shutil.disk_usage(ROOT).free / 1e9) as record:
+        seconds = imports()
+        seconds['first progress'] = [first_progress() for _ in range(3)]
+        print(f'first progress: {seconds["first progress"]}', flush=True)
+        kept = {f'make {target}': old[f'make {target}'] for target in skip if f'make {target}' in old}
+        record['seconds'] = {**seconds, **kept, **(fresh_clone(skip) if set(skip) != {'env', 'test'} else {})}
+    return record
 
 
 def table(record):
     seconds = record['seconds']
-    base = seconds['import mxnet']
-
-    def ratio(name):
-        return statistics.median(value / other for value, other in zip(seconds[name], base))
-
+    times = {name: ratio(seconds[f'import {name}'], seconds['import mxnet']) for name in ('d2l_densenet', 'all names')}
     rows = [('`import mxnet`, for comparison', 'import mxnet', ''),
-            ('`import d2l_densenet`', 'import d2l_densenet',
-             f'under 1.5 times that; {ratio("import d2l_densenet"):.2f}'),
-            ('`from d2l_densenet import *`', 'import all names', f'{ratio("import all names"):.2f} times that'),
+            ('`import d2l_densenet`', 'import d2l_densenet', f'under 1.5 times that; {times["d2l_densenet"]:.2f}'),
+            ('`from d2l_densenet import *`', 'import all names', f'{times["all names"]:.2f} times that'),
             ('`d2l-densenet train`, until the bar moves', 'first progress', 'at most 15 s'),
             ('`make env` in a fresh clone', 'make env', 'at most 120 s'),
             ('`make test` in a fresh clone, environment there', 'make test', 'at most 600 s')]
-    lines = ['| what | seconds, median | runs | aim |', '|---|---:|---:|---|']
-    lines += [f'| {what} | {statistics.median(seconds[name]):.3g} | {len(seconds[name])} | {aim} |'
-              for what, name, aim in rows if name in seconds]
-    return '\n'.join([*lines, '', f'Measured on {record["started"][:10]}, {record["machine"]["cpu"]}, '
-                      f'{record["machine"]["cores"]} cores, load average {record["load"][0]:.1f} before, by '
-                      '`python benchmarks/waiting.py`.'])
+    return '\n\n'.join([
+        markdown(['what', '>seconds, median', '>runs', 'aim'],
+                 [(what, f'{statistics.median(seconds[name]):.3g}', len(seconds[name]), aim)
+                  for what, name, aim in rows if name in seconds]),
+        BENCHMARK.measured(record, f'{record["machine"]["cores"]} cores')])
+
+
+BENCHMARK = Benchmark(__file__, table)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = BENCHMARK.options(__doc__)
     parser.add_argument('--skip', action='append', choices=('env', 'test'), default=[],
                         help='do not run this target of make (test needs env)')
-    parser.add_argument('--table', action='store_true', help='measure nothing: only make the table of the record')
     options = parser.parse_args()
     if 'env' in options.skip and 'test' not in options.skip:
         parser.error('--skip env needs --skip test too: the tests run in that environment')
-    if options.table:
-        record = json.loads(RECORD.read_text())
-    else:
-        record = measure(options.skip)
-        RECORD.parent.mkdir(exist_ok=True)
-        write_atomically(RECORD, json.dumps(record, indent=1) + '\n')
-    readme.put(START, END, table(record))
-    print(table(record))
+    record = BENCHMARK.read() if options.table else measure(options.skip)
+    if not options.table:
+        BENCHMARK.write(record)
+    BENCHMARK.publish(record)
 
 
 if __name__ == '__main__':

@@ -1,10 +1,7 @@
 """The command line: ``d2l-densenet`` or ``python -m d2l_densenet``."""
 
 import argparse
-import datetime
 import difflib
-import io
-import json
 import os
 import pathlib
 import sys
@@ -93,8 +90,8 @@ def _parser():
 
     def add_data(child):
         child.add_argument('--data', choices=('auto', 'fashion-mnist', 'synthetic'), default='auto',
-                           help='auto: Fashion-MNIST, or the drawn stand-in if it cannot be had; fashion-mnist: '
-                                'that or an error; synthetic: the stand-in')
+                           help='auto: Fashion-MNIST, or a drawn stand-in if it is not available; '
+                                'fashion-mnist: that or an error; synthetic: the stand-in')
         child.add_argument('--data-dir', metavar='DIR', help='directory with the four Fashion-MNIST files')
         child.add_argument('--device', type=_device, default='auto',
                            help='auto, cpu, gpu or gpu:NUMBER; auto takes the first GPU that works')
@@ -111,9 +108,14 @@ def _parser():
     train.add_argument('--seed', type=_at_least(0), default=0, help='for initial values, shuffling and augmentation')
     train.add_argument('--limit', type=_at_least(1), metavar='N', help='use the first N training images only')
     train.add_argument('--validation', type=_at_least(0), default=0, metavar='N',
-                       help='hold N training images back and judge each epoch on them in the place of the test images')
+                       help='hold N training images back and judge each epoch by them instead of the test images')
     train.add_argument('--memory-efficient', action='store_true',
-                       help='keep the features only and compute the rest again in the backward pass: for deep networks')
+                       help='keep only the features and compute the rest again in the backward pass: for deep networks')
+    train.add_argument('--dtype', choices=('float32', 'float16', 'bfloat16'), default='float32',
+                       help='float16: mixed precision, on a GPU (not yet run on one); bfloat16: the same on a CPU with '
+                            'AVX-512, where it is no faster')
+    train.add_argument('--data-on-device', action='store_true',
+                       help='copy the data set to the GPU once and make the batches there (not yet run on one)')
     train.add_argument('--output', metavar='DIR', help='where to write (default: a new directory under runs/)')
     train.add_argument('--resume', metavar='RUN',
                        help='go on with the run in this directory, with its settings, from its newest checkpoint')
@@ -127,8 +129,8 @@ def _parser():
                             'and writes; to resume, all workers must see the directory of the run')
 
     launch = add('launch', 'Run a job of many processes on this machine: scheduler, servers and workers on the '
-                 'loopback interface, in one log. When one dies, time is up or Ctrl-C is typed, all are ended. The '
-                 'exit status is that of the one that died first; 124: time was up.', _launch)
+                 'loopback interface, in one log. When one dies, time is up or Ctrl-C is pressed, all of them end. '
+                 'The exit status is that of the process that died first; 124: time was up.', _launch)
     launch.usage = '%(prog)s [-h] [--workers N] [--servers N] [--time-limit S] -- train ...'
     launch.add_argument('--workers', type=_at_least(1), default=2, help='processes that train')
     launch.add_argument('--servers', type=_at_least(1), default=1, help='processes that add up gradients')
@@ -141,8 +143,7 @@ def _parser():
     evaluate = add('evaluate', 'Evaluate a saved run on the test images.', _evaluate)
     evaluate.add_argument('directory', metavar='RUN', help='directory that train wrote')
     evaluate.add_argument('--mirrored', action='store_true',
-                          help='add a line: the accuracy where the scores of each image and of its mirror image are '
-                               'added up')
+                          help='print also the accuracy with the scores of each image and its mirror image added up')
     add_data(evaluate)
 
     summary = add('summary', 'Print the network as a table, one stage a row.', _summary)
@@ -153,7 +154,7 @@ def _parser():
     export = add('export', "Write a network as files for other programs: MXNet's symbol and parameters, and ONNX. They "
                  'are run, and compared with the network, before they appear.', _export)
     export.add_argument('directory', metavar='RUN', nargs='?', help='directory that train wrote')
-    export.add_argument('--network', type=_network, metavar='NAME', help='in the place of RUN: a named network')
+    export.add_argument('--network', type=_network, metavar='NAME', help='a named network, instead of RUN')
     export.add_argument('--weights', metavar='FILE',
                         help="for --network: a checkpoint of torchvision, timm, Gluon's zoo or this package (default: "
                              'random initial values)')
@@ -187,91 +188,14 @@ def _add_network(child):
 
 
 def _train(options):
-    import mxnet as mx
-
-    from . import fit, he_initialize, load_data_fashion_mnist, plot_history
-    from .named import named_network
-    from .recipes import RECIPES
-    from .runs.directories import command, machine, read_config, save_run, versions, write_atomically
-    from .runs.workers import equal_share, job_of, join
-    before = None
-    if options.resume is not None:
-        before = read_config(options.resume)
-        _take_settings(options, before)
-    if options.memory_efficient:
-        # MXNet's operators share one array for passing values instead of four. It looks when it runs the first.
-        os.environ.setdefault('MXNET_CPU_TEMP_COPY', '1')
-    recipe = RECIPES[options.recipe]
-    batch_size = options.batch_size or recipe.batch_size
-    workers = None
-    if options.kvstore == 'dist_sync':
-        equal_share(batch_size, job_of().workers)
-        workers = join()
-    net = named_network(options.network, classes=10, in_channels=1)
-    if hasattr(net, 'stage_sizes'):
-        net.stage_sizes(options.size, options.size)
-        net.memory_efficient = options.memory_efficient
-    elif options.memory_efficient:
-        raise ValueError(f'--memory-efficient is for a DenseNet, and {options.network} is none: leave it out')
-    ctx = _context(options.device)
-    train_iter, test_iter = load_data_fashion_mnist(
-        batch_size, resize=options.size, root=options.data_dir, data=options.data, seed=options.seed,
-        limit=options.limit, validation=options.validation, **recipe.loader_options())
-    if workers:
-        train_iter = train_iter.part(workers.rank, workers.number)
-    first = not workers or workers.rank == 0
-    output = pathlib.Path(options.resume) if before else _new_directory(options) if first else pathlib.Path('runs')
-    if options.network == 'article':  # as the article did
-        mx.random.seed(options.seed)
-        net.initialize(mx.init.Xavier(), ctx=ctx)
-    else:
-        he_initialize(net, options.seed, (1, options.size, options.size), ctx)
-    net.hybridize(static_alloc=True, static_shape=True)
-    config = before or {
-        'command': command(), 'started': datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds'),
-        'network_name': options.network, 'network': net.config,
-        'recipe': options.recipe, 'size': options.size, 'batch_size': batch_size,
-        'epochs': options.epochs, 'seed': options.seed, 'limit': options.limit, 'validation': options.validation,
-        'device': str(ctx), 'data_option': options.data, 'memory_efficient': options.memory_efficient,
-        'data': {'name': train_iter.source.name, 'checksum': train_iter.source.checksum},
-        'workers': workers.number if workers else 1, 'versions': versions(), 'machine': machine()}
-    if first:
-        by = f' by {workers.number} workers' if workers else ''
-        print(f'network {options.network}, {options.size} x {options.size} pixels, recipe {options.recipe}, '
-              f'batch {batch_size}{by}, seed {options.seed}, on {ctx}')
-        print(f'data: {train_iter.source}: {train_iter.num_examples} training and {test_iter.num_examples} '
-              f'{"held-out training" if options.validation else "test"} images')
-        print(f'writing to {output}, after each epoch; Ctrl-C ends the run and keeps what is there', flush=True)
-        # Now, so that a run that is killed before its first epoch ends can be resumed too.
-        write_atomically(output / 'config.json', json.dumps(config, indent=1) + '\n')
-
-    def keep(history):
-        save_run(output, net, history, config)
-
-    history = fit(net, train_iter, test_iter, options.epochs, ctx=ctx, seed=options.seed, on_epoch=keep,
-                  checkpoint_dir=output / 'checkpoints', checkpoint_seconds=options.checkpoint_seconds,
-                  resume=before is not None, kvstore=options.kvstore,
-                  **recipe.fit_options(options.epochs * len(train_iter)))
-    if history.rows and first:
-        keep(history)
-        picture = io.BytesIO()
-        plot_history(history).savefig(picture, format='png', dpi=120)
-        write_atomically(output / 'curve.png', picture.getvalue())
-        share = 1 - sum(history['data_seconds']) / sum(history['seconds'])
-        print(f'{100 * share:.1f} % of the time was spent in the network, the rest waiting for data')
-        print('wrote ' + ', '.join(str(output / name)
-                                   for name in ('model.params', 'history.json', 'curve.png', 'config.json')))
-    if history.stopped:
-        if first:
-            print(f'to go on: d2l-densenet train --resume {output}')
-        return 143 if 'SIGTERM' in history.stopped else 130
-    return 0
+    from .runs.command import train
+    return train(options)
 
 
 def _launch(options):
+    from ._common.shares import equal_share
     from .recipes import RECIPES
     from .runs.launching import launch
-    from .runs.workers import equal_share
     program = options.program[options.program[:1] == ['--']:]
     if not program:
         raise ValueError('say after -- what the workers run, for example: d2l-densenet launch --workers 2 -- train')
@@ -287,36 +211,11 @@ def _launch(options):
     return launch(program, options.workers, options.servers, options.time_limit)
 
 
-#: Options of train that make a run what it is, with the place of each in config.json.
-_SETTINGS = {'network': 'network_name', 'size': 'size', 'epochs': 'epochs', 'batch_size': 'batch_size',
-             'recipe': 'recipe', 'data': 'data_option', 'seed': 'seed', 'limit': 'limit', 'validation': 'validation',
-             'memory_efficient': 'memory_efficient'}
-
-
-def _take_settings(options, config):
-    """Set the options that `config` records; ValueError if the command line says otherwise."""
-    if options.output is not None:
-        raise ValueError('--output goes with a new run; --resume writes to the directory of the old one')
-    from ._common.arguments import one_of, switch
-    from .recipes import RECIPES
-    config.setdefault('memory_efficient', False)  # runs from before there was this option
-    for option, key in _SETTINGS.items():
-        if key not in config:
-            raise ValueError(f'{options.resume} was written by an earlier version, without checkpoints: it cannot be '
-                             'resumed')
-        if option in options.given and getattr(options, option) != config[key]:
-            raise ValueError(f'--{option.replace("_", "-")} {getattr(options, option)} differs from the run in '
-                             f'{options.resume}, which has {config[key]}: leave it out, or start a new run')
-        setattr(options, option, config[key])
-    one_of('recipe in config.json', options.recipe, RECIPES)
-    switch('memory_efficient in config.json', options.memory_efficient)
-    one_of('data_option in config.json', options.data, ('auto', 'fashion-mnist', 'synthetic'))
-
-
 def _evaluate(options):
     from . import evaluate_accuracy, load_data_fashion_mnist
+    from .runs.command import device
     from .runs.directories import load_run
-    net, history, config = load_run(options.directory, _context(options.device))
+    net, _, config = load_run(options.directory, device(options.device))
     size, batch_size, data = (_setting(options.directory, config, name) for name in ('size', 'batch_size', 'data'))
     net.hybridize(static_alloc=True, static_shape=True)
     _, test_iter = load_data_fashion_mnist(batch_size, resize=size, root=options.data_dir, data=options.data)
@@ -352,7 +251,7 @@ def _export(options):
     if options.network:
         if options.output is None:
             raise ValueError('--network needs --output DIR')
-        net, shape = _with_weights(options.network, options.weights)
+        net, shape = _with_weights(options.network, options.weights, options.size)
     else:
         if options.weights is not None:
             raise ValueError('--weights goes with --network; a RUN has its own')
@@ -370,11 +269,12 @@ def _export(options):
     return 0
 
 
-def _with_weights(name, weights):
+def _with_weights(name, weights, size):
     """The named network with the values in the file `weights`, or initial ones; and the shape of its images."""
     from . import he_initialize
     from .named import RESNETS, named_network, published_shape
-    net, shape = named_network(name), published_shape(name)
+    shape = published_shape(name)
+    net = named_network(name, size=(size or shape[1], size or shape[2]))
     if weights is not None and name in RESNETS:
         raise ValueError(f'--weights reads DenseNet checkpoints, and {name} is a ResNet')
     if weights is not None:
@@ -438,35 +338,6 @@ def _gpu(options):
     return 0
 
 
-def _new_directory(options):
-    from ._common.disk import a_path
-    if options.output is not None:
-        path = pathlib.Path(a_path('--output', options.output))
-    else:
-        now = datetime.datetime.now().strftime('%Y%m%d-%H%M%S')
-        path = pathlib.Path('runs') / f'{options.network}-{options.recipe}-seed{options.seed}-{now}'
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        # What a killed run had begun to write is hidden, and does not count.
-        if any(not found.name.startswith('.') for found in path.iterdir()):
-            raise ValueError(f'{path} is not empty: give a new --output, or remove it first')
-    except OSError as error:
-        raise ValueError(f'cannot make the output directory {path}: {error.strerror}; give another --output') from error
-    return path
-
-
-def _context(device):
-    import mxnet as mx
-
-    from . import try_gpu
-    if device == 'cpu':
-        return mx.cpu()
-    ctx = try_gpu(int(device.partition(':')[2] or 0))
-    if device != 'auto' and ctx.device_type != 'gpu':
-        raise ValueError(f'--device {device} cannot be used (the line above says why); use --device cpu')
-    return ctx
-
-
 def main(arguments=None):
     """Run the command line; returns the exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
@@ -489,7 +360,8 @@ def main(arguments=None):
     try:
         from mxnet.base import MXNetError
 
-        from .training import DivergenceError
+        from ._common.messages import last_line
+        from .history import DivergenceError
     except (ImportError, OSError, AttributeError) as error:  # the three ways in which `import mxnet` fails
         print(f'd2l-densenet {options.command}: error: MXNet cannot be imported ({error}): d2l-densenet doctor '
               'says what to do', file=sys.stderr)
@@ -509,5 +381,5 @@ def main(arguments=None):
         print(f'd2l-densenet {options.command}: error: {error}', file=sys.stderr)
         return 2
     except (OSError, MemoryError, MXNetError) as error:  # no space, no rights, no memory
-        print(f'd2l-densenet {options.command}: error: {str(error).strip().splitlines()[-1]}', file=sys.stderr)
+        print(f'd2l-densenet {options.command}: error: {last_line(error)}', file=sys.stderr)
         return 1

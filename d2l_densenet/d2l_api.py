@@ -120,3 +120,10 @@ class DenseNetClassifier(d2l.Classifier):
             raise ValueError(f'num_classes must be the number of outputs of net, {net.config["classes"]}, '
                              f'got {num_classes!r}')
         self.net = net
+
+    def layer_summary(self, X_shape):
+        """Print the output's shape of each layer, as the book's chapters do, for images of the shape `X_shape`."""
+        X = d2l.randn(*X_shape)
+        for layer in [*self.net.features, self.net.output] if hasattr(self.net, 'features') else self.net:
+            X = layer(X)
+            print(type(layer).__name__, 'output shape:\t', X.shape)

@@ -203,8 +203,8 @@ def check_gpu():
              for i, (name, (major, minor)) in enumerate(driver.cards)]
     if driver.version:
         lines.append('the driver runs CUDA up to {}.{}; MXNet: {}'.format(*driver.version, wheel or 'the CPU wheel'))
-    if wheel and _version('torch'):
-        lines.append('import mxnet before torch: of libraries with the same name, the first that is loaded serves both')
+    if wheel and '+cpu' not in (_version('torch') or '+cpu'):
+        lines.append('in one program, import torch before mxnet: both load a library NCCL, and that of mxnet is older')
     return Check('GPU', failure is None, '\n'.join([detail if failure else 'GPU 0 has run a convolution', *lines]),
                  remedy, required=False)
 
@@ -217,7 +217,10 @@ def _data():
         if not named and not (os.path.isdir(place) and os.listdir(place)):
             return Check('data', False, f'Fashion-MNIST is not here yet (looked in {place})',
                          'the first training downloads it (30 MB); with no network it trains on a synthetic stand-in '
-                         'and says so. Or set D2L_DENSENET_DATA to a directory with the four files', required=False)
+                         'and says so. Or set D2L_DENSENET_DATA to a directory with the four files'
+                         if official.can_be_written(place) else
+                         'nothing can be written there, so training uses a synthetic stand-in: set XDG_CACHE_HOME to a '
+                         'directory of yours, or D2L_DENSENET_DATA to one with the four files', required=False)
         official.read_directory(place)
     except Exception as error:
         return Check('data', False, ('D2L_DENSENET_DATA: ' if named else '') + _tell(error),

@@ -6,7 +6,7 @@ import numpy
 from ._common.arguments import gluon_block, switch
 from ._common.arrays import first_not_finite, to_device
 from ._common.batches import a_batch, iterable, labels_of
-from ._common.engine import surfacing
+from ._common.engine import settled, surfacing
 from .runs.devices import usable
 
 __all__ = ['evaluate_accuracy', 'predict']
@@ -92,8 +92,9 @@ def _scored(net, data_iter, ctx, name, mirrored=False):
             yield scores.asnumpy(), labels
 
 
-def place(net, ctx):
-    """The device to compute on, once the network's parameters are there; ValueError if they have no usable values."""
+def place(net, ctx, task='this evaluation'):
+    """The device for a task, once the network's parameters are there; ValueError if they have no usable values."""
+    settled(task)
     params = gluon_block('net', net).collect_params()
     for name, param in params.items():
         if param._data is None and not param._deferred_init:

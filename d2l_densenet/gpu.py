@@ -259,9 +259,10 @@ def _install_one(line, target, temporary):
     requirement.write_text(line)
     # TMPDIR: pip unpacks there and moves to the target, and /tmp may be small.
     environment = {**os.environ, 'TMPDIR': str(temporary), 'PIP_USER': '0', 'PIP_DISABLE_PIP_VERSION_CHECK': '1'}
-    pip = [sys.executable, '-m', 'pip'] if util.find_spec('pip') or not shutil.which('uv') else ['uv', 'pip']
-    if subprocess.run([*pip, 'install', '--no-deps', '--require-hashes', '--target', str(target), '-r',
-                       str(requirement)], env=environment).returncode:
+    uv = not util.find_spec('pip') and shutil.which('uv')  # which makes environments without pip
+    install = ['uv', 'pip', 'install', '--python', sys.executable] if uv else [sys.executable, '-m', 'pip', 'install']
+    if subprocess.run([*install, '--no-deps', '--require-hashes', '--target', str(target), '-r', str(requirement)],
+                      env=environment).returncode:
         raise RuntimeError('it could not be installed (the message stands above). Run this again to go on from here')
 
 

@@ -1,9 +1,13 @@
 """Networks by name: the article's, and every DenseNet that the paper names."""
 
+import json
+
 import mxnet as mx
 
 from ._common.arguments import a_seed, gluon_block, known_name, show, sizes
 from ._common.engine import surfacing
+from ._common.portable import array_mode
+from .execution.block import written_graph
 from .network import DenseNet
 from .resnets import RESNETS, resnet
 from .runs.devices import usable
@@ -92,13 +96,39 @@ def published_shape(name):
     return shape
 
 
-def named_network(name, classes=None, in_channels=None):
-    """The named DenseNet or ResNet, with other classes or image channels in the place of its own where given."""
+def named_network(name, classes=None, in_channels=None, size=None):
+    """The named DenseNet or ResNet, with other classes or image channels instead of its own where given.
+
+    With the `size` (height, width) of the images a DenseNet rounds up where rounding down would leave it nothing.
+    """
     known_name(name, {**NETWORKS, **OWN, **RESNETS})
     if name in RESNETS:
         return resnet(name, classes=classes)  # it takes any number of channels
     given = {'classes': classes, 'in_channels': in_channels}
-    return densenet(name, **{argument: value for argument, value in given.items() if value is not None})
+    given = {argument: value for argument, value in given.items() if value is not None}
+    return rounding_for(densenet(name, **given), size)
+
+
+def rounding_for(net, size):
+    """A DenseNet as `net`, or `net` itself, for images of `size`: rounding up if they are too small to round down."""
+    if size is None or min(size) >= net.smallest_input_size:
+        return net
+    other = DenseNet(**{**net.config, 'pooling_convention': 'full'})
+    other.stage_sizes(*size)
+    return other
+
+
+def describes(config, net):
+    """Whether the network built from `config` computes what `net` does, for the same values of its parameters."""
+    with array_mode(net._built_in_np):
+        return _function(from_config(config)) == _function(net)
+
+
+def _function(net):
+    """The operators of a network with their settings, and its parameters by their place."""
+    place = {parameter.name: name for name, parameter in net._collect_params_with_prefix().items()}
+    return [[node['op'], place.get(node['name']) if node['op'] == 'null' else node.get('attrs'), node['inputs']]
+            for node in json.loads(written_graph(net).tojson())['nodes']]
 
 
 def from_config(config, **kwargs):

@@ -147,6 +147,9 @@ def make_trainer(net, optimizer, optimizer_params=None, kvstore='device'):
     """The ``gluon.Trainer`` that `fit` uses."""
     if isinstance(optimizer, str):
         optimizer = own_optimizer(optimizer, optimizer_params)
+    states = {parameter.grad_req for parameter in net.collect_params().values()}
+    if states == {'null'}:
+        raise ValueError("all parameters of net are frozen (their grad_req is 'null'): there is nothing to train")
     # On several devices each updates its own copy, and so does each worker: then the optimizer's state is where a
     # checkpoint looks for it.
     return gluon.Trainer(net.collect_params(), optimizer, kvstore=kvstore, update_on_kvstore=False)

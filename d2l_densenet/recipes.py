@@ -20,7 +20,7 @@ class Recipe:
         Share of all steps during which the rate rises linearly from 0; it then falls to 0 along half a cosine.
         None: the rate stays constant.
     flip : bool
-        Mirror half of the training images, drawn anew in each epoch.
+        Mirror half of the training images, other ones in each epoch.
     crop : int
         Shift each training image by up to so many pixels in each direction.
     erase : float

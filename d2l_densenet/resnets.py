@@ -6,11 +6,9 @@ pre-activation networks: "Identity Mappings in Deep Residual Networks", ECCV 201
 
 from mxnet.gluon import HybridBlock, nn
 from mxnet.gluon.model_zoo.vision import resnet as zoo
-from mxnet.symbol import Symbol
-from mxnet.util import is_np_array
 
-from ._common.arguments import MOST_ELEMENTS, block_options, image_batch, known_name, positive_int
-from .blocks import HybridSequential, ModePortable
+from ._common.arguments import MOST_ELEMENTS, block_options, known_name, positive_int
+from .execution.block import Block, HybridSequential
 
 __all__ = ['RESNETS', 'resnet']
 
@@ -48,7 +46,7 @@ class Residual(HybridBlock):
         return self.relu(self.body(x) + shortcut)
 
 
-class ResNet(ModePortable, HybridBlock):
+class ResNet(Block):
     """A residual network in the form of Gluon's zoo, ``output(features(x))``; made by `resnet`.
 
     **Inputs:** images (N, C, H, W), float32. **Outputs:** scores before the softmax, (N, classes).
@@ -59,7 +57,6 @@ class ResNet(ModePortable, HybridBlock):
         #: The arguments of `resnet`, enough to build the same network again.
         self.config = {'name': name, 'classes': output._units}
         self._stem_layers = stem_layers
-        self._built_in_np = is_np_array()
         self.features, self.output = features, output
 
     def stages(self):
@@ -70,11 +67,6 @@ class ResNet(ModePortable, HybridBlock):
         return [('stem', layers[:self._stem_layers]),
                 *((f'stage {i}', [stage]) for i, stage in enumerate(stages, 1)),
                 ('classifier', layers[end:] + [self.output])]
-
-    def forward(self, x, *args):
-        if not isinstance(x, Symbol):
-            image_batch('ResNet', x, self._built_in_np)
-        return super().forward(x, *args)
 
     def hybrid_forward(self, F, x):
         return self.output(self.features(x))

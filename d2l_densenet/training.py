@@ -181,7 +181,7 @@ def train_ch5(net, train_iter, test_iter, batch_size, trainer, ctx, num_epochs):
     _check_loaders(net, train_iter, test_iter)
     if not isinstance(trainer, gluon.Trainer):
         raise TypeError(f'trainer must be a gluon.Trainer, got {show(trainer)}')
-    ctx = place(net, ctx)
+    ctx = place(net, ctx, 'training')
     own = {id(parameter) for parameter in net.collect_params().values()}
     strangers = [parameter.name for parameter in trainer._params if id(parameter) not in own]
     if strangers:
@@ -254,12 +254,12 @@ def _check_checkpoints(checkpoint_dir, checkpoint_seconds, resume):
 def _devices(net, ctx):
     """The devices to compute on, as a list, once the network's parameters are on all of them."""
     if not isinstance(ctx, (list, tuple)):
-        return [place(net, ctx)]
+        return [place(net, ctx, 'training')]
     if not ctx or not all(isinstance(one, mx.Context) for one in ctx) or len({str(one) for one in ctx}) < len(ctx):
         raise TypeError(f'ctx must be an mxnet device or a list of different ones, got {ctx!r}')
     for one in ctx:
         usable('ctx', one)
-    place(net, None)
+    place(net, None, 'training')
     if any(param.list_ctx() != list(ctx) for param in net.collect_params().values()):
         net.collect_params().reset_ctx(list(ctx))
     return list(ctx)

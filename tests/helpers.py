@@ -8,9 +8,9 @@ import sys
 
 import mxnet as mx
 import numpy
-from mxnet import npx
+from mxnet import gluon, npx
 
-from d2l_densenet import ImageLoader
+from d2l_densenet import DenseNet, ImageLoader, fit
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 MODES = ['nd', 'np']
@@ -123,3 +123,54 @@ def script(path):
     finally:
         sys.path.pop(0)
     return module
+
+
+class Batches:
+    """Two batches of 8 and one of 4, in the array mode that is on; two classes that a line can separate."""
+
+    batch_size = 8
+
+    def __init__(self, spoil=None, stop=None):
+        rng = numpy.random.default_rng(0)
+        self.y = rng.integers(0, 2, 20).astype('int32')
+        self.X = (rng.normal(size=(20, 1, 4, 4)) + 2 * self.y[:, None, None, None]).astype('float32')
+        self.spoil, self.stop, self.passes = spoil, stop, 0
+
+    def __len__(self):
+        return 3
+
+    def __iter__(self):
+        self.passes += 1
+        module = mx.np if mx.util.is_np_array() else mx.nd
+        for i in range(3):
+            X = self.X[8 * i:8 * i + 8].copy()
+            if self.spoil == (self.passes, i + 1):
+                X[:] = 3e38  # finite, but not what comes of it
+            if self.stop == (self.passes, i + 1):
+                raise KeyboardInterrupt
+            yield module.array(X), module.array(self.y[8 * i:8 * i + 8], dtype='int32')
+
+
+def classifier():
+    net = gluon.nn.HybridSequential()
+    net.add(gluon.nn.BatchNorm(), gluon.nn.Dense(2))
+    net.initialize(mx.init.Normal(0.1))
+    return net
+
+
+def network(mode='nd', dropout=0.2, hybrid=True, growth_rate=4):
+    """A small DenseNet for the images of `loader`, always with the same initial values."""
+    switch(mode)
+    net = DenseNet(growth_rate, (2, 1), 6, dropout=dropout, classes=3)
+    mx.random.seed(7)
+    net.initialize(mx.init.Xavier())
+    if hybrid:
+        net.hybridize(static_alloc=True, static_shape=True)
+    return net
+
+
+def run_once(tmp_path, net=None, train_iter=None, epochs=1, **kwargs):
+    """A run with checkpoints in `tmp_path`."""
+    return fit(net or network(), train_iter or loader(), None, epochs, **{
+        'optimizer': 'nag', 'optimizer_params': {'momentum': 0.9, 'learning_rate': 0.05}, 'seed': 3, 'progress': False,
+        'checkpoint_dir': tmp_path, **kwargs})

@@ -1,9 +1,6 @@
 """The blocks: shapes, identity of the first channels, both array modes, any width."""
 
 import itertools
-import json
-import subprocess
-import sys
 
 import mxnet as mx
 import numpy
@@ -11,7 +8,7 @@ import pytest
 from helpers import MODES, assert_close, images, switch
 from mxnet import autograd, gluon, npx
 
-from d2l_densenet import DenseBlock, blocks, conv_block, transition_block
+from d2l_densenet import DenseBlock, conv_block, transition_block
 
 
 @pytest.mark.parametrize('mode', MODES)
@@ -74,58 +71,6 @@ def test_transition_averages_windows_of_two_by_two(rows, columns):
     numpy.testing.assert_allclose(Y, expected, rtol=1e-4, atol=1e-5)
 
 
-def order(block, array_of_symbols):
-    """The operators of the block's graph, in their order."""
-    nodes = json.loads(block(array_of_symbols(mx.sym.var('data'))).tojson())['nodes']
-    kinds = {'BatchNorm': 'norm', 'Activation': 'relu', 'Convolution': 'conv', 'Pooling': 'pool', 'Dropout': 'dropout'}
-    kinds.update({f'_npx_{name}': kind for name, kind in [
-        ('batch_norm', 'norm'), ('activation', 'relu'), ('relu', 'relu'), ('convolution', 'conv'), ('pooling', 'pool'),
-        ('dropout', 'dropout')]})
-    return [kinds.get(node['op'], node['op']) for node in nodes if node['op'] != 'null']
-
-
-@pytest.mark.parametrize('mode', MODES)
-def test_a_hybridized_transition_pools_first(mode):
-    switch(mode)
-    as_symbol = (lambda symbol: symbol.as_np_ndarray()) if mode == 'np' else (lambda symbol: symbol)
-    assert order(transition_block(4), as_symbol) == ['norm', 'relu', 'pool', 'conv']
-    with blocks.written_order():
-        assert order(transition_block(4), as_symbol) == ['norm', 'relu', 'conv', 'pool']
-    # What dropout sets to 0 would be others, so there the order stays.
-    assert order(transition_block(4, dropout=0.2), as_symbol) == ['norm', 'relu', 'conv', 'dropout', 'pool']
-
-
-@pytest.mark.parametrize('mode', MODES)
-@pytest.mark.parametrize('width, rows, columns, rounding', [
-    (16, 8, 8, 'valid'), (6, 7, 9, 'valid'), (5, 7, 9, 'full'), (32, 3, 5, 'full'), (3, 2, 3, 'valid'),
-    (16, 7, 7, 'full'), (6, 3, 3, 'full')])
-def test_pooling_first_changes_no_result(mode, width, rows, columns, rounding):
-    """Outputs, gradients and statistics of a transition, hybridized and as written, odd sizes rounded down and up."""
-    array = switch(mode)
-    X = array(images(4, width, rows, columns))
-    results = []
-    for hybrid in (False, True):
-        mx.random.seed(7)
-        block = transition_block(12, width)
-        block.initialize(mx.init.Normal(0.5))
-        block[2].bias.set_data(array(numpy.arange(12, dtype='float32')))
-        block[3]._kwargs.update(pooling_convention=rounding, count_include_pad=rounding == 'valid')
-        if hybrid:
-            block.hybridize()
-        X.attach_grad()
-        with autograd.record():
-            Y = block(X)
-            loss = (Y ** 2).sum()
-        loss.backward()
-        mx.nd.waitall()
-        parameters = block.collect_params().values()
-        results.append([Y.asnumpy(), X.grad.asnumpy(), *(p.data().asnumpy() for p in parameters),
-                        *(p.grad().asnumpy() for p in parameters if p.grad_req != 'null')])
-    assert len(results[0]) == len(results[1]) == 12
-    for hybrid, written in zip(results[1], results[0]):
-        numpy.testing.assert_allclose(hybrid, written, rtol=0, atol=2e-5 * abs(written).max())
-
-
 # Pairs (input width, growth rate) at which oneDNN's concat fails or might: the joined width a multiple of the
 # SIMD block of 16 or 8 and the split point not, next to odd and to aligned ones.
 WIDTHS = [(24, 12), (24, 24), (20, 12), (8, 24), (16, 8), (4, 12), (5, 11), (1, 1), (64, 32), (16, 16)]
@@ -148,53 +93,6 @@ def test_every_width_trains(mode, hybrid, known):
             trainer.step(1)
         mx.nd.waitall()
         assert numpy.isfinite(loss.asnumpy()).all(), (width, growth)
-
-
-@pytest.mark.parametrize('rule', ['on', 'off'])
-def test_the_rule_for_concat_is_needed(rule):
-    """With oneDNN's concat everywhere, a network with k = 12 fails; with the rule it trains.
-
-    In a process of its own, since the failure can end it. Should MXNet one day train with the rule off, the rule
-    can go.
-    """
-    if 'MKLDNN' not in [f.name for f in mx.runtime.feature_list() if f.enabled]:
-        pytest.skip('this MXNet is built without oneDNN')
-    program = f'''
-import mxnet as mx
-from d2l_densenet import DenseNet, blocks
-if {rule!r} == 'off':
-    blocks._aligned = lambda *widths: True
-net = DenseNet(growth_rate=12, num_init_features=16, block_config=(4, 4))
-net.initialize()
-X = mx.nd.random.uniform(shape=(4, 1, 64, 64))
-for _ in range(2):
-    with mx.autograd.record():
-        loss = (net(X) ** 2).mean()
-    loss.backward()
-mx.nd.waitall()
-print('trained')
-'''
-    result = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, timeout=300)
-    assert ('trained' in result.stdout) == (rule == 'on'), result.stderr
-    if rule == 'off':
-        assert 'sub-memory' in result.stderr or result.returncode < 0
-
-
-def test_both_ways_to_concatenate_give_the_same_bits(monkeypatch):
-    X = images(2, 32, 8, 8)
-    results = []
-    for aligned in (True, False):
-        monkeypatch.setattr(blocks, '_aligned', lambda *widths, aligned=aligned: aligned)
-        mx.random.seed(3)
-        block = DenseBlock(2, 16)
-        block.initialize()
-        results.append(block(mx.nd.array(X)).asnumpy())
-    assert (results[0] == results[1]).all()
-
-
-def test_a_width_with_a_known_multiple_of_16_takes_the_fast_concat():
-    assert blocks._aligned(64, 32) and blocks._aligned(16)
-    assert not blocks._aligned(0, 32) and not blocks._aligned(24, 16) and not blocks._aligned(32, 8)
 
 
 @pytest.mark.parametrize('make', [lambda: DenseBlock(2, 6), lambda: conv_block(6), lambda: transition_block(6)])
@@ -235,6 +133,16 @@ def test_inside_a_hybridized_sequential(mode):
     expected = net(X).asnumpy()
     net.hybridize()
     assert_close(net(X).asnumpy(), expected)
+
+
+@pytest.mark.parametrize('hybrid', [False, True])
+def test_a_map_too_small_to_pool_is_named(hybrid):
+    block = transition_block(3)
+    block.initialize()
+    if hybrid:
+        block.hybridize()
+    with pytest.raises(ValueError, match='transition_block takes larger images than 1 x 5 pixels'):
+        block(mx.nd.ones((2, 3, 1, 5)))
 
 
 @pytest.mark.parametrize('bad', [0, -1, 2.0, '3', None, True])

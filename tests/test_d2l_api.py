@@ -25,7 +25,7 @@ from d2l import mxnet as d2l
 from d2l_densenet import evaluate_accuracy
 from d2l_densenet.d2l_api import DenseNetClassifier, FashionMNISTData
 mx.random.seed(1)
-data = FashionMNISTData(batch_size=16, resize=28, data='synthetic', limit=320, seed=3)
+data = FashionMNISTData(batch_size=16, resize=32, data='synthetic', limit=320, seed=3)
 assert data.num_workers == 0 and data.source.name == 'synthetic' and data.batch_size == 16
 assert data.train_dataloader().shuffle and not data.val_dataloader().shuffle
 assert len(data.train_dataloader()) == 20 and data.text_labels([0, 9]) == ['t-shirt/top', 'ankle boot']
@@ -49,7 +49,7 @@ assert [axes.get_title() for axes in d2l.plt.gcf().axes] == data.text_labels(dat
 
 
 def test_classes_and_a_network_of_ones_own():
-    done = run('''
+    done = run(r'''
 from mxnet import np, npx
 npx.set_np()
 from d2l_densenet import DenseNet
@@ -61,6 +61,18 @@ model = DenseNetClassifier(net, num_classes=3)
 X = np.ones((2, 1, 32, 32))
 assert model.net is net and (model(X) == net(X)).all()
 assert set(model.parameters()) == set(net.collect_params())
+import io, contextlib
+from mxnet import gluon
+with contextlib.redirect_stdout(io.StringIO()) as printed:
+    model.layer_summary((1, 1, 32, 32))
+lines = printed.getvalue().splitlines()
+assert len(lines) == len(net.features) + 1 and lines[0] == 'Conv2D output shape:\t (1, 64, 16, 16)', lines
+assert lines[-1] == 'Dense output shape:\t (1, 3)'
+net.output = gluon.nn.Dense(4)
+net.output.initialize()
+assert DenseNetClassifier(net, num_classes=4)(X).shape == (2, 4)
+net.output = gluon.nn.Dense(3)
+net.output.initialize()
 for wrong in ({'net': net}, {'lr': 0}, {'lr': 'fast'}, {'num_classes': 0}):
     try:
         DenseNetClassifier(**wrong)

@@ -142,6 +142,16 @@ def test_data_nowhere(monkeypatch, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_no_download_is_promised_that_cannot_be_kept(monkeypatch, tmp_path):
+    from d2l_densenet.data import official
+    (tmp_path / 'file').write_text('')
+    monkeypatch.delenv('D2L_DENSENET_DATA', raising=False)
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'file'))
+    monkeypatch.setattr(official.tempfile, 'tempdir', str(tmp_path / 'file'))
+    found = check('data')
+    assert not found.ok and 'downloads' not in found.remedy and 'XDG_CACHE_HOME' in found.remedy
+
+
 def test_data_named_and_bad(monkeypatch, tmp_path):
     monkeypatch.setenv('D2L_DENSENET_DATA', str(tmp_path))
     found = check('data')

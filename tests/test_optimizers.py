@@ -1,12 +1,15 @@
-"""Muon: against singular value decomposition in NumPy and against MXNet's own Nesterov momentum."""
+"""Muon, against singular value decomposition and MXNet's own Nesterov momentum; and the optimizer that `fit` makes."""
+
 
 import mxnet as mx
 import numpy
 import pytest
-from helpers import MODES, images, switch
+from helpers import MODES, Batches, classifier, images, switch
 from mxnet import autograd, gluon
 
+from d2l_densenet import fit
 from d2l_densenet.optimizers import Muon, _orthogonalize
+from d2l_densenet.training import make_trainer
 
 
 @pytest.mark.parametrize('shape', [(8, 90), (32, 32), (48, 20), (1, 9)])
@@ -120,3 +123,68 @@ def test_the_gradient_is_clipped_and_rescaled():
 def test_momentum_out_of_range_is_named():
     with pytest.raises(ValueError, match='momentum must be .* got 1'):
         Muon(momentum=1)
+
+
+def test_sgd_updates_many_weights_at_once_unless_the_environment_says_otherwise(monkeypatch):
+    monkeypatch.delenv('MXNET_OPTIMIZER_AGGREGATION_SIZE', raising=False)
+    assert make_trainer(classifier(), 'sgd', {}).optimizer.aggregate_num == 60
+    monkeypatch.setenv('MXNET_OPTIMIZER_AGGREGATION_SIZE', '3')
+    assert make_trainer(classifier(), 'sgd', {}).optimizer.aggregate_num == 3
+
+
+def test_an_optimizer_of_ones_own_stays_as_it_is():
+    optimizer = mx.optimizer.SGD(learning_rate=0.1)
+    optimizer.aggregate_num = 3
+    fit(classifier(), Batches(), None, 1, optimizer=optimizer, progress=False)
+    assert optimizer.aggregate_num == 3
+
+
+SCHEDULERS = {
+    'MultiFactorScheduler': lambda: mx.lr_scheduler.MultiFactorScheduler(step=[2], factor=0.5, base_lr=0.4),
+    'FactorScheduler': lambda: mx.lr_scheduler.FactorScheduler(step=2, factor=0.5, base_lr=0.4),
+    'PolyScheduler': lambda: mx.lr_scheduler.PolyScheduler(max_update=9, base_lr=0.4),
+    'CosineScheduler': lambda: mx.lr_scheduler.CosineScheduler(max_update=9, base_lr=0.4)}
+
+
+@pytest.mark.parametrize('optimizer', ['sgd', 'SGD', 'nag', 'adam', 'muon'])
+@pytest.mark.parametrize('kind', SCHEDULERS)
+@pytest.mark.parametrize('place', ['lr_scheduler', 'optimizer_params'])
+def test_the_schedulers_rate_applies_and_the_scheduler_stays_as_it_is(optimizer, kind, place):
+    scheduler = SCHEDULERS[kind]()
+    before, expected = dict(vars(scheduler)), [SCHEDULERS[kind]()(3 * epoch) for epoch in (1, 2)]
+    params = {'lr_scheduler': scheduler} if place == 'optimizer_params' else None
+    for _ in range(2):  # the second run is the first again
+        history = fit(classifier(), Batches(), None, 2, optimizer=optimizer, optimizer_params=params, progress=False,
+                      lr_scheduler=None if params else scheduler)
+        assert history['learning_rate'] == pytest.approx(expected) and vars(scheduler) == before
+
+
+def test_a_rate_that_is_given_wins_over_the_schedulers():
+    scheduler, params = SCHEDULERS['FactorScheduler'](), {'learning_rate': 0.2}
+    history = fit(classifier(), Batches(), None, 1, optimizer_params=params, lr_scheduler=scheduler, progress=False)
+    assert history['learning_rate'] == pytest.approx([0.1]) and params == {'learning_rate': 0.2}
+    assert scheduler.base_lr == 0.4
+
+
+@pytest.mark.parametrize('name', ['sgd', 'SGD', 'Sgd'])
+def test_the_default_rate_does_not_depend_on_how_sgd_is_written(name):
+    assert fit(classifier(), Batches(), None, 1, optimizer=name, progress=False)['learning_rate'] == [0.1]
+
+
+def test_an_optimizer_object_can_be_given_again():
+    optimizer = mx.optimizer.NAG(momentum=0.9, lr_scheduler=SCHEDULERS['FactorScheduler']())
+    before, ends = {name: repr(value) for name, value in vars(optimizer).items()}, []
+    for _ in range(2):
+        mx.random.seed(1)
+        net = classifier()
+        fit(net, Batches(), None, 2, optimizer=optimizer, progress=False)
+        ends.append([p.data().asnumpy() for p in net.collect_params().values()])
+    assert all((a == b).all() for a, b in zip(*ends))
+    assert {name: repr(value) for name, value in vars(optimizer).items()} == before
+
+
+def test_a_network_that_is_frozen_as_a_whole_is_named():
+    net = classifier()
+    net.collect_params().setattr('grad_req', 'null')
+    with pytest.raises(ValueError, match='all parameters of net are frozen'):
+        fit(net, Batches(), None, 1)

@@ -26,14 +26,18 @@ def configurations(draw):
               'bottleneck': draw(st.sampled_from([None, 1, 2, 4])),
               'compression': draw(st.one_of(st.sampled_from([0.5, 1.0]), st.floats(0.1, 1.0))),
               'dropout': draw(st.sampled_from([0.0, 0.2])), 'stem': draw(st.sampled_from(['imagenet', 'cifar'])),
-              'bias': draw(st.booleans()), 'classes': draw(st.integers(1, 12)), 'in_channels': draw(st.integers(1, 4))}
+              'bias': draw(st.booleans()), 'classes': draw(st.integers(1, 12)), 'in_channels': draw(st.integers(1, 4)),
+              'pooling_convention': draw(st.sampled_from(['valid', 'full']))}
     width = config['num_init_features']
     for layers in blocks[:-1]:
         width = math.floor(config['compression'] * (width + layers * config['growth_rate']))
         if not width:
             config['compression'] = 1.0  # a theta that leaves a transition nothing is refused: another test
             break
-    least = (4 if config['stem'] == 'imagenet' else 1) * 2 ** (len(blocks) - 2) + 1 if len(blocks) > 1 else 1
+    # Behind the stem, for T transitions: rounding down 2^T pixels, rounding up one more than 2^(T-1).
+    halved = 2 ** (len(blocks) - 1)
+    least = halved if config['pooling_convention'] == 'valid' or halved == 1 else halved // 2 + 1
+    least = (4 if config['stem'] == 'imagenet' else 1) * (least - 1) + 1
     return config, draw(st.integers(least, least + 15)), draw(st.integers(least, least + 15))
 
 

@@ -166,6 +166,8 @@ def _write(exporter, target, root, page, order, titles, number):
         return {'url': to(other.url), 'title': titles[other]}
 
     notebook = _read(root / page.source)
+    # The cell that installs the course where it is run says nothing to who reads it on a page.
+    notebook.cells = [cell for cell in notebook.cells if 'hide-input' not in cell.metadata.get('tags', [])]
     for cell in notebook.cells:
         for output in cell.get('outputs', ()):
             # Colours of a terminal mean nothing here, and their contrast is unknown.

@@ -57,6 +57,8 @@ def absent(present, project):
 def main():
     """Install what is absent, let this kernel find it, and say in a few lines what was done."""
     began = time.monotonic()
+    # As in a checkout, where a notebook's own directory is the working directory: notebook 11 reads records/.
+    os.chdir(ROOT / 'notebooks')
     before = installed()
     if sys.version_info < (3, 12):
         raise SystemExit(f'Python {sys.version_info[0]}.{sys.version_info[1]} runs here, and the course needs 3.12 or '
@@ -76,6 +78,23 @@ def main():
 
     mxnet_compat.install()
     _report(before, installed() if alone or others else before, time.monotonic() - began)
+    gpu()
+
+
+def gpu():
+    """If there is a card, have MXNet use it, or say why it cannot."""
+    from d2l_densenet import gpu
+
+    driver = gpu.ask_driver()
+    if not driver.cards:
+        return
+    problem = gpu.why_no_gpu(driver=driver)
+    try:
+        if not problem and gpu.install_gpu() and 'mxnet' in sys.modules:
+            problem = 'MXNet was imported before it was installed for the card', 'restart the kernel'
+    except (RuntimeError, OSError) as error:
+        problem = 'MXNet could not be installed for it', str(error)
+    print(f'No GPU for MXNet: {"; ".join(problem)}.' if problem else f'MXNet uses the GPU: {driver.cards[0][0]}.')
 
 
 def _install(alone, others, present):

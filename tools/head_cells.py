@@ -17,8 +17,9 @@ except ImportError:  # Python 3.10
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 IDENTIFIER = 'head'
-#: Colab shows the title alone, JupyterLab a bar to open; Jupyter Book and the site know the tag.
-METADATA = {'cellView': 'form', 'jupyter': {'source_hidden': True}, 'tags': ['hide-input']}
+TAG = 'hide-input'
+#: Colab shows the title alone, Kaggle and JupyterLab a bar to open; Jupyter Book and the site know the tag.
+METADATA = {'_kg_hide-input': True, 'cellView': 'form', 'jupyter': {'source_hidden': True}, 'tags': [TAG]}
 SOURCE = '''\
 # @title Run this first: it installs the course on Colab and Kaggle, and does nothing elsewhere
 import os

@@ -108,7 +108,7 @@ def gluon_block(name, net):
     return net
 
 
-def image_batch(owner, X, built_in_np, channels=None, least=1):
+def image_batch(owner, X, built_in_np, channels=None):
     """Check that `X` is an (N, C, H, W) array of the array mode that is on and in which the block was built.
 
     Gluon's layers choose their operators when they are built, and MXNet's own errors here name an operator and not
@@ -129,7 +129,7 @@ def image_batch(owner, X, built_in_np, channels=None, least=1):
         raise ValueError(f'{owner} takes images of shape (N, {channels or "C"}, H, W), got {tuple(X.shape)}')
     if not X.shape[0]:
         raise ValueError(f'{owner} takes one or more images, got none: shape {tuple(X.shape)}')
-    if min(X.shape[2:]) < least:
-        raise ValueError(f'{owner} takes images of at least {least} x {least} pixels, got {tuple(X.shape)}')
+    if not min(X.shape[2:]):
+        raise ValueError(f'{owner} takes images of at least one pixel, got {tuple(X.shape)}')
     if X.dtype != numpy.float32:
         raise TypeError(f'{owner} takes float32 images, got {numpy.dtype(X.dtype).name}: use X.astype("float32")')

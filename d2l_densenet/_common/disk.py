@@ -10,14 +10,14 @@ import stat
 
 
 def a_path(name, value):
-    """Return `value` as text if it can be the path of a file or directory, else raise TypeError or ValueError."""
+    """Return `value` as text, with a ``~`` expanded, if it can be a path; else raise TypeError or ValueError."""
     if not isinstance(value, (str, os.PathLike)) or not isinstance(os.fspath(value), str):
         raise TypeError(f'{name} must be a path (str or pathlib.Path), got {reprlib.repr(value)}')
     path = os.fspath(value)
     if not path or '\0' in path:
         raise ValueError(f'{name} must be a path that is not empty and holds no null character, got '
                          f'{reprlib.repr(value)}')
-    return path
+    return os.path.expanduser(path)
 
 
 def replace_file(path, content):

@@ -4,7 +4,7 @@ import io
 import json
 import math
 import re
-from contextlib import ExitStack, contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout
 from html import escape
 
 import mxnet as mx
@@ -13,7 +13,7 @@ from mxnet.gluon import HybridBlock, nn
 from mxnet.util import is_np_array
 
 from .._common.arguments import gluon_block, sizes
-from ..blocks import written_order
+from ..execution.block import in_channels
 from ..named import named_network, published_shape
 from ..network import DenseNet
 
@@ -37,6 +37,7 @@ _NOTE = ('Trainable parameters; the running statistics of batch normalisation ar
          'normalisation, activations, pooling and concatenation are not counted. Kept bytes: the float32 values\n'
          'of one input that the backward pass reads (inputs of convolutions, dense layers, batch normalisations\n'
          'and max-poolings, outputs of ReLU, masks of dropout), each array once; a framework may keep more.')
+_EXAMPLE = '(1, 48, 48), the shape of one input without the batch axis'
 _HEADINGS = ('stage', 'output shape', 'channels', 'parameters', 'multiply-adds', 'kept bytes')
 
 
@@ -117,16 +118,13 @@ def summary(net, input_shape=None):
     name = None
     if isinstance(net, str):
         name = net
-        net = named_network(name)
         input_shape = published_shape(name) if input_shape is None else input_shape
+        input_shape = sizes('input_shape', input_shape, _EXAMPLE)
+        net = named_network(name, size=input_shape[1:] if len(input_shape) == 3 else None)
     _check_block(net)
     input_shape = _check_shape(net, (1, 48, 48) if input_shape is None else input_shape)
     parts = _parts(net)
-    with ExitStack() as stack:
-        stack.enter_context(_left_as_found(net))
-        stack.enter_context(written_order())
-        if isinstance(net, DenseNet):
-            stack.enter_context(_input_size(net, *input_shape[1:]))
+    with _left_as_found(net):
         calls = _traced_calls(net, parts)
     graph = _Graph(net, [symbol for _, symbols in calls for symbol in symbols], input_shape)
 
@@ -212,9 +210,9 @@ def _check_block(net):
 
 
 def _check_shape(net, input_shape):
-    input_shape = sizes('input_shape', input_shape, '(1, 48, 48), the shape of one input without the batch axis')
+    input_shape = sizes('input_shape', input_shape, _EXAMPLE)
     if isinstance(net, DenseNet):
-        channels = net.config['in_channels']
+        channels = in_channels(net) or net.config['in_channels']
         if len(input_shape) != 3 or input_shape[0] != channels:
             raise ValueError(f'input_shape must be ({channels}, height, width) for this network, without the batch '
                              f'axis, got {input_shape}')
@@ -265,17 +263,6 @@ def _left_as_found(net):
             block._cached_graph, block._cached_op, block._cached_op_args = graph
 
 
-@contextmanager
-def _input_size(net, height, width):
-    """Let the transitions of a DenseNet round as this size needs it, and afterwards as before."""
-    before = net._pooling
-    net.set_input_size(height, width)
-    try:
-        yield
-    finally:
-        net._set_pooling(before)
-
-
 def _traced_calls(net, parts):
     """Call `net` on a symbol; return what passed by as a list of (number of the part or None, list of symbols)."""
     calls, handles = [], []
@@ -318,6 +305,8 @@ class _Graph:
             with redirect_stdout(io.StringIO()):  # MXNet prints the shapes there before it raises
                 _, shapes, _ = everything.infer_shape(data=(1, *input_shape))
         except MXNetError as error:
+            if isinstance(net, DenseNet) and 'exceeds input' in str(error):
+                raise ValueError(net.too_small(*input_shape[1:])) from error
             # Its last line holds the reason, after the place in MXNet's source.
             reason = re.sub(r'\[[\d:]+\] \S+: |MXNetError: ', '', str(error).strip().splitlines()[-1])
             raise ValueError(_no_fit(net, input_shape, reason.strip())) from error

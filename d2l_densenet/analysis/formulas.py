@@ -1,8 +1,7 @@
 """Parameters and multiply-adds of the named networks by formula, without building or tracing anything.
 
-They stand beside the counting on the graph (`summary`), and the tests hold one against the other. The conventions are
-those of `summary`: trainable parameters; a multiply-add for each weight of a convolution or dense layer at each
-output position.
+The tests compare them with what `summary` counts on the graph. The conventions are those of `summary`: trainable
+parameters; a multiply-add for each weight of a convolution or dense layer at each output position.
 """
 
 import inspect
@@ -47,29 +46,28 @@ def densenet_formula(config, height, width):
                          f'{show(config)}')
     k, factor, theta = config['growth_rate'], config['bottleneck'], config['compression']
     biased, blocks, m = config['bias'], config['block_config'], config['num_init_features']
+    count, sizes = _Count(), (height, width)
     if config['stem'] == 'imagenet':
-        weights, sizes = 49 * config['in_channels'] * m, [-(-side // 2) for side in (height, width)]
-        total = _Total(weights, sizes, biased * m, 2 * m)
-        sizes = [-(-side // 2) for side in sizes]
+        sizes = _halved(sizes)
+        count.add(49 * config['in_channels'] * m, sizes, biased * m + 2 * m)
+        sizes = _halved(sizes)
     else:
-        sizes = [height, width]
-        total = _Total(9 * config['in_channels'] * m, sizes, biased * m, 0)
-    # 28 x 28 pixels: where rounding down would leave a later transition nothing, all round up.
-    round_up = min(sizes) < 2 ** (len(blocks) - 1)
+        count.add(9 * config['in_channels'] * m, sizes, biased * m)
+    round_up = config['pooling_convention'] == 'full'
     for i, layers in enumerate(blocks):
-        inputs = layers * m + k * layers * (layers - 1) // 2
+        read = layers * m + k * layers * (layers - 1) // 2
         if factor is None:
-            total += _Total(9 * k * inputs, sizes, biased * k * layers, 2 * inputs)
+            count.add(9 * k * read, sizes, 2 * read + biased * k * layers)
         else:
-            total += _Total(factor * k * inputs + 9 * factor * k * k * layers, sizes,
-                            biased * (factor + 1) * k * layers, 2 * inputs + 2 * factor * k * layers)
+            count.add(factor * k * read + 9 * factor * k * k * layers, sizes,
+                      2 * read + 2 * factor * k * layers + biased * (factor + 1) * k * layers)
         m += layers * k
         if i < len(blocks) - 1:
             out = int(theta * m)
-            total += _Total(m * out, sizes, biased * out, 2 * m)
-            m, sizes = out, [(side + round_up) // 2 for side in sizes]
-    total += _Total(m * config['classes'], (1, 1), config['classes'], 2 * m)
-    return total.parameters, total.multiply_adds
+            count.add(m * out, sizes, 2 * m + biased * out)
+            m, sizes = out, _halved(sizes, round_up)
+    count.add(m * config['classes'], (1, 1), 2 * m + config['classes'])
+    return count.parameters, count.multiply_adds
 
 
 def resnet_formula(name, height, width, classes=None, in_channels=None):
@@ -97,34 +95,32 @@ def resnet_formula(name, height, width, classes=None, in_channels=None):
     kind = block.__name__
     in_channels = published_channels if in_channels is None else positive_int('in_channels', in_channels)
     classes = published_classes if classes is None else positive_int('classes', classes)
-    m, sizes = channels[0], [height, width]
-    if kind.endswith('V2'):
-        total = _Total(9 * in_channels * m, sizes)
+    count, m, sizes = _Count(), channels[0], (height, width)
+    first, second = kind.endswith('V1'), kind.endswith('V2')
+    if second:
+        count.add(9 * in_channels * m, sizes)
     else:
-        sizes = [-(-side // 2) for side in sizes]
-        total = _Total(49 * in_channels * m, sizes, m * (kind == 'Residual'), 2 * m)
-        sizes = [-(-side // 2) for side in sizes]
+        sizes = _halved(sizes)
+        count.add(49 * in_channels * m, sizes, 2 * m + m * (kind == 'Residual'))
+        sizes = _halved(sizes)
     for i, (n, c) in enumerate(zip(layers, channels[1:])):
-        before, sizes = sizes, ([-(-side // 2) for side in sizes] if i else sizes)
+        before, sizes = sizes, _halved(sizes) if i else sizes
         shortcut = m * c if m != c else 0
         if kind.startswith('Bottleneck'):
             b = c // 4
             # The stride is in the first 1x1 convolution of V1, in the 3x3 convolution of V2.
-            total += _Total(m * b, sizes if kind.endswith('V1') else before)
-            total += _Total((n - 1) * c * b + n * (9 * b * b + b * c) + shortcut, sizes)
+            count.add(m * b, sizes if first else before)
             # V1 has biases on its 1x1 convolutions and normalises outputs; V2 has none and normalises inputs.
-            total.parameters += n * (b + c) + n * 2 * (2 * b + c) if kind.endswith('V1') else (
-                2 * m + 2 * (n - 1) * c + n * 4 * b)
+            count.add((n - 1) * c * b + n * (9 * b * b + b * c) + shortcut, sizes,
+                      n * (b + c) + 2 * n * (2 * b + c) if first else 2 * m + 2 * (n - 1) * c + 4 * n * b)
         else:
-            total += _Total(9 * m * c + 9 * (2 * n - 1) * c * c + shortcut, sizes)
-            total.parameters += 2 * m + 2 * (2 * n - 1) * c if kind.endswith('V2') else 4 * n * c
-            if kind == 'Residual':
-                total.parameters += 2 * n * c + (c if shortcut else 0)
-        if shortcut and kind.endswith('V1'):
-            total.parameters += 2 * c
+            normalised = 2 * m + 2 * (2 * n - 1) * c if second else 4 * n * c
+            biases = 2 * n * c + c * (m != c) if kind == 'Residual' else 0
+            count.add(9 * m * c + 9 * (2 * n - 1) * c * c + shortcut, sizes, normalised + biases)
+        count.add(0, sizes, 2 * c if shortcut and first else 0)
         m = c
-    total += _Total(m * classes, (1, 1), classes, 2 * m if kind.endswith('V2') else 0)
-    return total.parameters, total.multiply_adds
+    count.add(m * classes, (1, 1), classes + 2 * m * second)
+    return count.parameters, count.multiply_adds
 
 
 def network_formula(name):
@@ -143,14 +139,16 @@ def network_formula(name):
     return densenet_formula({**_DEFAULTS, **arguments}, height, width)
 
 
-class _Total:
-    """Sum of layers: `weights` used at ``sizes[0] * sizes[1]`` positions; biases and normalisation multiply nothing."""
+class _Count:
+    """Parameters and multiply-adds of the layers so far."""
 
-    def __init__(self, weights, sizes, biases=0, normalisation=0):
-        self.parameters = weights + biases + normalisation
-        self.multiply_adds = weights * sizes[0] * sizes[1]
+    parameters = multiply_adds = 0
 
-    def __iadd__(self, other):
-        self.parameters += other.parameters
-        self.multiply_adds += other.multiply_adds
-        return self
+    def add(self, weights, sizes, others=0):
+        """A layer's weights, used at ``sizes[0] * sizes[1]`` positions, and `others`, which multiply nothing."""
+        self.parameters += weights + others
+        self.multiply_adds += weights * sizes[0] * sizes[1]
+
+
+def _halved(sizes, round_up=True):
+    return tuple((side + round_up) // 2 for side in sizes)

@@ -1,4 +1,4 @@
-"""What others have published about the named networks, to hold the counts against."""
+"""What others have published about the named networks, to compare the counts with."""
 
 __all__ = ['PUBLISHED', 'SOURCES', 'network_rows', 'network_table']
 

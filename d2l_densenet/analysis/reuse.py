@@ -3,9 +3,9 @@
 import mxnet as mx
 import numpy
 from mxnet.gluon.parameter import DeferredInitializationError
-from mxnet.util import is_np_array
 
 from .._common.arguments import positive_int, show
+from .._common.arrays import array
 from ..blocks import DenseBlock
 
 __all__ = ['cut_connection', 'mean_absolute_weights']
@@ -92,8 +92,7 @@ def cut_connection(block, source, layer):
     weight = weights[layer - 1]
     values = _values(weight)
     values[:, _channels(weights, source)] = 0
-    array = mx.np.array if is_np_array() else mx.nd.array
-    weight.set_data(array(values, dtype=values.dtype))
+    weight.set_data(array(values, values.dtype))
 
 
 def _weights(block):
@@ -116,5 +115,5 @@ def _values(weight):
 
 
 def _channels(weights, source):
-    """Where the channels of `source` stand among those that are read: after all that layer `source` reads itself."""
+    """The channels of `source` among those that are read: they come after all that layer `source` itself reads."""
     return slice(weights[source - 1].shape[1] if source else 0, weights[source].shape[1])

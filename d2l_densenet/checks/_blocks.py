@@ -11,6 +11,7 @@ from mxnet import autograd
 from mxnet.gluon import Block, HybridBlock, Parameter, nn
 from mxnet.util import is_np_array
 
+from .._common import arrays
 from ._answers import require_one
 from ._guard import CheckFailed, call, place_of, shown
 
@@ -188,9 +189,9 @@ def _values(name, shape, generator):
     return values.astype('float32')
 
 
-def array(values):
-    """A float32 array of the array mode that is on."""
-    return (mx.np if is_np_array() else mx.nd).array(values, dtype='float32')
+def array(values, dtype='float32'):
+    """An array of the array mode that is on."""
+    return arrays.array(values, dtype)
 
 
 def images(*shape, seed=0):
@@ -305,7 +306,7 @@ def require_gradient(block, X, text):
     if not numpy.abs(at_input).max() > 0:
         raise CheckFailed(f'No gradient reaches the input of {text}. {hint}')
     for parameter in block.collect_params().values():
-        # Only weights: behind a bias, batch normalisation takes the gradient away.
+        # Only weights: after a bias, batch normalisation takes the gradient away.
         trained = parameter.grad_req != 'null' and parameter.name.endswith('weight')
         if trained and not numpy.abs(parameter.grad().asnumpy()).max() > 0:
             raise CheckFailed(f'No gradient reaches the parameter {parameter.name} of {text}: it would never be '

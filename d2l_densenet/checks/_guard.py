@@ -149,7 +149,7 @@ def _explanation(what, error, hints):
     if isinstance(error, RecursionError):
         return f'{what} calls itself without end{place}. Which call should be the last one?'
     if isinstance(error, SystemExit):
-        return f'{what} ends Python{place}. Take the exit out: a function hands back its result with return.'
+        return f'{what} ends Python{place}. Take the exit out: a function gives its result back with return.'
     if isinstance(error, SyntaxError):
         place, source = f', {os.path.basename(str(error.filename))}, line {error.lineno}', ''
     kind, essence = type(error).__name__, _main_line(error)
@@ -306,7 +306,8 @@ class _LimitedOutput(io.TextIOBase):
         return self._stream.write(text)
 
     def flush(self):
-        self._stream.flush()
+        with contextlib.suppress(ValueError):  # the stream may be closed when Python clears this one away
+            self._stream.flush()
 
 
 class _Clock:

@@ -32,7 +32,7 @@ def connections(f):
          'end?'),
         (lambda L: L * L, 'That is every layer with every layer. Can layer 1 read layer 3? (If your formula has '
          'brackets: did they get lost?)'),
-        (lambda L: (L + 1) * (L + 2) // 2, 'What reads all of x_0 to x_L behind the block is not counted: is your '
+        (lambda L: (L + 1) * (L + 2) // 2, 'What reads all of x_0 to x_L after the block is not counted: is your '
          'range one too long?'),
         (lambda L: L * (L + 1) // 2 - 1, 'One is missing. Does your count begin at the second layer?'),
         (lambda L: L * (L + 1) // 2 + 1, 'One too many. What does your sum start from?'),
@@ -194,7 +194,7 @@ def kept_values(f):
         (lambda c, k, L, h, w: 4 * exact(c, k, L, h, w), 'Those are bytes. The question is for the number of values: '
          'what is the 4 for?'),
         (lambda c, k, L, h, w: 8 * exact(c, k, L, h, w), 'Those are the bytes of what is kept, of the concatenations '
-         'and behind the ReLUs. Only the values of the concatenations are asked for: what are the 4 and the 2 for?'),
+         'and after the ReLUs. Only the values of the concatenations are asked for: what are the 4 and the 2 for?'),
         (lambda c, k, L, h, w: 2 * exact(c, k, L, h, w), 'Twice too many: only the concatenations are asked for, not '
          'what BN or ReLU keep besides. What is the 2 for?'),
         (lambda c, k, L, h, w: exact(k, c, L, h, w), 'Are in_channels and growth_rate swapped?'),

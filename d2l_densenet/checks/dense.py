@@ -42,8 +42,8 @@ def dense_block(cls):
                 (True, 'Height and width should stay as they are. Along which axis do you concatenate, and does the '
                  'convolution pad by 1?')])
         if got == c and want != c:
-            raise CheckFailed(f'{text} returns {c} channels, as many as came in; {should}. Does forward hand the '
-                              'concatenation on (X = ...), and return it?')
+            raise CheckFailed(f'{text} returns {c} channels, as many as came in; {should}. Does forward keep the '
+                              'concatenation (X = ...), and return it?')
         if got == L * k and grows:
             raise CheckFailed(f'{text} returns {got} channels; {should}. Those are the new features alone: did you '
                               'concatenate the input?')
@@ -109,7 +109,7 @@ def _require_convs(block, text, L, k, c, Y):
         total = len(convs) + len(forgotten)
         raise CheckFailed(f'{text} has {total} convolutions, and forward used {len(convs)} of them: it returned '
                           f'{Y.shape[1]} channels where {c} + {L} x {k} = {c + L * k} are wanted. Does the loop run '
-                          'over all layers, with the return behind it and not inside?')
+                          'over all layers, with the return after it and not inside?')
     if not convs:
         raise CheckFailed(f'{text} has no convolution; its layers: {look.layer_names(block)}. Does __init__ add '
                           f'{L} conv_blocks to a nn.Sequential?')
@@ -187,7 +187,7 @@ def _require_composites(Y, convs, norms, c, k, text):
         x, y = Y[:, :reads], Y[:, reads:reads + k]
         operations = {'BN': lambda x, p=before or own: look.norm(x, p), CONV: lambda x, p=part: look.conv(x, p)}
         found = look.identify(x, y, _RIGHT, operations)
-        if found is None and before is not own:  # normalisation behind the convolution
+        if found is None and before is not own:  # normalisation after the convolution
             found = look.identify(x, y, _RIGHT, {**operations, 'BN': lambda x, p=own: look.norm(x, p)})
         if found is None:
             others = [j for j in range(len(convs)) if j != i and look.same(
@@ -241,7 +241,7 @@ def dense_mlp(cls):
         if look.unused(block):
             total = len(denses) + len(look.unused(block))
             raise CheckFailed(f'{text} has {total} fully connected layers, and forward used {len(denses)} of them. '
-                              'Does the loop run over all layers, with the return behind it and not inside?')
+                              'Does the loop run over all layers, with the return after it and not inside?')
         if len(denses) == k and set(units) == {L}:
             raise CheckFailed(f'{text} has {k} layers of {L} values; it should have {L} of {k}. Are num_layers and '
                               'growth_rate swapped?')
@@ -260,7 +260,7 @@ def dense_mlp(cls):
             (got == L * k and grows, 'Those are the new features alone: did you concatenate the input?'),
             (got == k and grows, 'Those are the features of the last layer alone. Which variable holds all?'),
             (got == k, 'That is a plain chain of layers: where is the concatenation?'),
-            (got == c, 'That is as many as came in: does forward hand the concatenation on, and return it?'),
+            (got == c, 'That is as many as came in: does forward keep the concatenation, and return it?'),
             (got == c + k, 'Only one layer was joined to the input. Does each turn of the loop continue from the '
              'concatenation of the turn before?'),
             (True, f'It should be {c} + {L} x {k} = {want}. What is missing, or there twice, in what you return?')])

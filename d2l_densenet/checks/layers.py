@@ -175,7 +175,7 @@ def _bottleneck_layer(f, k, X):
     kernels = [_kernel(part) for part in convs]
     if kernels == ['3x3', '1x1']:
         raise CheckFailed(f'{text} has the 3x3 convolution first. Which of the two should see the many channels of '
-                          'the input, the cheap 1x1 or the dear 3x3?')
+                          'the input, the cheap 1x1 or the costly 3x3?')
     if kernels != ['1x1', '3x3']:
         raise CheckFailed(f'{text} has convolutions of {" and ".join(kernels)}; it should have 1x1 and then 3x3. '
                           'What do the two kernel_size say?')
@@ -218,7 +218,7 @@ def _by_width(norms, widths, text):
     found = [part['gamma'].size for part in norms]
     if sorted(found) != sorted(widths):
         raise CheckFailed(f'The BatchNorms of {text} work on {found[0]} and {found[1]} channels; they should stand '
-                          f'before the convolutions and so work on {widths[0]} and {widths[1]}. Is one of them behind '
+                          f'before the convolutions and so work on {widths[0]} and {widths[1]}. Is one of them after '
                           'its convolution?')
     return norms if found == list(widths) else norms[::-1]
 

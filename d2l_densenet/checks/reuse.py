@@ -164,7 +164,7 @@ _WRONG_TABLES = [
     (_table_of(_mean, lambda c, k, s: slice(0, c + s * k)), 'That is source s with all before it. Where does its '
                                                         'slice begin?'),
     (_table_of(_mean, lambda c, k, s: slice(0 if s == 0 else c + (s - 1) * k, None)),
-     'That is source s with all behind it. Where does its slice end?'),
+     'That is source s with all after it. Where does its slice end?'),
     (_changed_rows(lambda row: row / numpy.nanmax(row)),
      'Each row is divided by its largest value. The paper does that for its picture; here the values themselves are '
      'wanted.'),

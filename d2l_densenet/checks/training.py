@@ -6,7 +6,6 @@ import mxnet as mx
 import numpy
 from mxnet import autograd, gluon
 from mxnet.gluon import nn
-from mxnet.util import is_np_array
 
 from . import _blocks as look
 from ._answers import known_mistake, number
@@ -45,8 +44,7 @@ def accuracy(f):
     for scores, labels, right in cases:
         text = (f'{name}(scores, labels), given {len(scores)} rows of {scores.shape[1]} scores of which {right} are '
                 'right,')
-        make = mx.np.array if is_np_array() else mx.nd.array
-        arrays = look.array(scores), make(labels, dtype='int32')
+        arrays = look.array(scores), look.array(labels, 'int32')
         value = call(text, f, *arrays, hints=[
             *_HINTS, (r'broadcast|Shape|shape|elemwise', 'Do you take argmax along the classes, axis=1, so that there '
                       'is one for each row?')])
@@ -157,7 +155,7 @@ def _schedule(t, n, peak, w):
 
 
 def _decay(shape):
-    """A schedule with the right warm-up, and `shape` of the share of the other steps behind it."""
+    """A schedule with the right warm-up, and `shape` of the share of the steps after it."""
     return lambda t, n, peak, w: peak * t / w if t < w else peak * shape((t - w) / (n - w))
 
 
@@ -227,10 +225,9 @@ def train_step(f):
     net, twin = _small_net(), _small_net()
     rate, loss = 0.05, gluon.loss.SoftmaxCrossEntropyLoss()
     trainer = gluon.Trainer(net.collect_params(), 'sgd', {'learning_rate': rate}, update_on_kvstore=False)
-    make = mx.np.array if is_np_array() else mx.nd.array
     for n in (8, 5):  # the second is a short batch
         X, labels = look.images(n, 6, seed=n), numpy.random.RandomState(n).randint(0, 3, n)
-        y = make(labels, dtype='int32')
+        y = look.array(labels, 'int32')
         before = _numbers(net)
         wanted = _expected(twin, loss, before, look.array(X), y, rate)
         value = call(f'{text} on a batch of {n}', f, net, loss, trainer, look.array(X), y, hints=_STEP_HINTS)

@@ -2,15 +2,14 @@
 
 import gzip
 import hashlib
+import math
 import os
 import struct
 import zlib
 
 import numpy
 
-from .._common.disk import a_path, open_file
-
-__all__ = ['DataError', 'read_idx', 'check_pair', 'content_md5']
+from .._common.disk import open_file
 
 # The first four bytes of a file: two zeros, the type (8: unsigned byte), the number of axes.
 _MAGIC = {'images': 0x00000803, 'labels': 0x00000801}
@@ -44,9 +43,6 @@ def read_idx(path, kind):
         If the file cannot be read, is not an idx file of that kind, is cut off, or goes on after its end. A header
         that claims more than 256 MiB is refused before any memory is taken.
     """
-    path = a_path('path', path)
-    if not isinstance(kind, str) or kind not in _MAGIC:
-        raise ValueError(f'kind must be one of {", ".join(map(repr, _MAGIC))}, got {kind!r}')
     try:
         with open_file(path) as raw:
             start = raw.read(2)
@@ -72,7 +68,7 @@ def _parse(path, stream, kind):
     header = stream.read(4 + 4 * axes)
     if header.lstrip()[:1] == b'<':
         raise DataError(f'{path}: is an HTML or XML page, not an idx file with {kind}. A server answered with a page '
-                        f'in its place: delete it and fetch the file from another source.')
+                        f'instead: delete it and fetch the file from another source.')
     magic = int.from_bytes(header[:4], 'big')
     if len(header) >= 4 and magic != _MAGIC[kind]:
         other = [name for name, value in _MAGIC.items() if value == magic]
@@ -83,9 +79,7 @@ def _parse(path, stream, kind):
         raise DataError(f'{path}: cut off, {len(header)} bytes hold no complete idx header of {4 + 4 * axes} bytes. '
                         f'Delete it and fetch it again.')
     shape = struct.unpack(f'>{axes}I', header[4:])
-    size = 1
-    for length in shape:
-        size *= length
+    size = math.prod(shape)
     if not 0 < size <= _MOST_BYTES:
         raise DataError(f'{path}: the header claims {kind} of shape {shape}, {size:,} bytes; expected between 1 and '
                         f'{_MOST_BYTES:,}. The file is damaged: delete it and fetch it again.')
@@ -98,28 +92,10 @@ def _parse(path, stream, kind):
 
 
 def check_pair(images_path, images, labels_path, labels, classes=10):
-    """Check that an image file and a label file belong together.
+    """Raise DataError unless images (n, 28, 28) and labels (n,), each below `classes`, belong together.
 
-    Parameters
-    ----------
-    images_path, labels_path : str
-        Named in the errors.
-    images : numpy.ndarray
-        (n, 28, 28).
-    labels : numpy.ndarray
-        (n,), each below `classes`.
-    classes : int, default 10
-        Number of classes.
-
-    Raises
-    ------
-    DataError
-        If the images are not 28 x 28 pixels, the counts differ, or a label is `classes` or more.
+    The paths are named in the errors.
     """
-    for name, array, axes in (('images', images, 3), ('labels', labels, 1)):
-        if not isinstance(array, numpy.ndarray) or array.ndim != axes or not array.size:
-            raise ValueError(f'{name} must be a numpy.ndarray with {axes} axes that is not empty, got '
-                             f'{type(array).__name__} {getattr(array, "shape", "")}')
     if images.shape[1:] != (28, 28):
         raise DataError(f'{images_path}: expected images of 28 x 28 pixels, found {images.shape[1]} x '
                         f'{images.shape[2]}. Put the official file in its place.')
@@ -133,13 +109,10 @@ def check_pair(images_path, images, labels_path, labels, classes=10):
 
 
 def content_md5(array):
-    """MD5 of the unzipped idx file that holds `array`, as 32 hexadecimal digits.
+    """MD5 of the unzipped idx file that holds `array` (uint8), as 32 hexadecimal digits.
 
     Two gzip programs may pack the same file differently, so the content is what is compared.
     """
-    if getattr(array, 'dtype', None) != numpy.uint8 or array.ndim not in (1, 3):
-        raise ValueError(f'array must be uint8 with one axis (labels) or three (images), got {type(array).__name__} '
-                         f'{getattr(array, "dtype", "")} {getattr(array, "shape", "")}')
     magic = _MAGIC['images' if array.ndim == 3 else 'labels']
     digest = hashlib.md5(struct.pack(f'>{1 + array.ndim}I', magic, *array.shape))
     digest.update(numpy.ascontiguousarray(array))

@@ -2,8 +2,9 @@
 
 import copy
 import dataclasses
+import functools
 import hashlib
-import warnings
+import textwrap
 
 import mxnet as mx
 import numpy
@@ -12,9 +13,10 @@ from .._common.arguments import MOST_ELEMENTS, a_seed, one_of, positive_int, sha
 from .._common.arrays import array
 from .._common.disk import a_path
 from .._common.messages import notice
-from ..runs.workers import equal_share
+from .._common.shares import equal_share
 from .idx import DataError
-from .official import OFFICIAL, REMEDY, Unavailable, cache_directory, find_fashion_mnist
+from .official import OFFICIAL, REMEDY, Unavailable, cache_directory, can_be_written, find_fashion_mnist
+from .synthetic import TEST_SEED, TEST_SIZE, TRAIN_SEED, TRAIN_SIZE, synthetic_fashion
 
 __all__ = ['FASHION_MNIST_LABELS', 'DataError', 'DataSource', 'ImageLoader', 'load_data_fashion_mnist']
 
@@ -59,21 +61,15 @@ class DataSource:
 def _md5(*arrays):
     """'md5:...' over the bytes of the arrays, one after the other."""
     digest = hashlib.md5()
-    for values in arrays:
-        digest.update(numpy.ascontiguousarray(values))
+    for part in arrays:
+        digest.update(numpy.ascontiguousarray(part))
     return 'md5:' + digest.hexdigest()
-
-
-# What numpy 1.23 says of lists of different lengths; later ones raise ValueError, and 2 keeps the name elsewhere.
-_RAGGED = getattr(numpy, 'exceptions', numpy).VisibleDeprecationWarning
 
 
 def _as_numpy(name, values):
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter('error', _RAGGED)
-            return values.asnumpy() if isinstance(values, mx.nd.NDArray) else numpy.asarray(values)
-    except (ValueError, _RAGGED) as error:
+        return values.asnumpy() if isinstance(values, mx.nd.NDArray) else numpy.asarray(values)
+    except ValueError as error:  # lists of different lengths
         raise ValueError(f'{name} must be an array, got {show(values)}: {error}') from None
 
 
@@ -336,16 +332,12 @@ def load_data_fashion_mnist(batch_size, resize=None, root=None, *, data='auto', 
     (32, 1, 48, 48) (32,)
     (32, 1, 48, 48) (32,)
     """
-    positive_int('batch_size', batch_size)
-    if resize is not None:
-        positive_int('resize', resize)
+    make = functools.partial(ImageLoader, batch_size=batch_size, resize=resize, seed=seed)
+    augmented = functools.partial(make, shuffle=True, flip=flip, crop=crop, erase=erase)
+    augmented(numpy.zeros((1, 28, 28), 'uint8'), [0])  # what it refuses is refused before anything is downloaded
     if limit is not None:
         positive_int('limit', limit)
     positive_int('validation', validation, least=0)
-    a_seed('seed', seed)
-    switch('flip', flip)
-    positive_int('crop', crop, least=0)
-    share('erase', erase)
     if root is not None:
         root = a_path('root', root)
     one_of('data', data, ('auto', 'fashion-mnist', 'synthetic'))
@@ -358,42 +350,32 @@ def load_data_fashion_mnist(batch_size, resize=None, root=None, *, data='auto', 
         order = numpy.random.default_rng(seed).permutation(len(train))
         kept, held = numpy.sort(order[:-validation]), numpy.sort(order[-validation:])
         train, train_labels, test, test_labels = train[kept], train_labels[kept], train[held], train_labels[held]
-    return (ImageLoader(train, train_labels, batch_size, resize=resize, shuffle=True, flip=flip, crop=crop, erase=erase,
-                        seed=seed, source=source),
-            ImageLoader(test, test_labels, batch_size, resize=resize, seed=seed, source=source))
+    return augmented(train, train_labels, source=source), make(test, test_labels, source=source)
 
 
 def _load(root, data, limit):
     """The four arrays, cut to `limit`, and their DataSource."""
-    if data == 'synthetic':
-        return _stand_in(limit)
-    try:
-        arrays, location = find_fashion_mnist(root)
-    except Unavailable as error:
-        if data == 'fashion-mnist':
-            raise
-        _banner(error)
-        return _stand_in(limit, tell=False)
-    return [array[:limit] for array in arrays], DataSource('fashion-mnist', 'md5:' + OFFICIAL[0].md5, location)
-
-
-def _stand_in(limit, tell=True):
-    """The built-in data set and its DataSource."""
-    from .synthetic import TEST_SEED, TEST_SIZE, TRAIN_SEED, TRAIN_SIZE, synthetic_fashion
+    if data != 'synthetic':
+        try:
+            arrays, location = find_fashion_mnist(root)
+            return [array[:limit] for array in arrays], DataSource('fashion-mnist', 'md5:' + OFFICIAL[0].md5, location)
+        except Unavailable as error:
+            if data == 'fashion-mnist':
+                raise
+            _banner(error)
     train, test = min(limit or TRAIN_SIZE, TRAIN_SIZE), min(limit or TEST_SIZE, TEST_SIZE)
     arrays = [*synthetic_fashion(train, TRAIN_SEED), *synthetic_fashion(test, TEST_SEED)]
     source = DataSource('synthetic', _md5(*arrays), 'd2l_densenet.synthetic')
-    if tell:
+    if data == 'synthetic':
         notice(f'data: {source}')
     return arrays, source
 
 
 def _banner(error):
     """Say, so that nobody overlooks it, that the stand-in takes over."""
-    import textwrap
-
-    # The directory is told below, line by line, to be copied.
+    # The directories are given below, on lines of their own, to be copied.
     why = str(error).removesuffix(REMEDY).rstrip()
+    cache = cache_directory()
     lines = ['', 'THIS IS NOT FASHION-MNIST', '',
              'The images are a built-in SYNTHETIC STAND-IN: silhouettes drawn by the program.',
              'An accuracy measured on them says NOTHING about Fashion-MNIST.', '',
@@ -401,7 +383,7 @@ def _banner(error):
              'Remedy: fetch these four files (30 MB), for instance on another machine,',
              *(f'    {official.name}.gz' for official in OFFICIAL),
              'from https://github.com/zalandoresearch/fashion-mnist/tree/master/data/fashion and put them into',
-             f'    {cache_directory()}',
-             'or into any directory whose path you set in the environment variable D2L_DENSENET_DATA.',
+             *([f'    {cache}', 'or into'] if can_be_written(cache) else []),
+             'a directory whose path you set in the environment variable D2L_DENSENET_DATA.',
              "data='fashion-mnist' (--data fashion-mnist) makes this an error.", '']
     notice('\n'.join(['#' * 100, *(f'##  {line}'.rstrip() for line in lines), '#' * 100]))

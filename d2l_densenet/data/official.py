@@ -1,25 +1,20 @@
 """Where the official Fashion-MNIST comes from: looked for, downloaded, and recognised by its checksums."""
 
-import dataclasses
 import hashlib
 import os
-import queue
 import sys
 import tempfile
 import threading
-import time
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from .._common.disk import a_path
 from .._common.messages import notice
+from .._common.progress import progress_shows
 from .idx import DataError, check_pair, content_md5, read_idx
 
-__all__ = ['OfficialFile', 'OFFICIAL', 'MIRRORS', 'REMEDY', 'Unavailable', 'cache_directory', 'read_directory',
-           'download', 'find_fashion_mnist']
 
-
-@dataclasses.dataclass(frozen=True)
-class OfficialFile:
+class OfficialFile(NamedTuple):
     """One of the four files: its name without ``.gz``, what it holds, the MD5 of the .gz and of its content."""
 
     name: str
@@ -64,8 +59,8 @@ _MNIST_MEANS = {60000: 0.1307, 10000: 0.1325}
 REMEDY = ('Put the four official .gz files of https://github.com/zalandoresearch/fashion-mnist (data/fashion) into '
            'one directory and set D2L_DENSENET_DATA to it.')
 
-# Seconds: for a mirror's first answer (all are asked at once), to connect, and between two pieces of a file.
-_ANSWER, _CONNECT, _READ = 6, 5, 20
+# Seconds: for a mirror to answer, and between two pieces of a file.
+_ANSWER, _READ = 5, 20
 
 
 class Unavailable(DataError):
@@ -78,15 +73,15 @@ def cache_directory():
     """
     import pooch
     cache = os.fspath(pooch.os_cache('d2l-densenet'))
-    if _can_be_made(cache):
+    if can_be_written(cache):
         return cache
     # A name of the user's own: a directory of somebody else's could not be written.
     name = f'd2l-densenet-{os.getuid()}' if hasattr(os, 'getuid') else 'd2l-densenet'
     instead = os.path.join(tempfile.gettempdir(), name, 'data')
-    return instead if _can_be_made(instead) else cache
+    return instead if can_be_written(instead) else cache
 
 
-def _can_be_made(directory):
+def can_be_written(directory):
     """Whether `directory`, or what of its path is there, can be written. Nothing is made."""
     while not os.path.lexists(directory) and os.path.dirname(directory) != directory:
         directory = os.path.dirname(directory)
@@ -112,29 +107,17 @@ def _what_is_it(path, array):
 
 def _locate(directory, name):
     """Path of the file `name` in `directory`, gzipped or plain, or None."""
-    for ending in ('.gz', ''):
-        path = os.path.join(directory, name + ending)
-        if os.path.lexists(path):
-            return path
-    return None
-
-
-def _list_directory(directory):
-    """Raise DataError unless `directory` is one that can be listed."""
-    try:
-        os.listdir(directory)
-    except OSError as error:
-        raise DataError(f'{directory}: cannot be read ({error.strerror or error}). Expected a directory with the four '
-                        f'files of Fashion-MNIST. {REMEDY}') from error
+    paths = (os.path.join(directory, name + ending) for ending in ('.gz', ''))
+    return next(filter(os.path.lexists, paths), None)
 
 
 def read_directory(directory, files=OFFICIAL):
-    """Read the four files from `directory` and verify them.
+    """Read the four files from `directory`, gzipped or plain, and verify them.
 
     Parameters
     ----------
-    directory : str or os.PathLike
-        Where the files are, gzipped or plain.
+    directory : str
+        Where the files are.
     files : sequence of OfficialFile, default OFFICIAL
         Training images, training labels, test images, test labels.
 
@@ -148,10 +131,12 @@ def read_directory(directory, files=OFFICIAL):
     DataError
         If the directory or a file cannot be read, is missing, malformed, or not the official one.
     """
-    directory = os.path.expanduser(a_path('directory', directory))
-    if len(files) % 2 or not all(isinstance(official, OfficialFile) for official in files):
-        raise ValueError(f'files must be pairs of OfficialFile, images and labels, got {files!r:.200}')
-    _list_directory(directory)
+    directory = os.path.expanduser(directory)
+    try:
+        os.listdir(directory)
+    except OSError as error:
+        raise DataError(f'{directory}: cannot be read ({error.strerror or error}). Expected a directory with the four '
+                        f'files of Fashion-MNIST. {REMEDY}') from error
     paths = [_locate(directory, official.name) for official in files]
     missing = [official.name + '.gz' for official, path in zip(files, paths) if path is None]
     if missing:
@@ -182,109 +167,11 @@ def _verify(path, array, official):
                         f'found {found}: {_what_is_it(path, array)}. {REMEDY}')
 
 
-def _bad_files(directory, files):
-    """Errors of the files that are in `directory` and are not good: {OfficialFile: DataError}."""
-    bad = {}
-    for official in files:
-        path = _locate(directory, official.name)
-        if path is None:
-            continue
-        try:
-            _verify(path, read_idx(path, official.kind), official)
-        except DataError as error:
-            bad[official] = error
-    return bad
-
-
-def _progress_bar(name):
-    """A tqdm bar on stdout in a terminal or a notebook, else None."""
-    notebook = type(sys.stdout).__module__.startswith('ipykernel')
-    if os.environ.get('TQDM_DISABLE', '0') not in ('', '0') or not (sys.stdout.isatty() or notebook):
-        return None
-    from tqdm import tqdm
-    # pooch asks whether the bar is true, which one without a total cannot answer; it sets the right one itself.
-    # tqdm itself reads TQDM_DISABLE once, when it is imported; it has been decided above.
-    return tqdm(desc=name, total=1, unit='B', unit_scale=True, ncols=79, file=sys.stdout, disable=False)
-
-
-def _fetch(url, output_file, _pooch, name):
-    """Download `url` to `output_file`: the downloader that pooch calls. It looks at what came before pooch hashes."""
-    from pooch import HTTPDownloader
-    bar = _progress_bar(name)
-    try:
-        # `identity`: no server packs the .gz once more.
-        HTTPDownloader(progressbar=bar if bar is not None else False, chunk_size=2 ** 16,
-                       timeout=(_CONNECT, _READ), headers={'Accept-Encoding': 'identity'})(url, output_file, _pooch)
-    finally:
-        if bar is not None:
-            bar.close()
-    with open(output_file, 'rb') as file:
-        start = file.read(64)
-    if start.lstrip()[:1] == b'<':
-        raise DataError('served an HTML or XML page in place of the file')
-
-
-def _answering(mirrors, name):
-    """The mirrors that answer at all within a few seconds, and the reasons of the others {mirror: reason}.
-
-    All are asked at once, in threads that a dead network may block for as long as it likes: a machine
-    without network must not wait for one time limit after the other, for each address of each mirror.
-    """
-    import requests
-
-    answers = queue.Queue()
-
-    def ask(mirror):
-        try:
-            requests.head(mirror + name, timeout=_ANSWER, allow_redirects=True).close()
-            answers.put((mirror, None))
-        except Exception as error:  # whatever is wrong with this mirror, the others may do
-            answers.put((mirror, _reason(error)))
-
-    for mirror in mirrors:
-        threading.Thread(target=ask, args=(mirror,), daemon=True).start()
-    reasons = {}
-    deadline = time.monotonic() + _ANSWER
-    while len(reasons) < len(mirrors):
-        try:
-            mirror, reason = answers.get(timeout=max(0, deadline - time.monotonic()))
-        except queue.Empty:
-            break
-        reasons[mirror] = reason
-    alive = [mirror for mirror in mirrors if mirror in reasons and reasons[mirror] is None]
-    dead = {mirror: reasons.get(mirror, f'no answer within {_ANSWER} seconds')
-            for mirror in mirrors if mirror not in alive}
-    return alive, dead
-
-
-def _reason(error):
-    """One short line for an exception of requests, pooch or the file system."""
-    import requests
-
-    if isinstance(error, requests.exceptions.HTTPError) and error.response is not None:
-        return f'HTTP status {error.response.status_code}'
-    if isinstance(error, requests.exceptions.Timeout):
-        return 'timed out'
-    if isinstance(error, (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError)):
-        return 'the connection was cut off midway'
-    if isinstance(error, requests.exceptions.ConnectionError):
-        text = str(error)
-        if 'timed out' in text:
-            return 'timed out'
-        resolve = 'resolve' in text or 'Name or service' in text or 'getaddrinfo' in text
-        return 'the name cannot be resolved' if resolve else 'no connection'
-    if isinstance(error, DataError):
-        return str(error)
-    if isinstance(error, ValueError) and 'hash' in str(error).lower():
-        return 'served another file or an incomplete one (wrong MD5)'
-    return f'{type(error).__name__}: {error}'
-
-
 def download(directory, files=OFFICIAL, mirrors=MIRRORS):
     """Download the files that `directory` lacks or holds in a bad state, each from the first mirror that has it.
 
     A file appears under its name only when it is complete and its MD5 is right; until then it has a temporary
-    name, which is removed on every failure. Bad files are named on stdout and replaced.
+    name, which is removed on every failure. Bad files are named and replaced.
 
     Parameters
     ----------
@@ -293,55 +180,43 @@ def download(directory, files=OFFICIAL, mirrors=MIRRORS):
     files : sequence of OfficialFile
         What to fetch; the ``.gz`` of each is compared with its `md5`.
     mirrors : sequence of str
-        Addresses that a file name is appended to.
+        Addresses that a file name is appended to, tried in turn.
 
     Raises
     ------
-    DataError
+    Unavailable
         If the directory cannot be written or no mirror serves a file; the message names them all and why.
     """
     import pooch
 
-    directory = a_path('directory', directory)
     _make_writable(directory)
-    bad = _bad_files(directory, files)
-    for error in bad.values():
-        notice(f'damaged file in the cache, it will be downloaded again: {error}')
-    wanted = [official for official in files if official in bad or not _locate(directory, official.name)]
-    if not wanted:
-        return
-    alive, reasons = _answering(mirrors, wanted[0].name + '.gz')
+    wanted, reasons = [official for official in files if not _is_good(directory, official)], {}
     logger = pooch.get_logger()
     level = logger.level
-    logger.setLevel('ERROR')  # pooch tells its progress on stderr; the lines below tell it on stdout
+    logger.setLevel('ERROR')  # pooch reports its progress on stderr; the lines below report it on stdout
     try:
-        for official in wanted:
-            _download_one(directory, official, alive, dict(reasons))
+        for mirror in mirrors if wanted else ():
+            reasons[mirror] = _why_silent(mirror + wanted[0].name + '.gz')
+            for official in () if reasons[mirror] else list(wanted):
+                name = official.name + '.gz'
+                notice(f'downloading {name} from {urlsplit(mirror).netloc}')
+                try:
+                    pooch.retrieve(mirror + name, known_hash=f'md5:{official.md5}', fname=name, path=directory,
+                                   downloader=_fetch)
+                    wanted.remove(official)
+                except Exception as error:  # whatever is wrong with this mirror, the next may do
+                    reasons[mirror] = _reason(error)
+                    notice(f'  {reasons[mirror]}')
     finally:
         logger.setLevel(level)
-
-
-def _download_one(directory, official, mirrors, reasons):
-    """Fetch one file from the first of `mirrors` that serves it; `reasons` says why the others are out."""
-    import pooch
-
-    name = official.name + '.gz'
-    for mirror in mirrors:
-        notice(f'downloading {name} from {urlsplit(mirror).netloc}')
-        try:
-            pooch.retrieve(mirror + name, known_hash=f'md5:{official.md5}', fname=name, path=directory,
-                           downloader=lambda url, out, pup: _fetch(url, out, pup, name))
-            return
-        except Exception as error:  # any failure of one mirror: the next may do
-            reasons[mirror] = _reason(error)
-            notice(f'  {reasons[mirror]}')
-    told = '; '.join(f'{mirror}: {reason}' for mirror, reason in reasons.items())
-    raise Unavailable(f'{os.path.join(directory, name)}: expected the official file, found none that is good, and no '
-                      f'download worked ({told}). {REMEDY}')
+    if wanted:
+        tried = '; '.join(f'{mirror}: {reason}' for mirror, reason in reasons.items())
+        raise Unavailable(f'{os.path.join(directory, wanted[0].name)}.gz: expected the official file, found none that '
+                          f'is good, and no download worked ({tried}). {REMEDY}')
 
 
 def _make_writable(directory):
-    """Make `directory` if need be and raise DataError if nothing can be written there."""
+    """Make `directory` if need be and raise Unavailable if nothing can be written there."""
     try:
         os.makedirs(directory, exist_ok=True)
         # Tried and not asked: permission bits say nothing about a full or read-only file system.
@@ -351,6 +226,81 @@ def _make_writable(directory):
         raise Unavailable(f'{directory}: cannot be written ({error.strerror or error}). Expected the directory that '
                           f'downloads are kept in: make it writable, or set XDG_CACHE_HOME to another place. '
                           f'{REMEDY}') from error
+
+
+def _is_good(directory, official):
+    """Whether the file is in `directory` and is the official one. A bad one is named."""
+    path = _locate(directory, official.name)
+    try:
+        if path:
+            _verify(path, read_idx(path, official.kind), official)
+        return path is not None
+    except DataError as error:
+        notice(f'damaged file in the cache, it will be downloaded again: {error}')
+        return False
+
+
+def _why_silent(url):
+    """Why nothing answers at `url`, or None.
+
+    In a thread: a look-up of the name, or one address of it after the other, may take as long as it likes.
+    """
+    import requests
+
+    found = [f'no answer within {_ANSWER} seconds']
+
+    def ask():
+        try:
+            requests.head(url, timeout=_ANSWER, allow_redirects=True).close()
+            found[0] = None
+        except Exception as error:
+            found[0] = _reason(error)
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(_ANSWER)
+    return found[0]
+
+
+def _fetch(url, output_file, pooch_of_it):
+    """Download `url` to `output_file`: the downloader that pooch calls. It looks at what came before pooch hashes."""
+    from pooch import HTTPDownloader
+    from tqdm import tqdm
+
+    # pooch asks whether the bar is true, which one without a total cannot answer; it sets the right one itself.
+    bar = progress_shows(sys.stdout) and tqdm(desc=url.rpartition('/')[2], total=1, unit='B', unit_scale=True, ncols=79,
+                                              file=sys.stdout, disable=False)
+    try:
+        # `identity`: no server packs the .gz once more.
+        HTTPDownloader(progressbar=bar, chunk_size=2 ** 16, timeout=(_ANSWER, _READ),
+                       headers={'Accept-Encoding': 'identity'})(url, output_file, pooch_of_it)
+    finally:
+        if bar is not False:
+            bar.close()
+    with open(output_file, 'rb') as file:
+        if file.read(64).lstrip()[:1] == b'<':
+            raise DataError('served an HTML or XML page instead of the file')
+
+
+def _reason(error):
+    """One short line for an exception of requests, pooch or the file system."""
+    from requests import exceptions
+
+    if isinstance(error, exceptions.HTTPError) and error.response is not None:
+        return f'HTTP status {error.response.status_code}'
+    if isinstance(error, exceptions.Timeout) or isinstance(error, exceptions.ConnectionError) and 'timed out' in str(
+            error):
+        return 'timed out'
+    if isinstance(error, (exceptions.ChunkedEncodingError, exceptions.ContentDecodingError)):
+        return 'the connection was cut off midway'
+    if isinstance(error, exceptions.ConnectionError):
+        resolve = any(word in str(error) for word in ('resolve', 'Name or service', 'getaddrinfo'))
+        return 'the name cannot be resolved' if resolve else 'no connection'
+    if isinstance(error, DataError):
+        return str(error)
+    if isinstance(error, ValueError) and 'hash' in str(error).lower():
+        return 'served another file or an incomplete one (wrong MD5)'
+    return f'{type(error).__name__}: {error}'
 
 
 def find_fashion_mnist(root=None, *, cache=None, files=OFFICIAL, mirrors=MIRRORS):

@@ -17,6 +17,64 @@ TRAIN_SEED, TEST_SEED = 20170825, 20170831
 _SIZE = 28      # pixels
 _SUBROWS = 3    # scan lines in a pixel row; along a row the coverage is exact
 _BLOCK = 1000   # images drawn from one random stream: the first images do not depend on how many follow
+_JITTER = 0.02  # standard deviation of a corner's place
+
+# The parts of each class, in the order that they are painted: the range of their shade (0 is black, 1 the cloth's own)
+# and two outlines, of which each image takes a mean. x runs from -1 to 1 to the right, y down. _HALF: the right half of
+# an outline, from the top down; the left one is its mirror image.
+_HALF = True
+_GARMENTS = (
+    ((1, 1, '0,-.84 .2,-.92 .44,-.78 .69,-.28 .47,-.18 .42,-.32 .4,.72',  # t-shirt, some with a print
+      '0,-.62 .2,-.92 .56,-.78 1.15,-.08 .87,.02 .54,-.32 .58,.92', _HALF),
+     (.3, 1.3, '0,-.2 .02,-.2 .02,-.1', '0,-.3 .27,-.3 .27,.1', _HALF)),
+    ((1, 1, '0,-.98 .26,-.98 .34,-.5 .3,.2 .3,.85 .14,.85 .05,-.4 0,-.5',  # trouser
+      '0,-.87 .36,-.87 .48,-.3 .5,.2 .5,1 .24,1 .08,-.15 0,-.3', _HALF),
+     (.6, 1.1, '-.26,-.98 .26,-.98 .26,-.86 -.26,-.86', '-.36,-.87 .36,-.87 .36,-.75 -.36,-.75')),
+    ((1, 1, '0,-.87 .2,-.92 .44,-.78 .84,.46 .62,.56 .42,-.32 .4,.62',  # pullover
+      '0,-.76 .2,-.92 .56,-.78 1.5,.6 1.25,.7 .54,-.32 .58,.9', _HALF),
+     (.6, 1, '-.4,.5 .4,.5 .4,.62 -.4,.62', '-.58,.77 .58,.77 .58,.9 -.58,.9'),
+     (.6, 1.1, '-.22,-.94 .22,-.94 .22,-.82 -.22,-.82', '-.22,-.94 .22,-.94 .22,-.82 -.22,-.82')),
+    ((1, 1, '0,-.87 .1,-.98 .2,-.95 .24,-.62 .24,-.5 .17,-.2 .28,.15 .3,.98',  # dress
+      '0,-.63 .24,-.98 .34,-.95 .5,-.62 .34,-.5 .28,-.2 .42,.15 .62,.98', _HALF),
+     (.5, 1.1, '-.17,-.23 .17,-.23 .17,-.17 -.17,-.17', '-.28,-.23 .28,-.23 .28,-.17 -.28,-.17')),
+    ((1, 1, '0,-.8 .2,-.92 .42,-.78 .82,.46 .6,.56 .4,-.32 .38,.88',  # coat, open, with lapels
+      '0,-.7 .2,-.92 .54,-.78 1.45,.56 1.2,.66 .52,-.32 .56,1.02', _HALF),
+     (0, .35, '0,-.96 .17,-.96 .03,-.35 .03,1.05', '0,-.96 .17,-.96 .07,0 .07,1.05', _HALF),
+     (.55, 1.2, '-.06,-.35 -.16,-.94 -.34,-.76', '-.06,0 -.16,-.94 -.34,-.76'),
+     (.55, 1.2, '.06,-.35 .16,-.94 .34,-.76', '.06,0 .16,-.94 .34,-.76')),
+    ((1, 1, '-.98,.42 -.3,.4 .3,.4 .92,.36 .95,.46 .3,.52 -.3,.52 -.98,.53',  # sandal: sole, heel, five straps
+      '-.98,.42 -.3,.4 .3,.1 .92,-.14 .95,.02 .3,.33 -.3,.58 -.98,.6'),
+     (1, 1, '.62,.34 .95,.4 .9,.56 .76,.56', '.62,-.06 .95,-.1 .9,.56 .76,.56'),
+     (1, 1, '-.83,.48 -.26,.25 -.3,.15 -.87,.38', '-.8,.51 -.23,.1 -.33,-.03 -.9,.37'),
+     (1, 1, '-.64,.25 -.14,.48 -.1,.38 -.6,.15', '-.67,.1 -.17,.5 -.07,.38 -.57,-.03'),
+     (1, 1, '.17,.44 .45,-.28 .35,-.32 .07,.4', '.19,.3 .67,-.92 .53,-.98 .05,.24'),
+     (1, 1, '.36,-.22 .89,-.13 .91,-.23 .38,-.32', '.55,-.84 .88,-.75 .92,-.91 .59,-1'),
+     (1, 1, '.83,-.22 .83,.4 .93,.4 .93,-.22', '.8,-.87 .8,-.1 .96,-.1 .96,-.87')),
+    ((1, 1, '0,-.84 .2,-.92 .44,-.78 .75,-.1 .53,0 .42,-.32 .4,.75',  # shirt: sleeves of any length, collar, buttons
+      '0,-.7 .2,-.92 .56,-.78 1.5,.6 1.25,.7 .54,-.32 .58,1', _HALF),
+     (.6, 1.3, '0,-.8 .03,-.8 .03,.75', '0,-.8 .04,-.8 .04,1', _HALF),
+     (.7, 1.3, '0,-.82 -.17,-1 -.27,-.86 -.13,-.66', '0,-.68 -.17,-1 -.27,-.86 -.13,-.66'),
+     (.7, 1.3, '0,-.82 .17,-1 .27,-.86 .13,-.66', '0,-.68 .17,-1 .27,-.86 .13,-.66'),
+     *((0, .3, f'0,{y - .05} .05,{y - .05} .05,{y + .05}', f'0,{y - .05} .05,{y - .05} .05,{y + .05}', _HALF)
+       for y in (-.45, -.1, .25, .6))),
+    ((1, 1, '-.98,.42 -.96,.18 -.7,.12 -.3,0 .05,-.3 .25,-.28 .65,-.18 .88,-.33 .96,-.2 .95,.42',  # sneaker, laced
+      '-.98,.5 -.96,.32 -.7,.26 -.3,.14 .3,-.08 .5,-.06 .65,.04 .88,-.11 .96,.02 .95,.5'),
+     (.4, 1.3, '-1,.39 .98,.37 .98,.52 -.92,.52', '-1,.47 .98,.45 .98,.7 -.92,.7'),
+     (.2, 1.4, '-.21,-.05 .01,-.17 -.03,-.23 -.25,-.11', '.04,.17 .26,.05 .22,-.01 0,.11'),
+     (.2, 1.4, '-.38,.05 -.16,-.07 -.2,-.13 -.42,-.01', '-.13,.27 .09,.15 .05,.09 -.17,.21'),
+     (.2, 1.4, '-.55,.15 -.33,.03 -.37,-.03 -.59,.09', '-.3,.37 -.08,.25 -.12,.19 -.34,.31'),
+     (.3, 1.4, '-.09,-.03 .16,.44 .26,.42 .01,-.07', '.21,.2 .46,.53 .54,.47 .29,.14')),
+    ((.5, 1.1, '0,-.62 .14,-.57 .23,-.46 .27,-.3 .17,-.3 .15,-.4 .08,-.47 0,-.5',  # bag: handle, body, flap, lock
+      '0,-.66 .3,-.57 .52,-.33 .6,0 .44,0 .38,-.22 .22,-.39 0,-.45', _HALF),
+     (1, 1, '0,-.35 .47,-.35 .55,-.27 .65,.5 .55,.6', '0,-.05 .87,-.05 .95,.03 .98,.75 .88,.85', _HALF),
+     (.2, 1.2, '-.55,-.23 .55,-.23 .55,-.16 -.55,-.16', '-.95,.42 .95,.42 .95,.48 -.95,.48'),
+     (.2, 1.4, '0,-.29 .08,-.26 .08,-.14 0,-.11', '0,.36 .08,.39 .08,.51 0,.54', _HALF)),
+    ((1, 1, '-.96,.62 -.95,.25 -.75,.15 -.3,0 -.05,-.1 0,-.95 .85,-.91 .8,.1 .92,.4 .9,.62',  # ankle boot
+      '-.96,.72 -.95,.45 -.75,.35 -.3,.2 .15,-.1 .2,-.5 .85,-.46 .8,.1 .92,.4 .9,.72'),
+     (.3, 1.1, '-.98,.6 .93,.6 .92,.73 .5,.73 .4,.68 -.9,.68', '-.98,.7 .93,.7 .92,1.16 .5,1.16 .4,.86 -.9,.86'),
+     (.6, 1.2, '0,-.95 .84,-.93 .84,-.77 0,-.79', '.2,-.5 .84,-.48 .84,-.32 .2,-.34')),
+)
+_SHOES = 5, 7, 9
 
 
 def synthetic_fashion(num, seed):
@@ -67,20 +125,27 @@ def _block(random):
     # Every ten images hold each class once, so that even a small set has all of them.
     labels = random.permuted(numpy.tile(numpy.arange(len(_GARMENTS), dtype=numpy.int32), (count, 1)), axis=1).ravel()
     images = numpy.empty((_BLOCK, _SIZE, _SIZE), dtype=numpy.float32)
-    for label, garment in enumerate(_GARMENTS):
-        images[labels == label] = _draw(garment, count, random)
+    for label in range(len(_GARMENTS)):
+        images[labels == label] = _draw(label, count, random)
     images += random.normal(0, 0.04, images.shape).astype(numpy.float32) * (0.15 + images)
     return (images.clip(0, 1) * 255).astype(numpy.uint8), labels
 
 
 def _draw(garment, count, random):
     """`count` images (count, 28, 28) of one class, in 0 to 1."""
-    place = _random_affine(count, random, mirror=garment in (_sandal, _sneaker, _boot))
+    place = _random_affine(count, random, mirror=garment in _SHOES)
     cloth = _random_cloth(count, random)
+    between = random.random((count, 1, 1))
     canvas = numpy.zeros((count, _SIZE, _SIZE), dtype=numpy.float32)
-    for outline, shade in garment(random, count):
-        cover = _coverage(place(outline))
-        canvas += cover * (shade[:, None, None] * cloth - canvas)
+    for darkest, brightest, first, second, *half in _GARMENTS[garment]:
+        first, second = (numpy.array([point.split(',') for point in outline.split()], float)
+                         for outline in (first, second))
+        outline = first + between * (second - first)
+        outline = outline + random.normal(0, _JITTER, outline.shape)
+        if half:
+            outline = numpy.concatenate([outline, outline[:, ::-1] * (-1, 1)], axis=1)
+        shade = random.uniform(darkest, brightest, (count, 1, 1))
+        canvas += _coverage(place(outline)) * (shade * cloth - canvas)
     return canvas
 
 
@@ -139,184 +204,3 @@ def _coverage(outline):
         total += part
     total = numpy.abs(total, out=total)
     return total.reshape(len(outline), _SIZE, _SUBROWS, _SIZE).mean(axis=2).clip(0, 1)
-
-
-# The garments. Coordinates run from -1 to 1, x to the right and y down. Each function returns the parts of
-# `count` garments in the order they are painted: an outline (count, V, 2) and a shade (count,), 0 is black.
-
-
-def _outline(count, *points):
-    """Stack points into (count, V, 2); each coordinate is a number or an array (count,)."""
-    return numpy.stack([numpy.stack([numpy.broadcast_to(x, count), numpy.broadcast_to(y, count)], 1)
-                        for x, y in points], 1)
-
-
-def _symmetric(count, *half):
-    """Outline from its right half, listed from the top of the middle to the bottom, and the mirror image."""
-    return _outline(count, *half, *[(-numpy.asarray(x), y) for x, y in half[::-1]])
-
-
-def _ellipse(count, x, y, width, height, corners=12):
-    """Outline of an ellipse around (x, y) with half axes `width` and `height`."""
-    turn = numpy.arange(corners) * (2 * numpy.pi / corners)
-    return _outline(count, *[(x + width * numpy.cos(t), y + height * numpy.sin(t)) for t in turn])
-
-
-def _bar(count, x0, y0, x1, y1, width):
-    """Outline of a straight line of the given width."""
-    dx, dy = numpy.asarray(x1) - x0, numpy.asarray(y1) - y0
-    norm = numpy.hypot(dx, dy) / (width / 2)
-    nx, ny = -dy / norm, dx / norm
-    return _outline(count, (x0 + nx, y0 + ny), (x1 + nx, y1 + ny), (x1 - nx, y1 - ny), (x0 - nx, y0 - ny))
-
-
-def _shades(random, count, low=1.0, high=1.0):
-    """A shade for each of `count` images."""
-    return random.uniform(low, high, count)
-
-
-def _top(random, count, sleeve, hem, neck, chest=(0.42, 0.54)):
-    """Torso with two sleeves; `sleeve`, `hem`, `neck`: ranges of the sleeve's length, the hem, the neck's depth."""
-    chest, hem = random.uniform(*chest, count), random.uniform(*hem, count)
-    length, spread = random.uniform(*sleeve, count), random.uniform(0.2, 0.55, count)
-    width, neck = random.uniform(0.2, 0.28, count), random.uniform(*neck, count)
-    waist = chest * random.uniform(0.92, 1.12, count)
-    # The sleeve leaves the shoulder downwards and outwards; spread 0 would hang straight down.
-    x, y = chest + 0.08 + length * numpy.sin(spread), -0.72 + length * numpy.cos(spread)
-    body = _symmetric(count, (0, -0.9 + neck), (0.2, -0.92), (chest + 0.02, -0.78), (x + width / 2, y),
-                      (x - width / 2, y + 0.1), (chest, -0.32), (waist, hem))
-    return body, {'neck': neck, 'hem': hem, 'chest': chest, 'waist': waist}
-
-
-def _tshirt(random, count):
-    body, _ = _top(random, count, sleeve=(0.45, 0.75), hem=(0.75, 0.98), neck=(0.08, 0.3))
-    print_width = numpy.where(random.random(count) < 0.3, random.uniform(0.12, 0.3, count), 0.01)
-    return [(body, _shades(random, count)),
-            (_ellipse(count, 0, -0.1, print_width, print_width), _shades(random, count, 0.3, 1.3))]
-
-
-def _trouser(random, count):
-    waist, hip = random.uniform(0.26, 0.36, count), random.uniform(0.34, 0.48, count)
-    knee, foot = random.uniform(0.3, 0.5, count), random.uniform(0.14, 0.28, count)
-    crotch, top = random.uniform(-0.5, -0.3, count), random.uniform(-0.98, -0.85, count)
-    bottom = random.uniform(0.85, 1.0, count)
-    gap = random.uniform(0.03, 0.1, count)
-    body = _symmetric(count, (0, top), (waist, top), (hip, crotch), (knee, 0.2), (knee, bottom),
-                      (knee - foot, bottom), (gap, crotch + 0.1), (0, crotch))
-    return [(body, _shades(random, count)),
-            (_bar(count, -waist, top + 0.07, waist, top + 0.07, 0.1), _shades(random, count, 0.6, 1.1))]
-
-
-def _pullover(random, count):
-    body, cut = _top(random, count, sleeve=(1.2, 1.55), hem=(0.62, 0.9), neck=(0.03, 0.14))
-    hem = cut['hem']
-    return [(body, _shades(random, count)),
-            (_bar(count, -cut['waist'], hem - 0.07, cut['waist'], hem - 0.07, 0.13), _shades(random, count, 0.6, 1.0)),
-            (_bar(count, -0.22, -0.88, 0.22, -0.88, 0.12), _shades(random, count, 0.6, 1.1))]
-
-
-def _dress(random, count):
-    shoulder, chest = random.uniform(0.2, 0.34, count), random.uniform(0.24, 0.34, count)
-    waist, hip = random.uniform(0.17, 0.28, count), random.uniform(0.28, 0.42, count)
-    hem, neck = random.uniform(0.3, 0.62, count), random.uniform(0.08, 0.32, count)
-    sleeve = numpy.where(random.random(count) < 0.35, random.uniform(0.1, 0.26, count), 0.0)
-    body = _symmetric(count, (0, -0.95 + neck), (shoulder - 0.1, -0.98), (shoulder, -0.95),
-                      (chest + sleeve, -0.62), (chest, -0.5), (waist, -0.2), (hip, 0.15), (hem, 0.98))
-    return [(body, _shades(random, count)),
-            (_bar(count, -waist, -0.2, waist, -0.2, 0.07), _shades(random, count, 0.5, 1.1))]
-
-
-def _coat(random, count):
-    body, cut = _top(random, count, sleeve=(1.2, 1.5), hem=(0.88, 1.02), neck=(0.1, 0.2), chest=(0.4, 0.52))
-    parted = random.uniform(0.05, 0.12, count)
-    dark = _shades(random, count, 0.0, 0.35)
-    lapel = random.uniform(-0.35, 0.0, count)
-    lapels = [(_outline(count, (side * 0.06, lapel), (side * 0.16, -0.94), (side * 0.34, -0.76)),
-               _shades(random, count, 0.55, 1.2)) for side in (-1, 1)]
-    return [(body, _shades(random, count)),
-            (_outline(count, (-0.17, -0.96), (0.17, -0.96), (parted / 2, lapel), (parted / 2, 1.05),
-                      (-parted / 2, 1.05), (-parted / 2, lapel)), dark), *lapels]
-
-
-def _sandal(random, count):
-    heel = random.uniform(0.0, 0.5, count)
-    thick, height = random.uniform(0.08, 0.16, count), random.uniform(0.3, 0.55, count)
-    sole = _outline(count, (-0.98, 0.42), (-0.3, 0.4), (0.3, 0.4 - heel * 0.6), (0.92, 0.36 - heel),
-                    (0.95, 0.36 - heel + thick), (0.3, 0.42 + thick - heel * 0.5), (-0.3, 0.42 + thick),
-                    (-0.98, 0.44 + thick))
-    prop = _outline(count, (0.62, 0.34 - heel * 0.8), (0.95, 0.4 - heel), (0.9, 0.56), (0.76, 0.56))
-    strap, shade = random.uniform(0.09, 0.16, count), _shades(random, count)
-    # Two straps cross over the toes; a third goes up from the middle to the ankle and down to the heel.
-    cross, ankle, up = 0.42 - height * 0.7, random.uniform(0.4, 0.6, count), 0.0 - height - heel * 0.8
-    return [(sole, shade), (prop, shade),
-            (_bar(count, -0.85, 0.44, -0.28, cross, strap), shade),
-            (_bar(count, -0.62, cross, -0.12, 0.44, strap), shade),
-            (_bar(count, 0.12, 0.42 - heel * 0.3, ankle, up, strap), shade),
-            (_bar(count, ankle - 0.03, up + 0.03, 0.9, up + 0.12, strap), shade),
-            (_bar(count, 0.88, up + 0.08, 0.88, 0.4 - heel, strap), shade)]
-
-
-def _shirt(random, count):
-    short = random.random(count) < 0.3
-    seed_state = random.integers(0, 2 ** 31)
-    outlines = [_top(numpy.random.default_rng(seed_state), count, sleeve=sleeve, hem=(0.75, 1.0), neck=(0.06, 0.2))
-                for sleeve in ((0.5, 0.8), (1.15, 1.5))]
-    body = numpy.where(short[:, None, None], outlines[0][0], outlines[1][0])
-    neck = outlines[0][1]['neck']
-    placket = random.uniform(0.05, 0.09, count)
-    collar = [(_outline(count, (0, -0.88 + neck), (side * 0.17, -1.0), (side * 0.27, -0.86), (side * 0.13, -0.66)),
-               _shades(random, count, 0.7, 1.3)) for side in (-1, 1)]
-    buttons = [(_ellipse(count, 0.0, y, 0.05, 0.05, corners=6), _shades(random, count, 0.0, 0.3))
-               for y in (-0.45, -0.1, 0.25, 0.6)]
-    return [(body, _shades(random, count)),
-            (_bar(count, 0, -0.8, 0, outlines[0][1]['hem'], placket), _shades(random, count, 0.6, 1.3)),
-            *collar, *buttons]
-
-
-def _sneaker(random, count):
-    top, toe = random.uniform(-0.3, -0.08, count), random.uniform(0.12, 0.26, count)
-    base, thick = random.uniform(0.42, 0.5, count), random.uniform(0.1, 0.2, count)
-    throat = random.uniform(0.05, 0.3, count)
-    upper = _outline(count, (-0.98, base), (-0.96, toe + 0.06), (-0.7, toe), (-0.3, toe - 0.12), (throat, top),
-                     (throat + 0.2, top + 0.02), (0.65, top + 0.12), (0.88, top - 0.03), (0.96, top + 0.1),
-                     (0.95, base))
-    sole = _outline(count, (-1.0, base - 0.03), (0.98, base - 0.05), (0.98, base + thick), (-0.92, base + thick))
-    laces = [(_bar(count, throat - 0.28 - along, top + 0.22 + down, throat - 0.06 - along, top + 0.1 + down, 0.07),
-              _shades(random, count, 0.2, 1.4)) for along, down in ((0, 0), (0.17, 0.1), (0.34, 0.2))]
-    stripe = random.uniform(-0.05, 0.25, count)
-    return [(upper, _shades(random, count)), (sole, _shades(random, count, 0.4, 1.3)), *laces,
-            (_bar(count, stripe, top + 0.25, stripe + 0.25, base, 0.1), _shades(random, count, 0.3, 1.4))]
-
-
-def _bag(random, count):
-    top, bottom = random.uniform(-0.35, -0.05, count), random.uniform(0.6, 0.85, count)
-    above, below = random.uniform(0.55, 0.95, count), random.uniform(0.65, 0.98, count)
-    handle, rise = random.uniform(0.25, 0.6, count), random.uniform(0.3, 0.62, count)
-    width = random.uniform(0.08, 0.16, count)
-    turn = numpy.linspace(numpy.pi, 0, 7)
-    arcs = [[(handle * size * numpy.cos(t), top + 0.05 - rise * size * numpy.sin(t)) for t in turn]
-            for size in (1, 1 - width / handle)]
-    loop = _outline(count, *arcs[0], *arcs[1][::-1])
-    flap = random.uniform(0.15, 0.5, count)
-    shade = _shades(random, count)
-    return [(loop, _shades(random, count, 0.5, 1.1)),
-            (_symmetric(count, (0, top), (above - 0.08, top), (above, top + 0.08), (below, bottom - 0.1),
-                        (below - 0.1, bottom)), shade),
-            (_bar(count, -above, top + flap, above, top + flap, 0.07), _shades(random, count, 0.2, 1.2)),
-            (_ellipse(count, 0, top + flap, 0.09, 0.09, corners=8), _shades(random, count, 0.2, 1.4))]
-
-
-def _boot(random, count):
-    top, shaft = random.uniform(-0.95, -0.5, count), random.uniform(0.0, 0.2, count)
-    toe, base = random.uniform(0.15, 0.35, count), random.uniform(0.62, 0.72, count)
-    heel, thick = random.uniform(0.05, 0.3, count), random.uniform(0.06, 0.14, count)
-    upper = _outline(count, (-0.96, base), (-0.95, toe + 0.1), (-0.75, toe), (-0.3, toe - 0.15), (shaft - 0.05, -0.1),
-                     (shaft, top), (0.85, top + 0.04), (0.8, 0.1), (0.92, 0.4), (0.9, base))
-    sole = _outline(count, (-0.98, base - 0.02), (0.93, base - 0.02), (0.92, base + thick + heel),
-                    (0.5, base + thick + heel), (0.4, base + thick), (-0.9, base + thick))
-    cuff = _bar(count, shaft, top + 0.08, 0.84, top + 0.1, 0.16)
-    return [(upper, _shades(random, count)), (sole, _shades(random, count, 0.3, 1.1)),
-            (cuff, _shades(random, count, 0.6, 1.2))]
-
-
-_GARMENTS = (_tshirt, _trouser, _pullover, _dress, _coat, _sandal, _shirt, _sneaker, _bag, _boot)

@@ -20,6 +20,7 @@ from mxnet.util import is_np_array
 
 from .._common.arguments import one_of, show
 from .._common.arrays import array
+from .._common.engine import surfacing
 from .._common.messages import last_line
 
 __all__ = ['MixedPrecision', 'with_casts']
@@ -31,7 +32,7 @@ _IN_16_BITS = ('Convolution', 'Deconvolution', 'FullyConnected')
 
 
 class MixedPrecision:
-    """A network, called in mixed precision: maps float32 images to float32 scores.
+    """A network, called in mixed precision: maps float32 images to float32 scores. The first call traces it.
 
     Parameters
     ----------
@@ -53,19 +54,18 @@ class MixedPrecision:
             raise TypeError(f'dtype={dtype!r} needs a HybridBlock as net, whose graph can be traced, got {show(net)}')
         if getattr(net, 'memory_efficient', False):
             raise ValueError(f'dtype={dtype!r} and memory_efficient=True do not go together: leave one of them out')
-        self.net, self.dtype, self._graphs = net, dtype, {}
+        self.net, self.dtype, self._graph = net, dtype, None
 
     def __call__(self, x):
-        # DenseNet rounds odd sizes as the size of the image needs it.
-        if x.shape[1:] not in self._graphs:
+        if self._graph is None:
             with autograd.pause():
                 self.net(x[:1])  # now all parameters have their shapes
             data = mx.sym.var('data', dtype='float32')
             data = data.as_np_ndarray() if is_np_array() else data
-            graph = gluon.SymbolBlock(with_casts(self.net(data), self.dtype), data, params=self.net.collect_params())
-            graph.hybridize()
-            self._graphs[x.shape[1:]] = graph
-        return self._graphs[x.shape[1:]](x)
+            symbol = with_casts(self.net(data), self.dtype)
+            self._graph = gluon.SymbolBlock(symbol, data, params=self.net.collect_params())
+            self._graph.hybridize()
+        return self._graph(x)
 
 
 def with_casts(symbol, dtype):
@@ -103,11 +103,12 @@ def check_dtype(dtype, ctx):
     net, x = gluon.nn.Conv2D(1, 2, in_channels=1, use_bias=False), array(numpy.ones((1, 1, 2, 2)), 'float32', ctx)
     net.initialize(mx.init.One(), ctx=ctx)
     try:
-        with autograd.record():
-            y = MixedPrecision(net, dtype)(x)
-        y.backward()
-        if y.asnumpy().item() != 4 or not (net.weight.grad(ctx).asnumpy() == 1).all():
-            raise MXNetError('a convolution gave a wrong result')
+        with surfacing('the check of dtype'):
+            with autograd.record():
+                y = MixedPrecision(net, dtype)(x)
+            y.backward()
+            if y.asnumpy().item() != 4 or not (net.weight.grad(ctx).asnumpy() == 1).all():
+                raise MXNetError('a convolution gave a wrong result')
     except MXNetError as error:
         raise ValueError(f"dtype={dtype!r} does not work on {ctx} ({last_line(error)}): take 'float32'; 'float16' "
                          "needs a GPU, 'bfloat16' a CPU with AVX-512") from error

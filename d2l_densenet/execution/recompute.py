@@ -12,6 +12,9 @@ again from the features that it reads, this time recorded by autograd.
         l = loss(net(X), y)
     recompute.backward(l)               # in the place of l.backward()
 
+Only layers that are known, by their kinds and settings, are computed again. All others are computed as they are
+written, which keeps what autograd keeps; a warning names them once.
+
 `fit` does this by itself. A step that uses ``autograd.record()`` and ``l.backward()`` is right too, but saves nothing.
 """
 
@@ -21,17 +24,22 @@ import functools
 import itertools
 import math
 import threading
+import warnings
+import weakref
 
 import mxnet as mx
 from mxnet import autograd
 from mxnet._ctypes.ndarray import _imperative_invoke
 from mxnet.base import _LIB, MXNetError, c_str, check_call
 from mxnet.gluon import nn
-from mxnet.ndarray import CachedOp
+from mxnet.gluon.parameter import DeferredInitializationError
 from mxnet.util import is_np_array
 
 from .._common.arguments import show, switch
-from ..blocks import _SIMD_BLOCK, _aligned
+from ..blocks import DenseBlock
+from .block import Graph, HybridSequential, as_built, state
+from .fast import faster
+from .operators import SIMD_BLOCK, RoundingUpAvgPool2D, aligned
 
 __all__ = ['backward', 'record']
 
@@ -138,14 +146,13 @@ def backward(heads, head_grads=None, train_mode=True):
         _tape.gone = []
         raise RuntimeError('this loss comes from an earlier recompute.record() than the last, or has gone backward '
                            'already: call recompute.backward(loss) once, before the next recompute.record()')
-    waiting = [call for call in calls if call.output._fresh_grad]
-    _tape.pending = [call for call in calls if call not in waiting]
-    while waiting:
+    while True:
         # Calls on different devices go side by side. Those on one device may depend on each other, or share
         # parameters: one after the other, the last first.
-        group = []
-        while waiting and waiting[-1].device not in [call.device for call in group]:
-            group.append(waiting.pop())
+        group = {call.device: call for call in _tape.pending if call.output._fresh_grad}.values()
+        if not group:
+            break
+        _tape.pending = [call for call in _tape.pending if call not in group]
         _go_backward(group, train_mode)
         _forget(group)
     for array in former:
@@ -166,11 +173,30 @@ def recording():
     return _tape.open and autograd.is_recording() and autograd.is_training()
 
 
-def forward(net, x):
-    """What `net`, a DenseNet, gives for `x`, with what the backward pass needs noted down."""
-    call = _Call(net, x)
-    _tape.pending.append(call)
-    return call.output
+def forward(net, x, layers, usual):
+    """What `net` gives for `x`, with what the backward pass needs noted down.
+
+    `layers` are those that it applies one after the other, or None if that is not known; `usual` is the function that
+    computes it as ever.
+    """
+    leaf = x.grad is not None
+    plan = _plan(net, layers, leaf)
+    if plan.reason is None and not leaf and _on_tape(x):
+        plan.tell('the network', 'layers before it are trained')
+    elif plan.reason is None and plan.has_values(x.context):
+        call = _Call(plan, x, leaf)
+        _tape.pending.append(call)
+        return call.output
+    return usual(x)
+
+
+def _on_tape(x):
+    """Whether autograd knows where an array comes from."""
+    try:
+        autograd.get_symbol(x)
+    except MXNetError:
+        return False
+    return True
 
 
 def _forget(calls):
@@ -181,64 +207,56 @@ def _forget(calls):
 
 
 class _Call:
-    """One call of a network: what its dense blocks keep, to go backward through."""
+    """One call of a network: what is kept of it to go backward through."""
 
-    def __init__(self, net, x):
-        self.device = x.context
-        self.plan = plan = _plan(net)
-        self.parameters = [p for p in net.collect_params().values() if p.grad_req != 'null']
-        self.image, self.kept = x, []
+    def __init__(self, plan, x, leaf):
+        self.device, self.plan = x.context, plan
+        self.parameters = [p for p in plan.parameters if p.grad_req != 'null']
+        self.image, self.kept = x if leaf else x.detach(), []
+        self.leaf = [x] if leaf else []
         buffers = plan.buffers(self.device)
         with autograd.pause(train_mode=True):
             self.seeds = _Seeds(plan.draws, self.device)
-            output = plan.pieces[0](x, self.seeds, first=True)
+            output, self.of_first = plan.pieces[0].forward(x.detach(), self.seeds)
             for block, piece in zip(plan.blocks, plan.pieces[1:]):
                 *kept, output = block.forward(_classic(output), self.seeds, buffers)
-                output = piece(output, self.seeds, first=True)
-                self.kept.append(kept)
+                output, of_piece = piece.forward(output, self.seeds)
+                self.kept.append((kept, of_piece))
         # 'add': several losses, or networks, may read it.
+        output = output.detach()
         output.attach_grad('add')
         self.output = output
 
     def weights(self):
-        """The arrays of the trained parameters."""
-        return [parameter.data(self.device) for parameter in self.parameters]
+        """The arrays of the trained parameters, and the images if they have a gradient."""
+        return [*(parameter.data(self.device) for parameter in self.parameters), *self.leaf]
 
     def backward(self, train_mode):
         """Go backward; a generator that stops after each dense block."""
         gradient, buffers = self.output.grad, self.plan.buffers(self.device)
         for block, piece in zip(reversed(self.plan.blocks), self.plan.pieces[:0:-1]):
+            kept, of_piece = self.kept.pop()
             with autograd.pause(train_mode=train_mode):
-                through = functools.partial(self._through, piece, gradient, train_mode)
-                gradient = block.backward(*self.kept.pop(), through, self.seeds, buffers)
+                through = functools.partial(piece.backward, of_piece, gradient, self.seeds, train_mode)
+                gradient = block.backward(*kept, through, self.seeds, buffers)
             yield
-        try:
-            self._record(self.plan.pieces[0], self.image, gradient, train_mode)
-        except MXNetError:
-            # A frozen stem, when the images need no gradient, has nothing to go back to.
-            if self.plan.pieces[0].trained():
-                raise
-
-    def _through(self, piece, gradient, train_mode, y, out):
-        """The gradient of what `piece` reads."""
-        if not piece.reads_parts:
-            y = y.copy()
-        autograd.mark_variables([y], [mx.nd.empty(y.shape, y.context) if out is None else out])
-        self._record(piece, y, gradient, train_mode)
-        return y.grad
-
-    def _record(self, piece, x, gradient, train_mode):
-        with autograd.record():
-            again = piece(x, self.seeds)
-        autograd.backward(again, gradient, train_mode=train_mode)
+        first = self.plan.pieces[0]
+        if self.leaf or first.trained():
+            with autograd.pause(train_mode=train_mode):
+                gradient = first.backward(self.of_first, gradient, self.seeds, train_mode, self.image.detach())
+        if self.leaf:
+            with autograd.record():
+                image = self.image * 1
+            autograd.backward(image, gradient.as_np_ndarray() if is_np_array() else _classic(gradient))
 
 
 def _go_backward(calls, train_mode):
     """Take calls on different devices backward, side by side."""
-    # What the loss itself gave to a parameter (a penalty on weights), or another call, would be overwritten.
-    before = [(parameter.grad(call.device), parameter.grad(call.device).copy())
-              for call in calls for parameter, array in zip(call.parameters, call.weights())
-              if array._fresh_grad and parameter.grad_req == 'write']
+    # What the loss itself gave to an array (a penalty on weights), or another call, would be overwritten, or, where
+    # gradients add up, counted twice.
+    before = [(array.grad, array.grad.copy()) for call in calls for array in call.weights() if array._fresh_grad]
+    for gradient, _ in before:
+        gradient[:] = 0
     for _ in itertools.zip_longest(*(call.backward(train_mode) for call in calls)):
         # Else the engine would compute the parts further on ahead of the gradients that wait for them, and keep all.
         mx.nd.waitall()
@@ -265,36 +283,76 @@ class _Seeds:
 
 
 class _Piece:
-    """A part of a network between its dense blocks, as one operator that autograd records."""
+    """Layers between dense blocks, one after the other: recomputed as one operator, or recorded as they are written."""
 
-    def __init__(self, blocks, place):
-        self.place = place
+    def __init__(self, layers, place, known, needs, hybridized):
+        self.layers, self.place, self.known, self.needs = layers, place, known, needs
+        self._parameters = {parameter.name: parameter for layer in layers
+                            for parameter in layer._collect_params_with_prefix().values()}
         # The gradient of MXNet's max-pooling is wrong for an array that is a part of another; other layers: not known.
-        self.reads_parts = isinstance(blocks[0], (nn.AvgPool2D, nn.GlobalAvgPool2D, nn.Conv2D))
-        symbol = mx.sym.var('data')
-        if is_np_array():
-            symbol = symbol.as_np_ndarray()
-        parameters = {}
-        for block in blocks:
-            symbol = block(symbol)
-            parameters.update(block.collect_params().items())
-        # No static_alloc: it would keep the buffers.
-        self.operator = CachedOp(symbol)
-        self.inputs = [parameters.get(name) for name in symbol.list_inputs()]  # None: the data
-        self.statistics = {parameters[name] for name in symbol.list_auxiliary_states()}
+        self.reads_parts = known and type(layers[0] if layers else None) in (
+            nn.AvgPool2D, nn.GlobalAvgPool2D, nn.Conv2D)
+        self._graphs, self._symbol = {}, None
+        if layers and (known or hybridized):
+            symbol = mx.sym.var('data')
+            if is_np_array():
+                symbol = symbol.as_np_ndarray()
+            for layer in layers:
+                symbol = layer(symbol)
+            self._symbol = symbol
+
+    def forward(self, x, seeds):
+        """The output, and what is kept of it."""
+        if not self.layers:
+            return x.copy(), None  # it may be a part of a buffer
+        if self.known:
+            return self(x, seeds, first=True), None
+        x = self._own(x)
+        if self.needs:
+            x.attach_grad()
+        with autograd.record():
+            y = self(x, seeds)
+        return y.detach(), (x, y)
+
+    def backward(self, kept, gradient, seeds, train_mode, y, out=None):
+        """The gradient of what it reads: of `y`, which holds the same numbers as in the forward pass."""
+        if not self.layers or not self.known:
+            if self.layers:
+                x, again = kept
+                autograd.backward(again, gradient, train_mode=train_mode)
+                gradient = x.grad
+            # A whole array may have oneDNN's layout, which must not meet parts of buffers.
+            return gradient if gradient is None or out is None else _invoke('_copy', [gradient], out)
+        y = _classic(y)
+        if not self.reads_parts:
+            y = y.copy()
+        if self.needs:
+            autograd.mark_variables([y], [mx.nd.empty(y.shape, y.context) if out is None else out])
+        with autograd.record():
+            again = self(y, seeds)
+        autograd.backward(again, gradient, train_mode=train_mode)
+        return y.grad if self.needs else None
 
     def __call__(self, x, seeds, first=False):
         """The output; `first`: in the pass that is not recorded, which leaves running statistics alone."""
         seeds.go(self.place)
-        arrays = [x if item is None else item.data(x.context) for item in self.inputs]
-        if first:
-            # On the CPU MXNet moves them in the backward pass, but with cuDNN in the forward pass.
-            arrays = [array.copy() if item in self.statistics else array for item, array in zip(self.inputs, arrays)]
-        return self.operator(*arrays)
+        if self._symbol is None:
+            for layer in self.layers:
+                x = layer(x)
+            return x
+        if x.shape not in self._graphs:
+            # No static_alloc: it would keep the buffers.
+            self._graphs[x.shape] = Graph(faster(self._symbol, x.shape), self._parameters)
+        # On the CPU MXNet moves them in the backward pass, but with cuDNN in the forward pass.
+        return self._graphs[x.shape](x, keep_statistics=first)
+
+    def _own(self, x):
+        x = _classic(x).copy()
+        return x.as_np_ndarray() if is_np_array() else x
 
     def trained(self):
         """Whether any of its parameters gets a gradient."""
-        return any(item is not None and item.grad_req != 'null' for item in self.inputs)
+        return any(parameter.grad_req != 'null' for parameter in self._parameters.values())
 
 
 class _DenseBlock:
@@ -306,20 +364,16 @@ class _DenseBlock:
     All arrays are classic ones.
     """
 
-    def __init__(self, block, after, keep, place):
+    def __init__(self, groups, after, keep, place):
         self.keep = keep
-        groups = [_groups(layer) for layer in block.net]
-        if not all(groups):
-            raise TypeError('memory_efficient=True needs layers of BatchNorm, ReLU and Conv2D, and perhaps Dropout, in '
-                            'a dense block, and one of this network has others: set net.memory_efficient = False')
         places = itertools.count(place + 1)  # the first is that of the piece behind this block
         self.layers = [[_Step(*group, next(places)) for group in layer] for layer in groups]
         self.after = _Step(*after, None, None) if after else None
         self.next_place = next(places)
-        growth = block._num_channels
-        self.widths = [block._in_channels + i * growth for i in range(len(self.layers) + 1)]
-        # As in blocks.py: these operators keep oneDNN's layout of the arrays, but only of whole ones.
-        self.aligned = _aligned(self.widths[0], growth)
+        grown = [steps[-1].width for steps in self.layers]
+        self.widths = list(itertools.accumulate(grown, initial=self.layers[0][0].norm.gamma.shape[0]))
+        # These operators keep oneDNN's layout of the arrays, but only of whole ones.
+        self.aligned = aligned(self.widths[0], *grown)
 
     def forward(self, x, seeds, buffers):
         """All features; of each layer the statistics of the batch and, with `keep`, the bottleneck's output; and what
@@ -455,7 +509,7 @@ class _Step:
         # Dropout multiplies by its mask, forward and backward.
         gradient = self._drop(gradient, seeds)
         filters = [p.data(device) for p in self.filters]
-        extra = -self.width % _SIMD_BLOCK
+        extra = -self.width % SIMD_BLOCK
         if extra and settings['kernel'] != (1, 1):
             # oneDNN's fast kernels want whole blocks of channels: a few of zeros cost less than they save.
             gradient = _widen(gradient, extra, 1)
@@ -565,53 +619,185 @@ def _classic(array):
     return array.as_nd_ndarray() if isinstance(array, mx.np.ndarray) else array
 
 
-class _Plan:
-    """The parts of `net`, a DenseNet: its dense blocks, and the pieces before, between and after them."""
+# Layers whose output, computed again by a graph, is the same to the bit.
+_KNOWN = (nn.Conv2D, nn.Dense, nn.BatchNorm, nn.LayerNorm, nn.GroupNorm, nn.InstanceNorm, nn.Activation, nn.LeakyReLU,
+          nn.ELU, nn.SELU, nn.GELU, nn.Swish, nn.MaxPool2D, nn.AvgPool2D, nn.GlobalMaxPool2D, nn.GlobalAvgPool2D,
+          RoundingUpAvgPool2D, nn.Flatten, nn.Dropout)
+_SEQUENTIAL = (nn.HybridSequential, HybridSequential)
 
-    def __init__(self, net):
-        self.key = _key(net)
-        self.pieces, self.blocks, self._buffers = [], [], {}
-        stages = [part for _, part in net.stages()]
-        self.pieces.append(_Piece(stages[0], 0))
-        place = 1
-        for part, after in zip(stages[1::2], stages[2::2]):
-            layers = list(after[0]) if isinstance(after[0], nn.HybridSequential) else after
-            # Batch normalisation and ReLU go with the dense block, what follows is a piece. (So is all of a transition
-            # that begins otherwise.)
-            start = layers[:2] if _normal(layers[:2]) else []
-            rest = layers[len(start):]
-            if net._active and isinstance(after[0], nn.HybridSequential) and len(layers) == 4:
-                rest = [rest[-1], *rest[:-1]]  # see blocks.written_order
+
+class _Plan:
+    """How a network is computed: its dense blocks, and the pieces before, between and after them.
+
+    `reason` says why the whole of it is computed as ever; None: it is not.
+    """
+
+    def __init__(self, net, layers, leaf):
+        self.net, self.reason = type(net).__name__, None
+        self.pieces, self.blocks, self._buffers, self._told = [], [], {}, _told.setdefault(net, set())
+        # Each once, though it may stand in several places.
+        self.parameters = list({id(p): p for p in net._collect_params_with_prefix().values()}.values())
+        if layers is None:
+            self.reason = f'{self.net} has a hybrid_forward of its own'
+        elif net._backend or net._callback:
+            self.reason = 'a backend or a monitor is set'
+        else:
+            self.layers = list(_one_by_one(layers, ('features', 'output')))
+            self._divide(leaf, net._active)
+        if self.reason:
+            self.tell('the network', self.reason)
+
+    def _divide(self, needs, hybridized):
+        """Find the pieces and the blocks. `needs`: whether the gradient of what is read next is needed."""
+        place, place_of_piece, run, parts = 1, 0, [], []
+        items = list(self.layers)
+        while items:
+            path, layer = items.pop(0)
+            groups = _layers_of(layer)
+            if groups is None:
+                run.append((path, layer))
+                continue
+            needs_block = needs or any(_trained(item) for _, item in run)
+            if not needs_block and not _trained(layer.net[0][0]):
+                # Its first normalisation gets no gradient, and so must not move its statistics.
+                run.append((path, layer))
+                continue
+            after = [item for _, item in items[:2]]
+            after = after if len(after) == 2 and _normal(after) else []
+            del items[:len(after)]
+            self._add_piece(run, needs, hybridized, place_of_piece)
             # The most memory is in use in the first dense block, where images are largest. What the others keep is gone
             # when the backward pass gets there: so they keep the bottlenecks' outputs, for speed.
-            self.blocks.append(_DenseBlock(part[0], start, bool(self.blocks), place))
-            self.pieces.append(_Piece(rest, place))
+            place_of_piece = place
+            self.blocks.append(_DenseBlock(groups, after, bool(self.blocks), place))
             place = self.blocks[-1].next_place
-        self.draws = place if net.config['dropout'] else 0
+            parts.append([layer, *after])
+            run, needs = [], True
+        self._add_piece(run, needs, hybridized, place_of_piece)
+        dropout = [item for _, layer in self.layers for item in _all(layer) if isinstance(item, nn.Dropout)]
+        self.draws = place if any(layer._rate for layer in dropout) else 0
+        shared = [parameter for part in (*parts, *(piece.layers for piece in self.pieces))
+                  for parameter in {id(p): p for item in part for p in item._collect_params_with_prefix().values()
+                                    }.values()]
+        distinct = {id(parameter): parameter.name for parameter in shared}
+        if len(distinct) < len(shared):
+            self.reason = 'a parameter is shared by several of its parts'
+        elif len(set(distinct.values())) < len(distinct):
+            self.reason = 'two of its parameters have the same name'
+        elif not self.blocks:
+            self.reason = 'none of its parts is a dense block as this package builds it'
+
+    def _add_piece(self, run, needs, hybridized, place):
+        unknown = [(path, layer) for path, layer in run if not _known(layer)]
+        for path, layer in unknown:
+            if needs or any(_trained(item) for _, item in run):
+                self.tell(path, _reason(layer))
+        self.pieces.append(_Piece([layer for _, layer in run], place, not unknown, needs, hybridized))
+
+    def tell(self, path, reason):
+        """Warn, once for each network, that a part of it is computed as ever."""
+        if (path, reason) not in self._told:
+            self._told.add((path, reason))
+            warnings.warn(f'memory_efficient=True saves nothing in {path} of this {self.net}: it is computed as it is '
+                          f'written, because {reason}', stacklevel=8)
+
+    def has_values(self, device):
+        """Whether every parameter has a value on the device; the first call may have to find its shape."""
+        try:
+            for parameter in self.parameters:
+                parameter.data(device)
+        except DeferredInitializationError:
+            return False
+        return True
 
     def buffers(self, device):
         """The buffers on a device."""
         return self._buffers.setdefault(device, _Buffers(device))
 
 
-def _key(net):
-    """What a plan depends on: the blocks in the network, in which order transitions compute, and how they round."""
-    blocks = []
-    net.apply(blocks.append)
-    return net._pooling, net._active, blocks
+_plans, _told = weakref.WeakKeyDictionary(), weakref.WeakKeyDictionary()
 
 
-def _plan(net):
-    plan = vars(net).get('_plan')
-    if plan is None or plan.key != _key(net):  # a layer has been replaced
-        plan = net._plan = _Plan(net)
+def _plan(net, layers, leaf):
+    # What a plan depends on, looked at in each step: a layer may have been replaced, frozen or given other settings.
+    key = [leaf, net._active, net._backend, net._callback is None, layers is None, state(net),
+           [parameter.grad_req for parameter in net._collect_params_with_prefix().values()]]
+    known, plan = _plans.get(net, (None, None))
+    if known != key:
+        plan = _Plan(net, layers, leaf)
+        _plans[net] = key, plan
     return plan
+
+
+def _one_by_one(layers, names=None):
+    """(Path, layer) for each layer of these, those of layers in a row one by one."""
+    for name, layer in zip(names or itertools.count(), layers):
+        if type(layer) in _SEQUENTIAL and as_built(layer):
+            for path, item in _one_by_one(layer._children.values(), layer._children):
+                yield f'{name}.{path}', item
+        else:
+            yield str(name), layer
+
+
+def _all(layer):
+    found = []
+    layer.apply(found.append)
+    return found
+
+
+def _trained(layer):
+    return any(parameter.grad_req != 'null' for parameter in layer._collect_params_with_prefix().values())
+
+
+def _known(layer):
+    return type(layer) in _KNOWN and as_built(layer) and all(map(_known, layer._children.values()))
+
+
+def _layers_of(block):
+    """The layers of a dense block in groups of batch normalisation, ReLU, convolution and perhaps dropout.
+
+    None if it is no dense block, or has other layers, or one of them twice.
+    """
+    if type(block) is not DenseBlock or not as_built(block) or (
+            type(block.net) not in _SEQUENTIAL or not as_built(block.net)):
+        return None
+    found = [_groups([layer for _, layer in _one_by_one([layer])]) for layer in block.net]
+    places = [id(parameter) for groups in found for group in groups for layer in group
+              for parameter in layer._collect_params_with_prefix().values()]
+    return found if found and all(found) and len(set(places)) == len(places) else None
+
+
+def _reason(layer):
+    """Why a layer is not computed again."""
+    if type(layer) is DenseBlock and as_built(layer):
+        if _layers_of(layer):
+            return 'its first layer is frozen'
+        for path, part in _one_by_one(layer.net._children.values(), layer.net._children):
+            if not _convolution(part) and not _known_in_a_block(part):
+                return f'net.{path} in it is not as this package builds it ({type(part).__name__})'
+    return f'{type(layer).__name__} is not known, or not with these settings'
+
+
+def _known_in_a_block(layer):
+    return as_built(layer) and (
+        (type(layer) is nn.BatchNorm and not layer._kwargs['use_global_stats']) or type(layer) is nn.Dropout
+        or (type(layer) is nn.Activation and layer._act_type == 'relu'))
 
 
 def _normal(layers):
     """Whether these are batch normalisation, with the statistics of the batch, and ReLU."""
-    return [type(layer) for layer in layers] == [nn.BatchNorm, nn.Activation] and layers[1]._act_type == 'relu' \
-        and not layers[0]._kwargs['use_global_stats']
+    return [type(layer) for layer in layers] == [nn.BatchNorm, nn.Activation] and all(map(as_built, layers)) and (
+        layers[1]._act_type == 'relu' and layers[0]._kwargs['axis'] == 1 and not layers[0]._kwargs['use_global_stats'])
+
+
+def _convolution(layer):
+    """Whether this is a convolution that keeps the size of its maps, and nothing more."""
+    if type(layer) is not nn.Conv2D or not as_built(layer) or layer.act is not None:
+        return False
+    settings = layer._kwargs
+    return settings['kernel'] == tuple(2 * side + 1 for side in settings['pad']) and settings['layout'] == 'NCHW' and (
+        settings['stride'] == settings['dilate'] == (1, 1) and settings['num_group'] == 1
+        and settings['num_filter'] == layer._channels and settings['no_bias'] is (layer.bias is None))
 
 
 def _groups(layers):
@@ -621,6 +807,6 @@ def _groups(layers):
         if isinstance(layer, nn.BatchNorm):
             groups.append([])
         groups[-1:] = [[*group, layer] for group in groups[-1:]]
-    good = all(_normal(group[:2]) and [type(layer) for layer in group[2:]] in ([nn.Conv2D], [nn.Conv2D, nn.Dropout])
-               for group in groups)
+    good = all(_normal(group[:2]) and len(group) in (3, 4) and _convolution(group[2]) and all(
+        type(layer) is nn.Dropout and as_built(layer) and not layer._axes for layer in group[3:]) for group in groups)
     return groups if good and sum(map(len, groups)) == len(layers) else []

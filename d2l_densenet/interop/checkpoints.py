@@ -119,7 +119,7 @@ def load_pretrained(net, file, new_head=False, strict=True, part=None):
     if new_head and not _is_initialised(net.output.weight):
         raise CheckpointError('new_head=True keeps the classifier, which has no values yet: call net.initialize() '
                               'first')
-    parameters = parameters_of(layers)
+    parameters = parameters_of(net, layers)
     source, parts = read(path)
     try:
         found, used = _the_one(networks_in(parts, net, layers), parts, part)
@@ -202,9 +202,13 @@ def save_torch(net, file):
     ending = os.path.splitext(path)[1]
     if ending not in ('.safetensors', '.pth', '.pt'):
         raise CheckpointError(f'file must end in .safetensors, .pth or .pt, got {path!r}')
-    mx.nd.waitall()  # see training._snapshot
+    own = [name for name in parameters_of(net, layers) if not name.startswith(('features.', 'classifier.'))]
+    if own:
+        raise CheckpointError(f'torchvision has no names for {_few(own)}, which its DenseNet lacks: use '
+                              'net.save_parameters')
+    mx.nd.waitall()  # oneDNN may be rearranging weights, for which asnumpy does not wait
     try:
-        values = {name: _current(parameter) for name, parameter in parameters_of(layers).items()}
+        values = {name: _current(parameter) for name, parameter in parameters_of(net, layers).items()}
     except RuntimeError:
         raise CheckpointError('net has parameters without values: call net.initialize() or load some first') from None
     try:

@@ -11,19 +11,20 @@ import re
 import shutil
 import tempfile
 import warnings
-from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
 import mxnet as mx
 import numpy
 from mxnet.base import MXNetError
-from mxnet.util import np_array, np_shape
 
 from .._common.arguments import MOST_ELEMENTS
 from .._common.disk import a_path
 from .._common.engine import settled
-from ..analysis.counting import _check_shape, _input_size, _left_as_found
-from ..named import from_config
+from .._common.portable import array_mode
+from ..analysis.counting import _check_shape, _left_as_found
+from ..execution.block import written_graph
+from ..execution.fast import faster
+from ..named import describes
 from ..network import DenseNet
 from ..resnets import ResNet
 
@@ -43,6 +44,10 @@ _OPSET = 15
 _INPUT, _OUTPUT, _BATCH = 'data', 'scores', 'batch'
 _BATCH_SIZES = (1, 3)
 _INSTALL = 'make env, or pip install onnx onnxruntime'
+
+
+# np mode's operators for which MXNet's translation to ONNX knows the classic ones only.
+_CLASSIC = {'_npi_concatenate': 'Concat', '_npx_sigmoid': 'sigmoid', '_npi_tanh': 'tanh'}
 
 
 class ExportError(ValueError):
@@ -65,7 +70,8 @@ def export_model(net, directory, input_shape=(1, 48, 48), formats=('mxnet', 'onn
     mode. ``'onnx'`` writes ``NAME.onnx`` (operator set 15), for onnxruntime and others. Both take any number of images
     a call (``data``, float32, scaled as in training) and give the scores before the softmax (``scores`` in ONNX).
 
-    The files are read back and run on random images, one and three at a time: MXNet's in MXNet, ONNX's in
+    What is written is the graph of the network as it is, changed layers and all. The files are read back and run on
+    random images, images a thousand times as bright, negative ones and one of zeros: MXNet's in MXNet, ONNX's in
     onnxruntime. No score may differ from the network's by more than 1e-5 of the largest. Only then do they appear in
     `directory`, each whole, in the place of files of the same name.
 
@@ -79,8 +85,7 @@ def export_model(net, directory, input_shape=(1, 48, 48), formats=('mxnet', 'onn
     directory : str or pathlib.Path
         Made if it is not there.
     input_shape : sequence of int, default (1, 48, 48)
-        Shape (C, H, W) of one image. ONNX fixes it. A symbol of MXNet takes other sizes too, but its transitions
-        round odd sizes as this one needs it.
+        Shape (C, H, W) of one image. ONNX fixes it. A symbol of MXNet takes other sizes too.
     formats : sequence of {'mxnet', 'onnx'}, default both
     name : str, default 'densenet'
         What the file names begin with: letters, digits, ``_``, ``-`` and ``.``.
@@ -124,11 +129,10 @@ def export_model(net, directory, input_shape=(1, 48, 48), formats=('mxnet', 'onn
     directory = pathlib.Path(a_path('directory', directory))
     if math.prod(input_shape) * max(_BATCH_SIZES) > MOST_ELEMENTS:
         raise ValueError(f'input_shape must be smaller, got {input_shape}: MXNet counts to {MOST_ELEMENTS:,} elements')
-    values = _values(net)
-    symbol, values = _graph(net, values, input_shape)
-    images = [numpy.random.RandomState(size).standard_normal((size, *input_shape)).astype('float32')
-              for size in _BATCH_SIZES]
+    symbol, values = _graph(net, input_shape)
+    images = _images(input_shape)
     scores = _scores(net, images)
+    properties = {'network': json.dumps(net.config)} if describes(net.config, net) else {}
 
     files = [pattern.format(name) for kind in formats for pattern in FORMATS[kind]]
     # Files are made beside their place, so that moving them there is one step each.
@@ -137,7 +141,7 @@ def export_model(net, directory, input_shape=(1, 48, 48), formats=('mxnet', 'onn
         staging = pathlib.Path(tempfile.mkdtemp(prefix='.export-', dir=existing))
         try:
             for kind in formats:
-                _WRITERS[kind](staging / name, symbol, values, input_shape, net.config)
+                _WRITERS[kind](staging / name, symbol, values, input_shape, scores[0].shape[1:], properties)
             differences = {kind: _difference(kind, scores, _RUNNERS[kind](staging / name, images)) for kind in formats}
             for file in files:
                 with open(staging / file, 'rb') as written:
@@ -184,22 +188,18 @@ def _check_packages():
         raise ExportError('onnx was installed after MXNet was imported: restart Python (in a notebook, the kernel)')
 
 
-@contextmanager
-def _array_mode(np_on):
-    """One of the two array modes, and afterwards the mode that was on."""
-    # MXNet refuses np mode's arrays without its shapes, also for the moment between two scopes.
-    scopes = (np_shape, np_array) if np_on else (np_array, np_shape)
-    with scopes[0](np_on), scopes[1](np_on):
-        yield
-
-
-def _values(net):
-    """The parameters' values on the CPU and in nd mode, by the names that `save_parameters` gives them."""
+def _graph(net, input_shape):
+    """The network's graph as nd mode has it, and the values of its parameters on the CPU, by their names there."""
+    mx.nd.waitall()  # oneDNN may be rearranging the weights
+    parameters = {parameter.name: (name, parameter) for name, parameter in net._collect_params_with_prefix().items()}
+    graph = json.loads(written_graph(net, _INPUT).tojson())
+    used = {node['name'] for node in graph['nodes'] if node['op'] == 'null'} - {_INPUT}
     values = {}
-    mx.nd.waitall()  # see training._snapshot
-    for name, parameter in net._collect_params_with_prefix().items():
+    for name, (path, parameter) in parameters.items():
+        if name not in used:
+            continue
         if numpy.dtype(parameter.dtype) != numpy.float32:
-            raise ExportError(f'only float32 networks are exported and parameter {name} is '
+            raise ExportError(f'only float32 networks are exported and parameter {path} is '
                               f'{numpy.dtype(parameter.dtype).name}: call net.cast("float32")')
         try:
             value = parameter.data(parameter.list_ctx()[0])
@@ -207,36 +207,23 @@ def _values(net):
             raise ExportError('the network has no values yet: call net.initialize() or net.load_parameters() '
                               'first') from error
         values[name] = value.as_in_context(mx.cpu()).as_nd_ndarray()
-    return values
-
-
-def _graph(net, values, input_shape):
-    """The network's graph in nd mode, and its values by the names that they have there."""
-    with _array_mode(np_on=False):
-        # A new network of the same kind: the graph then has nd mode's operators whatever mode `net` was built in, and
-        # names that do not depend on what else was built before.
-        dense = isinstance(net, DenseNet)
-        twin = from_config(net.config, prefix='densenet_' if dense else 'resnet_')
-        if dense:
-            twin.set_input_size(*input_shape[1:])
-        symbol = twin(mx.sym.var(_INPUT))
-    parameters = twin._collect_params_with_prefix()
-    if parameters.keys() != values.keys():
-        raise ExportError(f'this {type(net).__name__} has other parameters than one built from its config, which is '
-                          'what is exported: copy its values to such a network')
-    return symbol, {parameter.name: values[name] for name, parameter in parameters.items()}
+    # Names that do not depend on what else was built before.
+    prefix = 'densenet_' if isinstance(net, DenseNet) else 'resnet_'
+    names = {node['name']: prefix + node['name'].removeprefix(net.prefix).replace('batch_flatten', 'flatten')
+             if node['name'].startswith(net.prefix) else node['name'] for node in graph['nodes']}
+    if len(set(names.values())) == len(names):
+        for node in graph['nodes']:
+            node['name'] = names[node['name']]
+        values = {names[name]: value for name, value in values.items()}
+    with array_mode(np_on=False):
+        return faster(mx.sym.load_json(json.dumps(graph)), (1, *input_shape), any_size=True), values
 
 
 def _scores(net, images):
     """What `net` itself gives, in its own array mode and on its own device."""
-    ctx = next(iter(net.collect_params().values())).list_ctx()[0]
-    with ExitStack() as stack:
-        stack.enter_context(_array_mode(net._built_in_np))
-        stack.enter_context(mx.autograd.pause(train_mode=False))
-        stack.enter_context(_left_as_found(net))
-        if isinstance(net, DenseNet):
-            stack.enter_context(_input_size(net, *images[0].shape[2:]))
-        array = mx.np.array if net._built_in_np else mx.nd.array
+    ctx = next(iter(net._collect_params_with_prefix().values())).list_ctx()[0]
+    array = mx.np.array if net._built_in_np else mx.nd.array
+    with array_mode(net._built_in_np), mx.autograd.pause(train_mode=False), _left_as_found(net):
         scores = [net(array(batch, dtype='float32', ctx=ctx)).asnumpy() for batch in images]
     if not all(numpy.isfinite(batch).all() for batch in scores):
         raise ExportError('the network gives NaN or infinity on random images: there is nothing to check its files '
@@ -244,11 +231,19 @@ def _scores(net, images):
     return scores
 
 
-def _write_mxnet(path, symbol, values, _input_shape, _config):
+def _images(shape):
+    """Images to compare on: as in training, and such as no training has, where a difference cannot hide."""
+    random = numpy.random.RandomState(0)
+    images = [scale * random.standard_normal((size, *shape)) for size in _BATCH_SIZES for scale in (1, 1000)]
+    images += [-10 * abs(images[0]), numpy.zeros((1, *shape))]
+    return [batch.astype('float32') for batch in images]
+
+
+def _write_mxnet(path, symbol, values, *_):
     auxiliary = set(symbol.list_auxiliary_states())
     named = {f'{"aux" if name in auxiliary else "arg"}:{name}': value for name, value in values.items()}
     try:
-        with _array_mode(np_on=False):
+        with array_mode(np_on=False):
             symbol.save(f'{path}-symbol.json')
             mx.nd.save(f'{path}-0000.params', named)
     except MXNetError as error:
@@ -256,24 +251,29 @@ def _write_mxnet(path, symbol, values, _input_shape, _config):
 
 
 def _run_mxnet(path, images):
-    with _array_mode(np_on=False), mx.autograd.pause(train_mode=False), warnings.catch_warnings():
+    with array_mode(np_on=False), mx.autograd.pause(train_mode=False), warnings.catch_warnings():
         warnings.filterwarnings('ignore', 'Cannot decide type')  # of the input, before there is one
         block = mx.gluon.SymbolBlock.imports(f'{path}-symbol.json', [_INPUT], f'{path}-0000.params', ctx=mx.cpu())
         return [block(mx.nd.array(batch)).asnumpy() for batch in images]
 
 
-def _write_onnx(path, symbol, values, input_shape, config):
+def _write_onnx(path, symbol, values, input_shape, output_shape, properties):
     import onnx
     path = f'{path}.onnx'
-    with _array_mode(np_on=False):
-        mx.onnx.export_model(_translatable(symbol), values, [(1, *input_shape)], numpy.float32, path,
-                             dynamic=True, dynamic_input_shapes=[(_BATCH, *input_shape)])
+    try:
+        with array_mode(np_on=False):
+            mx.onnx.export_model(_translatable(symbol), values, [(1, *input_shape)], numpy.float32, path,
+                                 dynamic=True, dynamic_input_shapes=[(_BATCH, *input_shape)])
+    except AttributeError as error:
+        # "No conversion function registered for op type ... yet."
+        raise ExportError(f'a layer of this network has no translation to ONNX ({error}): leave onnx out of the '
+                          'formats') from error
     model = onnx.load(path)
     del model.opset_import[:]
     model.opset_import.append(onnx.helper.make_opsetid('', _OPSET))
     model.ir_version = onnx.helper.find_min_ir_version_for(model.opset_import)
     model.producer_name = 'd2l-densenet'
-    onnx.helper.set_model_props(model, {'network': json.dumps(config)})
+    onnx.helper.set_model_props(model, properties)
     # MXNet lists the weights among the inputs too, where a caller could replace them: a runtime may then not fold
     # batch normalisation into convolutions.
     graph = model.graph
@@ -285,18 +285,18 @@ def _write_onnx(path, symbol, values, input_shape, config):
     last, = graph.output
     for node in graph.node:
         node.output[:] = [_OUTPUT if output == last.name else output for output in node.output]
-    last.CopyFrom(onnx.helper.make_tensor_value_info(_OUTPUT, onnx.TensorProto.FLOAT, [_BATCH, config['classes']]))
+    last.CopyFrom(onnx.helper.make_tensor_value_info(_OUTPUT, onnx.TensorProto.FLOAT, [_BATCH, *output_shape]))
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, path)
 
 
 def _translatable(symbol):
-    """The same graph in operators for which MXNet has a translation. It is not run in MXNet: see blocks.py."""
+    """The same graph in operators for which MXNet has a translation. It is not run in MXNet: see `operators`."""
     graph = json.loads(symbol.tojson())
     for node in graph['nodes']:
-        attributes = node.get('attrs', {})
         if node['op'] == '_npi_concatenate':
-            node['op'], node['attrs'] = 'Concat', {'dim': attributes['axis'], 'num_args': attributes['num_args']}
+            node['attrs'] = {'dim': node['attrs']['axis'], 'num_args': node['attrs']['num_args']}
+        node['op'] = _CLASSIC.get(node['op'], node['op'])
     return mx.sym.load_json(json.dumps(graph))
 
 

@@ -8,6 +8,7 @@ import numpy
 from mxnet.gluon import nn
 
 from .._common.params import shown
+from ..blocks import DenseBlock
 from ..network import DenseNet
 from .files import CheckpointError
 
@@ -46,46 +47,41 @@ class Network(NamedTuple):
 
 
 def layers_of(net):
-    """The layers of `net` that have parameters, in the order of ``collect_params()``."""
+    """The layers of `net` that torchvision has names for, in the order of ``collect_params()``."""
     if not isinstance(net, DenseNet):
         raise TypeError(f'net must be a d2l_densenet.DenseNet, got {type(net).__name__}')
-    per_layer = 1 if net.config['bottleneck'] is None else 2
-    first = net._stem_layers  # where in `features` the first dense block is
-    layers, block, transition = [], -1, 0
-    for stage, parts in net.stages():
-        if stage == 'stem':
-            layers += [_Layer(layer, f'features.{kind}0', (f'features.{i}',), f'{zoo}0')
-                       for i, (layer, (kind, zoo)) in enumerate(zip(parts, (('conv', 'conv'), ('norm', 'batchnorm'))))]
-        elif stage.startswith('dense block'):
+    layers, block, transition = [], 0, 0
+    for i, part in enumerate(net.features):
+        place = f'features.{i}'
+        if isinstance(part, DenseBlock):
             block += 1
-            at = f'features.{first + 2 * block}'
-            for j, steps in enumerate(parts[0].net):
-                for kind, zoo, layer, n in _numbered(steps):
-                    # Layer and position: in our own files without and with dropout, and in the zoo's.
+            for j, steps in enumerate(part.net):
+                for kind, zoo, layer, n, at in _numbered(steps):
+                    # In our own files, there with dropout and without, and in the zoo's.
                     shift = 0 if kind == 'norm' else 2
-                    dotted = (f'{at}.net.{j}.{3 * n + shift}', f'{at}.net.{j}.{4 * n + shift}',
-                              f'{at}.{j}.1.{3 * n + shift}')
-                    name = f'features.denseblock{block + 1}.denselayer{j + 1}.{kind}{n + 1}'
-                    layers.append(_Layer(layer, name, dotted, f'stage{block + 1}_{zoo}{per_layer * j + n}'))
-        elif stage.startswith('transition'):
+                    dotted = (f'{place}.net.{j}.{at}', f'{place}.net.{j}.{3 * n + shift}',
+                              f'{place}.net.{j}.{4 * n + shift}', f'{place}.{j}.1.{3 * n + shift}')
+                    name = f'features.denseblock{block}.denselayer{j + 1}.{kind}{n + 1}'
+                    number = n + j * (1 if net.config['bottleneck'] is None else 2)
+                    layers.append(_Layer(layer, name, dotted, f'stage{block}_{zoo}{number}'))
+        elif isinstance(part, nn.HybridSequential):
             transition += 1
-            at = f'features.{first + 2 * block + 1}'
-            layers += [_Layer(layer, f'features.transition{transition}.{kind}', (f'{at}.{0 if kind == "norm" else 2}',),
-                              f'{zoo}{transition}') for kind, zoo, layer, _ in _numbered(parts[0])]
+            layers += [_Layer(layer, f'features.transition{transition}.{kind}', (f'{place}.{at}',),
+                              f'{zoo}{transition}') for kind, zoo, layer, _, at in _numbered(part)]
         else:
-            layers += [_Layer(parts[0], 'features.norm5', (f'features.{first + 2 * block + 1}',),
-                              f'batchnorm{transition + 1}'), _Layer(net.output, 'classifier', ('output',), 'dense0')]
-    return layers
+            layers += [_Layer(layer, 'features.norm5' if block else f'features.{kind}0', (place,),
+                              f'{zoo}{transition + 1 if block else 0}') for kind, zoo, layer, _, _ in _numbered([part])]
+    return [*layers, _Layer(net.output, 'classifier', ('output',), 'dense0')]
 
 
 def _numbered(steps):
-    """Normalisations and convolutions among `steps`: (torchvision's kind, Gluon's kind, layer, number from 0)."""
+    """Normalisations and convolutions among `steps`: (torchvision's kind, Gluon's, layer, number, place)."""
     count = collections.Counter()
-    for layer in steps:
+    for place, layer in enumerate(steps):
         kind = ('norm', 'batchnorm') if isinstance(layer, nn.BatchNorm) else \
             ('conv', 'conv') if isinstance(layer, nn.Conv2D) else None
         if kind:
-            yield (*kind, layer, count[kind])
+            yield (*kind, layer, count[kind], place)
             count[kind] += 1
 
 
@@ -97,10 +93,13 @@ def _endings(layer):
     return [(name, name, getattr(layer, name)) for name in ('weight', 'bias') if getattr(layer, name) is not None]
 
 
-def parameters_of(layers):
-    """The parameters of `layers` by torchvision's names, in order."""
+def parameters_of(net, layers):
+    """The parameters of `net` by torchvision's names, in order; of what it has no name for by Gluon's."""
     parameters = {f'{layer.name}.{ending}': parameter for layer in layers
                   for ending, _, parameter in _endings(layer.layer)}
+    known = {id(parameter) for parameter in parameters.values()}
+    parameters.update({parameter.name: parameter for parameter in net.collect_params().values()
+                       if id(parameter) not in known})
     for name, parameter in parameters.items():
         if numpy.dtype(parameter.dtype) not in (numpy.float16, numpy.float32, numpy.float64):
             raise TypeError(f"net must have parameters of float32, float16 or float64, {name} has {parameter.dtype}: "

@@ -72,14 +72,14 @@ def _width(dtype):
     return numpy.dtype(DTYPES[dtype]).itemsize
 
 
-def _tensor(storage, offset, size, stride, *flags, dtype=None):
+def _tensor(storage, offset, size, stride, *_, dtype=None):
+    # What follows, such as hooks, stands for nothing here.
     if type(storage) is not _Storage or type(size) is not tuple or type(stride) is not tuple:
         raise Refused('a tensor without a storage or shape')
     if len(size) != len(stride) or len(size) > MOST_AXES:
         raise Refused('a tensor with a wrong number of axes')
     if any(type(n) is not int or not 0 <= n < 2 ** 62 for n in (offset, *size, *stride)):
         raise Refused('a size that is no whole number or is out of range')
-    _check_flags(flags)
     dtype = dtype or storage.dtype
     if dtype in DTYPES:
         numel, there = math.prod(size), storage.size // _width(dtype)
@@ -90,22 +90,10 @@ def _tensor(storage, offset, size, stride, *flags, dtype=None):
     return _Tensor(storage, dtype, offset, size, stride)
 
 
-def _tensor_of_new_type(storage, offset, size, stride, requires_grad, hooks, dtype, *metadata):
+def _tensor_of_new_type(storage, offset, size, stride, requires_grad, hooks, dtype, *_):
     if type(dtype) is not _Dtype:
         raise Refused('a tensor without a type')
-    return _tensor(storage, offset, size, stride, requires_grad, hooks, *metadata, dtype=dtype)
-
-
-def _parameter(tensor, *flags):
-    if type(tensor) is not _Tensor:
-        raise Refused('a parameter that is no tensor')
-    _check_flags(flags)
-    return tensor
-
-
-def _check_flags(values):
-    if any(value is not None and type(value) is not bool and value != {} for value in values):
-        raise Refused('a tensor with hooks or metadata')
+    return _tensor(storage, offset, size, stride, dtype=dtype)
 
 
 def _dictionary(items=None):
@@ -132,30 +120,19 @@ def _fill(target, items):
     target.update(zip(items[::2], items[1::2]))
 
 
-def _blank(*size):
-    if size:
-        raise Refused('a tensor without values')
-    return _Blank()
-
-
-def _other(*_):
-    return _Other()
-
-
 _KNOWN = {
-    ('collections', 'OrderedDict'): _dictionary, ('collections', 'Counter'): _dictionary,
-    ('collections', 'defaultdict'): lambda factory=None, items=None: _dictionary(items),
-    ('torch._utils', '_rebuild_tensor'): _tensor, ('torch._utils', '_rebuild_tensor_v2'): _tensor,
-    ('torch._utils', '_rebuild_tensor_v3'): _tensor_of_new_type,
-    ('torch._utils', '_rebuild_parameter'): _parameter, ('torch.nn.parameter', 'Parameter'): _parameter,
-    **{('torch', f'{kind}Tensor'): _blank for kind in _KINDS},
-    **{('torch', f'{kind}Storage'): _Dtype(dtype) for kind, dtype in _KINDS.items()},
-    ('torch.storage', 'UntypedStorage'): _Dtype('uint8'),
+    'collections.OrderedDict': _dictionary, 'collections.Counter': _dictionary,
+    'collections.defaultdict': lambda factory=None, items=None: _dictionary(items),
+    'torch._utils._rebuild_tensor': _tensor, 'torch._utils._rebuild_tensor_v2': _tensor,
+    'torch._utils._rebuild_tensor_v3': _tensor_of_new_type,
+    **dict.fromkeys(['torch._utils._rebuild_parameter', 'torch.nn.parameter.Parameter'], lambda tensor, *_: tensor),
+    **{f'torch.{kind}Tensor': lambda: _Blank() for kind in _KINDS},
+    **{f'torch.{kind}Storage': _Dtype(dtype) for kind, dtype in _KINDS.items()},
+    'torch.storage.UntypedStorage': _Dtype('uint8'),
     # What programs put beside the tensors: their options, the best score so far.
-    **dict.fromkeys([('argparse', 'Namespace'), ('torch', 'Size'), ('torch', 'device'), ('_codecs', 'encode'),
-                     ('numpy', 'dtype'), ('numpy', 'ndarray'), ('builtins', 'dict'), ('__builtin__', 'dict'),
-                     *((f'numpy.{core}.multiarray', name) for core in ('core', '_core')
-                       for name in ('scalar', '_reconstruct'))], _other)}
+    **dict.fromkeys("""argparse.Namespace torch.Size torch.device numpy.dtype numpy.ndarray _codecs.encode builtins.dict
+        __builtin__.dict numpy.core.multiarray.scalar numpy.core.multiarray._reconstruct numpy._core.multiarray.scalar
+        numpy._core.multiarray._reconstruct""".split(), lambda *_: _Other())}
 
 
 class _Opcodes(dict):
@@ -183,19 +160,16 @@ class _Reader(pickle._Unpickler):
     def find_class(self, module, name):
         if module == 'torch' and re.fullmatch('b?float[0-9]+(_[a-z0-9]+)?|u?int[0-9]+|complex[0-9]+|bool', name):
             return _Dtype(name)
-        try:
-            return _KNOWN[module, name]
-        except KeyError:
-            raise _stranger(f'{module}.{name}') from None
+        if f'{module}.{name}' not in _KNOWN:
+            raise Refused(f'{shown(f"{module}.{name}")}, which is neither a tensor nor a dictionary')
+        return _KNOWN[f'{module}.{name}']
 
     def persistent_load(self, reference):
         if type(reference) is not tuple or len(reference) not in (5, 6) or reference[5:] not in ((), (None,)):
             raise Refused('a reference to what is no storage, or to a part of one')
-        word, dtype, key, device, numel = reference[:5]
-        if word != 'storage' or type(dtype) is not _Dtype or dtype not in DTYPES or type(device) is not str:
-            raise Refused('a reference to what is no storage')
-        if type(key) is not str or not re.fullmatch('[0-9]{1,20}', key):
-            raise Refused('a storage without a number')
+        _, dtype, key, _, numel = reference[:5]
+        if type(dtype) is not _Dtype or dtype not in DTYPES or type(key) is not str or not key.isdecimal():
+            raise Refused('a storage without a type or number')
         if type(numel) is not int or not 0 <= numel < 2 ** 62:
             raise Refused('a size that is no whole number or is out of range')
         storage = _Storage(key, dtype, numel)
@@ -210,19 +184,13 @@ class _Reader(pickle._Unpickler):
         self.stack.append(function(*arguments))
 
     def load_newobj(self):
-        del self.stack[-1]
-        if self.stack.pop() is not _other:
-            raise Refused('an object, which is neither a tensor nor a dictionary')
-        self.stack.append(_Other())
+        self.load_reduce()
 
     def load_build(self):
-        state = self.stack.pop()
-        thing, size = self.stack[-1], len(state) if type(state) is tuple else 0
-        if type(thing) is _Blank and size == 4:
+        state, thing = self.stack.pop(), type(self.stack[-1])
+        if thing is _Blank and type(state) is tuple and len(state) == 4:
             self.stack[-1] = _tensor(*state)
-        elif type(thing) is _Tensor and size == 3:  # a Parameter, as PyTorch before 0.4 wrote it
-            _check_flags(state)
-        elif type(thing) is not _Other and not (type(thing) is dict and type(state) is dict):  # _metadata
+        elif thing not in (_Tensor, _Other, dict):  # of those the state, such as _metadata, has no meaning here
             raise Refused('an object with a state of its own')
 
     def load_setitem(self):
@@ -235,10 +203,6 @@ class _Reader(pickle._Unpickler):
 
     dispatch.update({pickle.REDUCE[0]: load_reduce, pickle.NEWOBJ[0]: load_newobj, pickle.BUILD[0]: load_build,
                      pickle.SETITEM[0]: load_setitem, pickle.SETITEMS[0]: load_setitems})
-
-
-def _stranger(name):
-    return Refused(f'{shown(name)}, which is neither a tensor nor a dictionary')
 
 
 def read(content):
@@ -268,20 +232,20 @@ def read(content):
     if not parts:
         keys = [shown(str(key)) for key in saved][:10] if type(saved) is dict else ()
         raise OtherFile(f'holds a dictionary of {", ".join(keys) or "nothing"}' if type(saved) is dict else
-                        f'holds an object of type {type(saved).__name__.strip("_")}')
+                        f'holds an object of type {type(saved).__name__}')
     return parts
 
 
 def _entry(value, storages, order, arrays):
     """The Entry of a tensor; `arrays` keeps a storage's elements for its other tensors."""
     if type(value) is not _Tensor:
-        return Entry((), type(value).__name__.strip('_'))
+        return Entry((), type(value).__name__)
     if value.dtype not in DTYPES:
         return Entry(value.size, value.dtype)
     place = value.storage.key, value.dtype
     if place not in arrays:
-        content = storages[value.storage.key]
-        arrays[place] = values(value.dtype, content[:len(content) // _width(value.dtype) * _width(value.dtype)], order)
+        content, width = storages[value.storage.key], _width(value.dtype)
+        arrays[place] = values(value.dtype, content[:len(content) // width * width], order)
     flat = arrays[place][value.offset:]
     strides = [step * flat.itemsize if length > 1 else 0 for length, step in zip(value.size, value.stride)]
     return Entry(value.size, value.dtype, numpy.lib.stride_tricks.as_strided(flat, value.size, strides)

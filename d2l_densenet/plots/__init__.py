@@ -1,7 +1,8 @@
 """Figures of the course: training curves, mistakes, and diagrams of the network.
 
 Every ``plot_...`` and ``draw_...`` returns a ``matplotlib.figure.Figure`` and shows nothing. In a notebook the figure
-is shown once, as the last expression of a cell; elsewhere use ``figure.savefig('name.png')``.
+is shown once, as the last expression of a cell; elsewhere use ``figure.savefig('name.png')``. What
+cannot be drawn is refused with a TypeError or ValueError that names the argument.
 """
 
 from .curves import plot_accuracy, plot_history, plot_memory

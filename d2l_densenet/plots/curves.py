@@ -1,6 +1,7 @@
 """Numbers against numbers: training curves, accuracy against cost, memory against depth."""
 
-import numbers
+from itertools import cycle
+from numbers import Real
 from statistics import fmean
 
 import numpy
@@ -27,25 +28,18 @@ def plot_history(history):
     ------
     TypeError, ValueError
         If `history` is neither, or empty, or one of them has no finished epoch.
-
-    Examples
-    --------
-    >>> figure = plot_history(history)                                  # doctest: +SKIP
-    >>> figure = plot_history({'article': first, 'course': second})     # doctest: +SKIP
     """
     histories = labelled('history', history if isinstance(history, dict) else {'': history}, 'History')
     for label, one in histories.items():
         _check_history(one, f' {label!r}' if label else '')
     figure, (loss_axes, accuracy_axes) = new_figure(11 if len(histories) == 1 else 13, 4.4, columns=2)
     for colour, (label, one) in zip(colours(histories), histories.items()):
-        training, test = (f'{label}, {name}' if label else name for name in ('training', 'test'))
-        epochs = [row['epoch'] for row in one.rows]
-        loss_axes.plot(epochs, [row['loss'] for row in one.rows], 'o-', color=colour, label=training)
-        accuracy_axes.plot(epochs, [row['train_acc'] for row in one.rows], 'o--', color=colour, mfc='white',
-                           label=training)
-        tested = [(row['epoch'], row['test_acc']) for row in one.rows if row['test_acc'] is not None]
-        if tested:
-            accuracy_axes.plot(*zip(*tested), 'o-', color=colour, label=test)
+        for axes, key, name, line, fill in ((loss_axes, 'loss', 'training', 'o-', colour),
+                                            (accuracy_axes, 'train_acc', 'training', 'o--', 'white'),
+                                            (accuracy_axes, 'test_acc', 'test', 'o-', colour)):
+            points = [(row['epoch'], row[key]) for row in one.rows if row[key] is not None]
+            if points:
+                axes.plot(*zip(*points), line, color=colour, mfc=fill, label=f'{label}, {name}' if label else name)
     longest = max(row['epoch'] for one in histories.values() for row in one.rows)
     for axes, title, unit in ((loss_axes, 'loss', 'cross-entropy (nats per image)'),
                               (accuracy_axes, 'accuracy', 'accuracy (share of images)')):
@@ -62,8 +56,8 @@ def _check_history(history, label):
     if not history.rows:
         raise ValueError(f'history{label} has no finished epoch: nothing to plot')
     for row in history.rows:
-        if not all(isinstance(row.get(name), numbers.Real) or name == 'test_acc' and row.get(name, 0) is None
-                   for name in ('epoch', 'loss', 'train_acc', 'test_acc')):
+        numbers = [row.get(name) for name in ('epoch', 'loss', 'train_acc')] + [row.get('test_acc', 'none') or 0]
+        if not all(isinstance(value, Real) for value in numbers):
             raise ValueError(f'each row of history{label} must have the numbers epoch, loss, train_acc and test_acc, '
                              f'got {show(row)}')
 
@@ -73,11 +67,10 @@ def _history_finding(histories):
     tested = [label for label in last if last[label]['test_acc'] is not None]
     key, name = ('test_acc', 'test') if tested else ('train_acc', 'training')
     label = max(tested or last, key=lambda label: last[label][key])
-    row = last[label]
-    epochs = plural(row['epoch'], 'epoch')
+    value, epochs = last[label][key], plural(last[label]['epoch'], 'epoch')
     if len(histories) == 1:
-        return f'{label + ": " if label else ""}{name} accuracy {row[key]:.3f} after {epochs}'
-    return f'best {name} accuracy at the end: {row[key]:.3f} ({label}, {epochs})'
+        return f'{label + ": " if label else ""}{name} accuracy {value:.3f} after {epochs}'
+    return f'best {name} accuracy at the end: {value:.3f} ({label}, {epochs})'
 
 
 @in_style
@@ -102,11 +95,6 @@ def plot_accuracy(networks, data=None):
     ------
     TypeError, ValueError
         If `networks` is not such a dict, or has no network, one without a run, or an accuracy outside of 0 to 1.
-
-    Examples
-    --------
-    >>> table = summary(DenseNet())                                         # doctest: +SKIP
-    >>> figure = plot_accuracy({'DenseNet': (table, [0.93, 0.94, 0.93])})   # doctest: +SKIP
     """
     for label, entry in labelled('networks', networks, '(summary of the network, accuracies of its runs)').items():
         pair = isinstance(entry, (tuple, list)) and len(entry) == 2 and hasattr(entry[0], 'multiply_adds')
@@ -115,11 +103,9 @@ def plot_accuracy(networks, data=None):
                              f'accuracies), got {show(label)}: {show(entry)}')
         for accuracy in entry[1]:
             number(f'each accuracy in networks, here of {label!r},', accuracy, most=1)
-    looks, kinds = {}, {'resnet': (RESNET, iter('sDP' * len(networks))),
-                        'densenet': (DENSENET, iter('o^v' * len(networks))), '': (GREY, iter('Xd*' * len(networks)))}
-    for label in networks:
-        colour, marks = next(kinds[kind] for kind in kinds if kind in label.lower())
-        looks[label] = colour, next(marks)
+    kinds = {'resnet': (RESNET, cycle('sDP')), 'densenet': (DENSENET, cycle('o^v')), '': (GREY, cycle('Xd*'))}
+    looks = {label: next((colour, next(marks)) for kind, (colour, marks) in kinds.items() if kind in label.lower())
+             for label in networks}
     figure, both = new_figure(12, 4.8, columns=2, sharey=True)
     for axes, quantity, unit, xlabel in ((both[0], 'parameters', 1e3, 'trainable parameters (thousands)'),
                                          (both[1], 'multiply_adds', 1e6, 'multiply-adds for one image (millions)')):
@@ -146,13 +132,11 @@ def _accuracy_finding(runs):
     best = max(runs, key=lambda label: fmean(runs[label]))
     finding = f'highest mean: {best}, {fmean(runs[best]):.3f}'
     others = [label for label in runs if label != best]
-    if not others:
-        return finding
-    if min(map(len, runs.values())) == 1:
-        return f'{finding}; from one run nobody knows the spread'
     overlapping = [label for label in others if max(runs[label]) >= min(runs[best])]
-    return finding + (f'; its runs overlap with those of {", ".join(overlapping)}' if overlapping
-                      else ', each run above all runs of the others')
+    return finding + ('' if not others else
+                      '; from one run nobody knows the spread' if min(map(len, runs.values())) == 1 else
+                      f'; its runs overlap with those of {", ".join(overlapping)}' if overlapping else
+                      ', each run above all runs of the others')
 
 
 @in_style
@@ -219,16 +203,14 @@ def _polynomial(fit, deepest):
     """'0.26 L^2 + 1.2 L + 9'; terms that make no difference at the deepest are left out."""
     text = ''
     for factor, exponent, power in zip(fit, (2, 1, 0), (' L^2', ' L', '')):
-        digits = f'{float(f"{abs(factor):.2g}"):g}'
         if abs(factor) > 0.005 or abs(factor) * deepest ** exponent > 0.02 * abs(numpy.polyval(fit, deepest)):
-            text += (' + ' if factor > 0 else ' - ') + digits + power
+            text += f'{" + " if factor > 0 else " - "}{float(f"{abs(factor):.2g}"):g}{power}'
     return text.removeprefix(' + ').strip() or '0'
 
 
 def _memory_finding(measured):
     """How many times the memory of the shallowest the deepest has, in each way, if all have the same depths."""
-    depths = {(rows[0][0], rows[-1][0]) for rows in measured.values()}
-    (low, high), *others = depths
+    (low, high), *others = {(rows[0][0], rows[-1][0]) for rows in measured.values()}
     if others or low == high or not all(rows[0][1] for rows in measured.values()):
         return 'peak memory of one training step: ' + ', '.join(
             f'{label} {rows[-1][1]:.0f} MB' for label, rows in measured.items())

@@ -25,17 +25,12 @@ def draw_dense_block(num_layers):
     Parameters
     ----------
     num_layers : int, 1 to 12
-        Number L of layers.
+        L; any other value is a ValueError.
 
     Returns
     -------
     matplotlib.figure.Figure
         The artist of each connection has the gid ``'connection i j'``.
-
-    Raises
-    ------
-    ValueError
-        If `num_layers` is out of its range.
 
     Examples
     --------
@@ -113,8 +108,7 @@ def _draw_layers(num_layers, pairs, colours, title, meaning):
 def draw_add_vs_concat():
     """What a ResNet and a DenseNet do with the input and the output of a layer, drawn as channels.
 
-    A ResNet adds the two, which must be of one width, and the sum has that width. A DenseNet puts them side by
-    side, and the widths add up.
+    A ResNet adds the two, of one width, and the sum has it too. A DenseNet puts them side by side: widths add up.
 
     Examples
     --------
@@ -163,11 +157,6 @@ def plot_channels(net, input_size=(48, 48)):
     -------
     matplotlib.figure.Figure
         The steps are the patch with the gid ``'channels'``.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If `net` is neither, or the images are too small for it.
 
     Examples
     --------
@@ -231,17 +220,12 @@ def plot_stages(*nets, input_shape=None):
         Networks with a method ``stages()``, or names that `densenet` or `resnet` knows; by default ResNet-50 and
         DenseNet-121.
     input_shape : sequence of int, optional
-        Shape (C, H, W) of the images, as for `summary`.
+        Shape (C, H, W) of the images. What `summary` refuses is refused here too.
 
     Returns
     -------
     matplotlib.figure.Figure
         One column a network: channels after each stage above, height of the feature maps in pixels below.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `summary`.
 
     Examples
     --------

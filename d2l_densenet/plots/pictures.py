@@ -65,16 +65,12 @@ def plot_mistakes(net, data_iter, num=12, ctx=None):
     net : mxnet.gluon.Block
         A trained classifier.
     data_iter : ImageLoader
-        A loader that does not shuffle, such as the test loader: its ``images`` must be in the order of its batches.
+        A loader that does not shuffle, such as the test loader: its ``images`` must be in the order of its batches,
+        else ValueError.
     num : int, >= 1, default 12
         Mistakes to show, at most.
     ctx : mxnet.Context, optional
         Device; by default the one the network is on.
-
-    Raises
-    ------
-    ValueError
-        If `num` is not a positive integer, or the loader shuffles or has no images of its own.
     """
     from ..training import predict
 
@@ -111,18 +107,13 @@ def plot_images(images, labels, rows=2, title=None, data=None):
     ----------
     images : array (n, H, W) or (n, 1, H, W)
         NumPy or MXNet, n at least 1.
-    labels : sequence of n integers or strings
-        Integers 0 to 9 are shown as the class names of Fashion-MNIST.
+    labels : sequence of n strings, or of n integers from 0 to 9
+        Integers are shown as the class names of Fashion-MNIST.
     rows : int, >= 1, default 2
     title : str, optional
         By default the number of images and classes.
     data : optional
         The data set's name, such as ``loader.source``, to be written below.
-
-    Raises
-    ------
-    ValueError
-        If the shapes do not fit, or a label is not a class.
 
     Examples
     --------
@@ -167,12 +158,6 @@ def plot_feature_reuse(maps, label='mean absolute weight', title=None, data=None
         What the maps are of, to be written below.
     power : float, > 0, default 1
         Exponent of the scale of colours; below 1 it tells small numbers apart beside a large one.
-
-    Raises
-    ------
-    ValueError
-        If there is no map; if one is not square, too large, or has anything but finite numbers up to its diagonal; or
-        if `power` is not a positive number.
 
     Examples
     --------
@@ -247,4 +232,4 @@ def _source(data_iter):
 def _class_names(classes):
     from ..data.loader import FASHION_MNIST_LABELS
 
-    return list(FASHION_MNIST_LABELS) if classes == len(FASHION_MNIST_LABELS) else [str(i) for i in range(classes)]
+    return FASHION_MNIST_LABELS if classes == len(FASHION_MNIST_LABELS) else [str(i) for i in range(classes)]

@@ -12,8 +12,10 @@ import numpy
 
 from .._common.arguments import gluon_block, positive_int, show
 from .._common.disk import a_path, read_json, replace_file
-from ..named import from_config
-from ..training import History
+from .._common.messages import last_line
+from ..execution.block import Block
+from ..history import History
+from ..named import describes, from_config, rounding_for
 
 __all__ = ['RunError', 'load_run', 'machine', 'save_run', 'versions', 'write_atomically']
 
@@ -60,12 +62,16 @@ def save_run(directory, net, history, config):
     directory = pathlib.Path(a_path('directory', directory))
     if not isinstance(history, History):
         raise TypeError(f'history must be a History, as fit returns it, got {show(history)}')
+    network = config.get('network') if isinstance(config, dict) else None
     try:
         config = json.dumps(config, indent=1)
     except (TypeError, ValueError) as error:
         raise TypeError(f'config must hold what JSON can: {error}') from None
     temporary = directory / f'.model.params.{os.getpid()}.tmp'
     gluon_block('net', net)
+    if network is not None and isinstance(net, Block) and not describes(network, net):
+        raise RunError('net was changed: its layers are not those of config["network"], from which load_run builds it '
+                       'again. Write it by net.save_parameters(FILE), or by export_model')
     try:
         temporary.unlink(missing_ok=True)  # MXNet would follow a link that a stranger has put there
         net.save_parameters(str(temporary))
@@ -73,8 +79,7 @@ def save_run(directory, net, history, config):
     except (OSError, mx.base.MXNetError) as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
-        reason = str(error).strip().splitlines()[-1]
-        raise RunError(f'cannot write {directory / "model.params"}: {reason}; free some space') from error
+        raise RunError(f'cannot write {directory / "model.params"}: {last_line(error)}; free some space') from error
     write_atomically(directory / 'history.json', history.to_json() + '\n')
     write_atomically(directory / 'config.json', config + '\n')
 
@@ -156,6 +161,10 @@ def load_run(directory, ctx=None):
             raise RunError(f'{params} does not fit the network in config.json: {params.stat().st_size:,} bytes hold no '
                            f'{count:,} convolution blocks')
         net = from_config(config['network'])
+        if 'size' in config and not config['network'].keys() & {'name', 'pooling_convention'}:
+            # A run from before there was this argument: its network rounded as its images needed it.
+            net = rounding_for(net, (config['size'], config['size']))
+            config['network'] = net.config
     except FileNotFoundError as error:
         raise RunError(f'{error.filename} is missing: {directory} does not hold a finished epoch') from None
     except RunError:
@@ -167,8 +176,7 @@ def load_run(directory, ctx=None):
     try:
         net.load_parameters(str(params), ctx=ctx or mx.cpu())
     except (AssertionError, ValueError, OSError, mx.base.MXNetError) as error:
-        text = str(error).strip().splitlines()[-1]
-        raise RunError(f'{params} does not fit the network in config.json: {text}') from error
+        raise RunError(f'{params} does not fit the network in config.json: {last_line(error)}') from error
     return net, history, config
 
 

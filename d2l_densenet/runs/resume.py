@@ -158,10 +158,11 @@ def _checked(state, arrays, trainer):
         raise ValueError("no state of NumPy's generator")
     optimizer = trainer._optimizer
     for name, thing in (('scheduler', optimizer.lr_scheduler), ('optimizer', optimizer)):
-        here = _scalars(thing)
-        there = state.get(name, here)  # the first versions wrote none of the optimizer
-        if there.keys() != here.keys() or any(
-                not isinstance(value, (int, float) if type(here[key]) in (int, float) else type(here[key]))
+        here = {} if thing is None else vars(thing)
+        there = state.get(name, _scalars(thing))  # the first versions wrote none of the optimizer
+        numbers = (int, float, type(None))  # None: some note a number at the first step
+        if not _scalars(thing).keys() <= there.keys() <= here.keys() or any(
+                not isinstance(value, numbers[:2] if type(here[key]) in numbers else type(here[key]))
                 for key, value in there.items()):
             raise ValueError(f'the state of another {name}')
     return progress
@@ -201,7 +202,7 @@ def draws_in_training(net, trainer):
     return any(found)
 
 
-# What counts updates, is set anew at each step, or numbers the objects of a process.
+# What counts updates, is set again at each step, or numbers the objects of a process.
 _NOT_SETTINGS = {'num_update', 'rescale_grad', '_name', '_prefix', '_active'}
 
 

@@ -15,7 +15,7 @@ import threading
 import time
 import zlib
 
-__all__ = ['KVSTORES', 'Job', 'Workers', 'check_kvstore', 'equal_share', 'join', 'join_workers', 'job_of']
+__all__ = ['KVSTORES', 'Job', 'Workers', 'check_kvstore', 'join', 'join_workers', 'job_of']
 
 #: What can add up gradients: the devices of this process, or the servers of a job.
 KVSTORES = ('device', 'dist_sync')
@@ -79,16 +79,6 @@ def check_kvstore(kvstore, environment=None):
     elif environment.get('DMLC_ROLE'):
         raise ValueError(f'DMLC_ROLE={environment["DMLC_ROLE"]} makes this process part of a job of many, but only '
                          'training with kvstore dist_sync is that: give --kvstore dist_sync, or unset DMLC_ROLE')
-
-
-def equal_share(batch_size, workers):
-    """Images of each batch for one worker; ValueError if they are not equally many for each."""
-    if batch_size % workers:
-        below = batch_size - batch_size % workers
-        near = [below, below + workers] if below else [workers]
-        raise ValueError(f'a batch of {batch_size} images cannot be shared equally by {workers} workers: give a batch '
-                         f'size of {" or ".join(map(str, near))}, or another number of workers')
-    return batch_size // workers
 
 
 class Workers:

@@ -213,7 +213,7 @@ BOTTLENECKS = [
     ('padded 1x1', bottleneck(BN, relu, lambda k: nn.Conv2D(4 * k, 1, padding=1), BN, relu, conv3), r'It grew'),
     ('4k at the end', bottleneck(BN, relu, wide, BN, relu, lambda k: conv3(4 * k)),
      r'3x3 convolution makes 24 channels'),
-    ('conv, BN, ReLU', bottleneck(wide, BN, relu, conv3, BN, relu), r'work on 24 and 6 channels.*behind'),
+    ('conv, BN, ReLU', bottleneck(wide, BN, relu, conv3, BN, relu), r'work on 24 and 6 channels.*after'),
     ('ReLU, BN', bottleneck(relu, BN, wide, relu, BN, conv3), r'in this order; it should compute BN'),
     ('concatenates', bottleneck(BN, relu, wide, BN, relu, conv3, kind=Concatenates), r"dense block's work"),
     ('no return', lambda k: None, r'returns None'),

@@ -50,7 +50,7 @@ TABLES = [
     ('source 0 is k wide', table(source=lambda s, c, k: (s * k, (s + 1) * k)), r'own number of channels, not k'),
     ('one source too far', table(source=lambda s, c, k: (c + s * k, c + (s + 1) * k)), r'one source too far'),
     ('all before', table(source=lambda s, c, k: (0, c + s * k)), r'all before it'),
-    ('all behind', table(source=lambda s, c, k: (0 if s == 0 else c + (s - 1) * k, None)), r'all behind it'),
+    ('all behind', table(source=lambda s, c, k: (0 if s == 0 else c + (s - 1) * k, None)), r'all after it'),
     ('rows normalised', table(rows=lambda t: t / numpy.nanmax(t, axis=1, keepdims=True)), r'divided by its largest'),
     ('too wide', table(rows=lambda t: numpy.pad(t, ((0, 0), (0, 1)))), r'shape \(4, 5\).*column too many'),
     ('one mean a layer', table(rows=lambda t: numpy.nanmean(t, axis=1)), r'shape \(4,\).*all sources at once'),

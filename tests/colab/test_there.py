@@ -7,18 +7,17 @@ afterwards, to the file. The outputs are compared with those in the notebooks, a
 
 import json
 import os
-import pathlib
 import re
 import shutil
 import subprocess
 
 import nbformat
 import pytest
+from helpers import ROOT
 from nbclient import NotebookClient
 
 from tools.head_cells import IDENTIFIER, head_cell
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 ENVIRONMENTS = ROOT / 'build' / 'colab'
 NOTEBOOKS = [str(path.relative_to(ROOT / 'notebooks').with_suffix(''))
              for folder in ('notebooks', 'notebooks/solutions') for path in sorted((ROOT / folder).glob('*.ipynb'))]

@@ -119,7 +119,6 @@ def test_try_gpu_names_the_card_that_waits_for_its_wheel(libraries):
 
 def test_the_doctor_names_the_order_of_imports(monkeypatch):
     monkeypatch.setattr(gpu, 'gpu_wheel', lambda: 'mxnet-cu112 1.9.1')
-    monkeypatch.setattr(doctor, '_version', lambda package: '2.11.0')
-    assert 'import mxnet before torch' in doctor.check_gpu().detail
-    monkeypatch.setattr(doctor, '_version', lambda package: None)
-    assert 'torch' not in doctor.check_gpu().detail
+    for version, said in (('2.11.0+cu128', True), ('2.11.0', True), ('2.11.0+cpu', False), (None, False)):
+        monkeypatch.setattr(doctor, '_version', lambda package, version=version: version)
+        assert ('import torch before mxnet' in doctor.check_gpu().detail) is said

@@ -11,7 +11,7 @@ from helpers import randomized, same, values
 from mxnet.gluon import nn
 from safetensors.numpy import save_file
 
-from d2l_densenet import CheckpointError, DenseNet, densenet, load_pretrained
+from d2l_densenet import CheckpointError, DenseNet, densenet, load_pretrained, save_torch
 from d2l_densenet.interop.names import layers_of, parameters_of
 
 SMALL = {'growth_rate': 4, 'block_config': (2, 3), 'num_init_features': 8, 'bottleneck': 2, 'bias': False, 'classes': 5,
@@ -27,13 +27,14 @@ def network(**overrides):
 @pytest.fixture
 def state():
     """The parameters of a network of random values by torchvision's names, in NumPy."""
-    parameters = parameters_of(layers_of(randomized(network())))
+    net = randomized(network())
+    parameters = parameters_of(net, layers_of(net))
     return {name: parameter.data().asnumpy() for name, parameter in parameters.items()}
 
 
 def is_loaded(net, state, without='-'):
     return all((parameter.data().asnumpy() == state[name]).all() for name, parameter in
-               parameters_of(layers_of(net)).items() if not name.startswith(without))
+               parameters_of(net, layers_of(net)).items() if not name.startswith(without))
 
 def test_names_and_shapes_that_torchvision_publishes(tmp_path):
     published = {'features.conv0.weight': (64, 3, 7, 7)}
@@ -210,6 +211,20 @@ def test_another_network_is_not_advised_to_be_taken(state, tmp_path):
                                               'strict=False would load 65 parameters, leave 1 as they are, and compute '
                                               'something else'):
         load_pretrained(network(), tmp_path / 'x')
+
+
+def test_a_layer_that_torchvision_lacks(state, tmp_path):
+    """It is not passed over: its values would be lost on the way there, and be any on the way back."""
+    save_file(state, tmp_path / 'x')
+    net = network()
+    net.features.add(nn.PReLU(prefix='own_'))
+    net.features[-1].initialize()
+    with pytest.raises(CheckpointError, match='no names for own_alpha.*use net.save_parameters'):
+        save_torch(net, tmp_path / 'y.pth')
+    with pytest.raises(CheckpointError, match='1 missing: own_alpha'):
+        load_pretrained(net, tmp_path / 'x')
+    assert load_pretrained(net, tmp_path / 'x', strict=False).missing == ('own_alpha',)
+    assert not (tmp_path / 'y.pth').exists()
 
 
 def test_a_replaced_head(state, tmp_path):

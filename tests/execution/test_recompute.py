@@ -85,7 +85,7 @@ def step(net, X, y, efficient=True):
 def test_scores_gradients_and_statistics_are_those_of_the_usual_way(kind, mode, hybrid):
     array = switch(mode)
     usual, lean = build(kind, hybrid=hybrid), build(kind, hybrid=hybrid, memory_efficient=True)
-    for side in (20, 28, 20):  # the article's transitions round otherwise for 20
+    for side in (20, 28, 20):
         X, y = batch(array, side=side)
         X.attach_grad()
         expected = step(usual, X, y, efficient=False)
@@ -124,24 +124,30 @@ def test_they_move_once_where_the_forward_pass_moves_them(kind, monkeypatch):
             arrays = [*arrays[:6], arrays[6].copy(), arrays[7].copy()]
         return plain_invoke(name, arrays, out, **attributes)
 
-    def moving(piece):
-        operator, places = piece.operator, [i for i, item in enumerate(piece.inputs) if item in piece.statistics]
+    plain_call = recompute.Graph.__call__
 
-        def call(*arrays):
+    def call(graph, x, keep_statistics=False):
+        operator = graph.operator
+
+        def moving(*arrays):
             with autograd.pause():
-                for i in places:
-                    arrays[i][:] += 1
+                for item, array in zip(graph.inputs, arrays):
+                    if item in graph.statistics:
+                        array[:] += 1
             return operator(*arrays)
-        return call
+        graph.operator = moving
+        try:
+            return plain_call(graph, x, keep_statistics)
+        finally:
+            graph.operator = operator
 
     monkeypatch.setattr(recompute, '_invoke', invoke)
-    for piece in recompute._plan(lean).pieces:
-        piece.operator = moving(piece)
+    monkeypatch.setattr(recompute.Graph, '__call__', call)
     before = statistics(lean)
     step(lean, X, y)
-    pieces = {p.name for piece in recompute._plan(lean).pieces for p in piece.statistics}
+    pieces = {p.name for piece in recompute._plans[lean][1].pieces for p in piece._parameters.values()}
     for name, parameter in lean._collect_params_with_prefix().items():
-        if parameter.name in pieces:
+        if parameter.name in pieces and 'running' in name:
             # These go on to the CPU's backward pass: 0.9 of the 1 stays.
             expected = statistics(usual)[name] + 0.9
         elif name.endswith('running_mean'):
@@ -162,7 +168,7 @@ def test_only_features_are_kept(kind):
         with recompute.record():
             net(X)
         call, = recompute._tape.pending
-        (features, (*moments, _)), = call.kept
+        ((features, (*moments, _)), _), = call.kept
         widths = [net.config['num_init_features'], *[net.config['growth_rate']] * layers]
         assert [f.shape for f in features] == [(6, width, 20, 20) for width in widths]
         assert not any(inner for _, inner in moments)
@@ -178,7 +184,7 @@ def test_later_blocks_keep_the_bottlenecks_outputs_too():
     with recompute.record():
         net(batch(array)[0])
     call, = recompute._tape.pending
-    (_, (*first, _)), (_, (*second, _)) = call.kept
+    ((_, (*first, _)), _), ((_, (*second, _)), _) = call.kept
     assert not any(inner for _, inner in first)
     assert [[h.shape for h in inner] for _, inner in second] == 3 * [[(6, 48, 10, 10)]]
 
@@ -354,7 +360,8 @@ def test_inside_a_hybridized_block_the_usual_way_is_taken():
     step(usual, X, y, efficient=False)
     step(net, X, y)
     assert not recompute._tape.pending
-    assert all((a == b).all() for a, b in zip(gradients(net).values(), gradients(usual).values()))
+    # A parent computes in the order of the paper, which rounds otherwise.
+    agree(dict(enumerate(gradients(net).values())), dict(enumerate(gradients(usual).values())))
 
 
 def test_predict_mode_takes_the_usual_way():
@@ -378,16 +385,16 @@ def test_replaced_layers_are_noticed():
         net.output = gluon.nn.Dense(7, in_units=net.output._in_units)
         transition = net.features[2]
         transition._children['3'] = gluon.nn.MaxPool2D(2)
-        transition._clear_cached_op()
-        net._clear_cached_op()
-        net.features._clear_cached_op()
         he_initialize(net, 8)
     step(nets[0], X, y, efficient=False)
     assert step(nets[1], X, y).shape == (6, 7)
     agree(gradients(nets[1]), gradients(nets[0]))
-    nets[1].features[1].net[0]._children['1'] = gluon.nn.LeakyReLU(0.1)
-    with pytest.raises(TypeError, match='memory_efficient.*BatchNorm, ReLU and Conv2D'):
+    for net in nets:
+        net.features[1].net[0]._children['1'] = gluon.nn.LeakyReLU(0.1)
+    step(nets[0], X, y, efficient=False)
+    with pytest.warns(UserWarning, match=r'saves nothing in features\.1 of this DenseNet.*net\.0\.1 in it.*LeakyReLU'):
         step(nets[1], X, y)
+    agree(gradients(nets[1]), gradients(nets[0]))
 
 
 def test_wrong_arguments_are_named():
@@ -434,7 +441,7 @@ def test_fit_trains_alike(mode, ctx):
 def test_fit_uses_the_mode(monkeypatch):
     switch('nd')
     calls, forward = [], recompute.forward
-    monkeypatch.setattr(recompute, 'forward', lambda net, x: calls.append(x.shape) or forward(net, x))
+    monkeypatch.setattr(recompute, 'forward', lambda net, x, *rest: calls.append(x.shape) or forward(net, x, *rest))
     run(build(classes=3))
     assert not calls
     run(build(classes=3, memory_efficient=True))
@@ -461,7 +468,7 @@ def test_resumed_runs_end_with_the_same_bits(mode, ctx, tmp_path):
 
 
 def test_the_command(tmp_path, capsys):
-    root = pathlib.Path(__file__).resolve().parent.parent
+    root = pathlib.Path(__file__).resolve().parents[2]
 
     def command(*arguments):
         return subprocess.run([sys.executable, '-m', 'd2l_densenet', 'train', '--device', 'cpu', *arguments],

@@ -1,10 +1,9 @@
-"""The records and the README's table that is made of them. Nothing is trained here."""
+"""The records, and the tables that are made of them. Nothing is measured here."""
 
 import json
 
+import pytest
 from helpers import ROOT, script
-
-from d2l_densenet.analysis.formulas import densenet_formula
 
 # MD5 of the official train-images-idx3-ubyte.gz, from the README of zalandoresearch/fashion-mnist.
 OFFICIAL = 'md5:8d4fb7e6c68d591d4c3dfef9ec88bf0d'
@@ -28,19 +27,17 @@ def test_the_long_run_held_images_out_and_kept_to_its_limits():
     record = json.loads((ROOT / 'records' / 'record-seed0.json').read_text())
     assert record['validation'] == 5000 and record['test']['images'] == 10_000
     # At most 0.80 M parameters, and at most three hours.
-    assert densenet_formula(record['network'], record['size'], record['size'])[0] <= 800_000
+    assert script('benchmarks/accuracy.py').parameters(record) <= 800_000
     assert sum(row['seconds'] for row in record['history']['rows']) <= 3 * 3600
 
 
-def test_the_pages_show_the_records():
-    page = script('readme').page
-    for name in ('accuracy', 'int8', 'survival', 'throughput', 'memory', 'waiting'):
-        module = script(f'benchmarks/{name}.py')
-        if name == 'accuracy':
-            table = module.table()
-        else:
-            table = (module.tables if name == 'throughput' else module.table)(json.loads(module.RECORD.read_text()))
-        assert page(module.START).read_text().partition(module.START)[2].partition(module.END)[0].strip() == table, name
+@pytest.mark.parametrize('name', ['accuracy', 'int8', 'memory', 'scaling', 'survival', 'throughput', 'waiting'])
+def test_the_pages_show_the_records(name):
+    program = script(f'benchmarks/{name}.py')
+    record = {recipe: program.records(recipe) for recipe in program.OPTIONS} if name == 'accuracy' else \
+        program.BENCHMARK.read()
+    shown, _, _ = script('benchmarks/harness.py').between(*program.BENCHMARK.marks)
+    assert shown == program.BENCHMARK.table(record)
 
 
 def test_the_int8_record_is_of_a_full_run_on_the_real_data():

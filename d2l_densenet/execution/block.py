@@ -1,0 +1,237 @@
+"""The base of the package's blocks: what Gluon's do, and the same result in whatever way it is computed.
+
+This is the one module that knows Gluon's private names.
+"""
+
+import copyreg
+import weakref
+
+import mxnet as mx
+from mxnet import autograd
+from mxnet.base import MXNetError
+from mxnet.gluon import Constant, HybridBlock, Parameter, SymbolBlock, nn
+from mxnet.gluon.block import _BlockScope
+from mxnet.ndarray import CachedOp
+from mxnet.symbol import Symbol
+from mxnet.util import is_np_array
+
+from .._common.arguments import block_options, image_batch
+from .._common.portable import ModePortable, array_mode
+from .fast import faster
+
+
+def _parameter(kind, content):
+    """A copied parameter. Its array does not know its gradient any more."""
+    new = kind.__new__(kind)
+    vars(new).update(content)
+    if new._grad is not None:
+        autograd.mark_variables(new._data, new._grad, new.grad_req)
+    return new
+
+
+# What `copy.deepcopy` of any Gluon block is to do. A traced graph is a handle of MXNet's that cannot be copied: a copy
+# traces its own. What numbers the names of a block's children holds on to the block around it, which is not copied.
+copyreg.pickle(CachedOp, lambda _: (type(None), ()))
+copyreg.pickle(_BlockScope, lambda scope: (_BlockScope, (scope._block,), {'_counter': scope._counter}))
+for _kind in (Parameter, Constant):
+    copyreg.pickle(_kind, lambda parameter: (_parameter, (type(parameter), vars(parameter))))
+
+# What a block notes down about itself that does not change what it computes.
+_BOOKKEEPING = frozenset((
+    '_empty_prefix', '_prefix', '_params', '_name', '_scope', '_children', '_cached_graph', '_cached_op',
+    '_cached_op_args', '_out_format', '_in_format', '_active', '_flags', '_callback', '_monitor_all', '_backend',
+    '_backend_opts', '_built_in_np', '_owner'))
+_VALUES = frozenset((int, float, str, bool, type(None)))
+
+# For each block that was traced what it was like then, and the faster graphs made of that one. Beside the blocks, so
+# that copies and files of them do not hold any of it.
+_states, _faster = weakref.WeakKeyDictionary(), weakref.WeakKeyDictionary()
+
+
+class TooSmall(ValueError):
+    """Images so small that a pooling has nothing to pool."""
+
+
+class Block(ModePortable, HybridBlock):
+    """A HybridBlock of images (N, C, H, W) whose result depends on its layers, their parameters and its input alone.
+
+    Gluon's hybridized blocks go on computing what they were when they were traced. This one is traced again when a
+    layer in it was replaced, added or removed or an attribute of one has changed. It runs the graph that `fast` makes
+    of the traced one, unless a backend or a monitor wants to see the latter. It can be copied by ``copy.deepcopy``.
+    """
+
+    def __init__(self, **kwargs):
+        block_options(kwargs)
+        super().__init__(**kwargs)
+        self._owner, self._built_in_np = type(self).__name__, is_np_array()
+
+    def forward(self, x, *args):
+        if isinstance(x, Symbol):
+            return super().forward(x, *args)
+        image_batch(self._owner, x, self._built_in_np, in_channels(self))
+        try:
+            return self.run(x, *args)
+        except (MXNetError, ValueError) as error:
+            # What MXNet says of a pooling whose window is larger than the image.
+            if not isinstance(error, TooSmall) and 'exceeds input' not in str(error):
+                raise
+            raise TooSmall(self.too_small(*x.shape[2:])) from error
+
+    def run(self, x, *args):
+        """The output for an array that has been checked."""
+        return super().forward(x, *args)
+
+    def too_small(self, height, width):
+        """What to say where images of this size leave a pooling nothing."""
+        return f'{self._owner} takes larger images than {height} x {width} pixels: nothing is left to pool'
+
+    def _get_graph(self, *args):
+        self._forget_if_changed()
+        _states[self] = state(self)
+        return super()._get_graph(*args)
+
+    def _forget_if_changed(self):
+        if self._cached_graph and _states.get(self) != state(self):
+            self._clear_cached_op()
+
+    def _call_cached_op(self, x, *args):
+        self._forget_if_changed()
+        if args or self._backend or self._callback:
+            return super()._call_cached_op(x, *args)
+        if self._cached_op is None:
+            self._build_cache(x)
+        found = _faster.get(self)
+        if found is None or found.traced is not self._cached_op:
+            found = _faster[self] = _Faster(self)
+        graph = found.graph(x.shape)
+        return super()._call_cached_op(x) if graph is None else graph(x)
+
+
+class HybridSequential(Block, nn.HybridSequential):
+    """Gluon's ``HybridSequential`` for images; `owner` is what errors call it."""
+
+    def __init__(self, owner=None, **kwargs):
+        super().__init__(**kwargs)
+        self._owner = owner or self._owner
+
+
+class Graph:
+    """A symbol that is run on one array and on the values that `parameters`, a dict by name, have at that time."""
+
+    def __init__(self, symbol, parameters, flags=()):
+        #: For each input its parameter, or None for the array.
+        self.inputs = [parameters.get(name) for name in symbol.list_inputs()]
+        is_data = [parameter is None for parameter in self.inputs]
+        self.operator = CachedOp(symbol, [
+            ('data_indices', [i for i, data in enumerate(is_data) if data]),
+            ('param_indices', [i for i, data in enumerate(is_data) if not data]), *flags])
+
+        self.statistics = {parameters[name] for name in symbol.list_auxiliary_states()}
+
+    def __call__(self, x, keep_statistics=False):
+        """The output; `keep_statistics`: those that the symbol would move in its forward pass stay as they are."""
+        arrays = [x if item is None else item.data(x.context) for item in self.inputs]
+        if keep_statistics:
+            arrays = [array.copy() if item in self.statistics else array for item, array in zip(self.inputs, arrays)]
+        return self.operator(*arrays)
+
+
+class _Faster:
+    """The graphs that a block runs instead of the one that was traced."""
+
+    def __init__(self, block):
+        self.traced, self._symbol, self._flags = block._cached_op, block._cached_graph[1], block._flags
+        self._parameters = {item.name: item for is_data, item in block._cached_op_args if not is_data}
+        self._by_shape, self._by_content = {}, {}
+
+    def graph(self, shape):
+        """The graph for images of this shape, or None: the traced one will do."""
+        if shape not in self._by_shape:
+            symbol = faster(self._symbol, shape)
+            content = None if symbol is self._symbol else symbol.tojson()
+            if content and content not in self._by_content:
+                self._by_content[content] = Graph(symbol, self._parameters, self._flags)
+            self._by_shape[shape] = self._by_content.get(content)
+        return self._by_shape[shape]
+
+
+def written_graph(block, name='data'):
+    """The symbol of what a block computes, in the array mode in which it was built."""
+    parameters = list(block._collect_params_with_prefix().values())
+    names = {parameter.name for parameter in parameters}
+    if len(names) < len({id(parameter) for parameter in parameters}):
+        raise ValueError(f'two parameters of this {type(block).__name__} have the same name, so a graph cannot tell '
+                         'them apart: build a layer that was copied again, with a prefix of its own')
+    variables = [parameter._var for parameter in parameters]
+    with array_mode(block._built_in_np):
+        # A parameter keeps the variable of the array mode in which it was first traced: start without any.
+        for parameter in parameters:
+            parameter._var = None
+        try:
+            data = mx.sym.var(name)
+            return block(data.as_np_ndarray() if block._built_in_np else data)
+        finally:
+            for parameter, variable in zip(parameters, variables):
+                parameter._var = variable
+
+
+def in_channels(layer):
+    """Channels that a layer, or the first layer in it, takes; 0 where that is not known."""
+    while layer._children:
+        # A learner's own class may call its layers in any order.
+        if type(layer).hybrid_forward is not nn.HybridSequential.hybrid_forward and (
+                type(layer).hybrid_forward.__module__.split('.')[0] != __name__.split('.')[0]):
+            return 0
+        layer = next(iter(layer._children.values()))
+    if type(layer) is nn.Conv2D and layer._kwargs['layout'] == 'NCHW':
+        found = layer.weight.shape[1] * layer._kwargs['num_group']
+    else:
+        found = layer.gamma.shape[0] if type(layer) is nn.BatchNorm and layer._kwargs['axis'] == 1 else 0
+    return max(found, 0)  # np mode has -1 for what is not known yet
+
+
+def as_built(layer):
+    """Whether a layer does what its class does and nobody watches it."""
+    return not (layer._forward_hooks or layer._forward_pre_hooks or vars(layer).keys() & {'forward', 'hybrid_forward'})
+
+
+def state(block):
+    """All that the function of a block depends on but the values of its parameters; equal if it has not changed."""
+    found, todo = [], [block]
+    while todo:
+        block = todo.pop()
+        found.append(type(block))
+        for name, value in vars(block).items():
+            if name not in _BOOKKEEPING:
+                found.append(name)
+                found.append(value if type(value) in _VALUES else _frozen(value))
+        if isinstance(block, SymbolBlock):
+            found.append(_Same(block._cached_graph[1]))
+        found.extend(block._children)
+        todo.extend(block._children.values())
+    return found
+
+
+def _frozen(value):
+    if type(value) in _VALUES:
+        return value
+    if isinstance(value, dict):
+        return [(name, _frozen(item)) for name, item in value.items()]
+    if isinstance(value, (list, tuple)):
+        return [_frozen(item) for item in value]
+    return _Same(value)
+
+
+class _Same:
+    """Equal for the same object, and for no other: also when that has gone and another is in its place."""
+
+    __slots__ = ('_refer',)
+
+    def __init__(self, value):
+        try:
+            self._refer = weakref.ref(value)
+        except TypeError:
+            self._refer = lambda: value
+
+    def __eq__(self, other):
+        return isinstance(other, _Same) and self._refer() is other._refer() is not None

@@ -1,0 +1,185 @@
+"""What ``d2l-densenet train`` does: a network, data, a run directory and `fit`, as the options say."""
+
+import datetime
+import fcntl
+import io
+import itertools
+import json
+import os
+import pathlib
+
+import mxnet as mx
+
+from .._common.arguments import one_of, switch
+from .._common.disk import a_path
+from .._common.shares import equal_share
+from ..data.loader import load_data_fashion_mnist
+from ..execution.mixed_precision import DTYPES
+from ..named import he_initialize, named_network
+from ..plots import plot_history
+from ..recipes import RECIPES
+from ..training import fit
+from .devices import try_gpu
+from .directories import command, machine, read_config, save_run, versions, write_atomically
+from .workers import job_of, join
+
+#: Options that make a run what it is: where each stands in config.json.
+SETTINGS = {'network': 'network_name', 'size': 'size', 'epochs': 'epochs', 'batch_size': 'batch_size',
+            'recipe': 'recipe', 'data': 'data_option', 'seed': 'seed', 'limit': 'limit', 'validation': 'validation',
+            'memory_efficient': 'memory_efficient', 'dtype': 'dtype'}
+
+#: Those that earlier versions did not have, with what they did.
+_FORMERLY = {'memory_efficient': False, 'dtype': 'float32'}
+
+
+def train(options):
+    """Run the command; returns the exit status."""
+    resumed = None
+    if options.resume is not None:
+        resumed = read_config(options.resume)
+        _take_settings(options, resumed)
+    recipe = RECIPES[options.recipe]
+    options.batch_size = options.batch_size or recipe.batch_size
+    workers = None
+    if options.kvstore == 'dist_sync':
+        equal_share(options.batch_size, job_of().workers)
+        workers = join()
+    first = not workers or workers.rank == 0
+    net, ctx = _network(options), device(options.device)
+    train_iter, test_iter = load_data_fashion_mnist(
+        options.batch_size, resize=options.size, root=options.data_dir, data=options.data, seed=options.seed,
+        limit=options.limit, validation=options.validation, **recipe.loader_options())
+    if workers:
+        train_iter = train_iter.part(workers.rank, workers.number)
+    output = _directory(options) if first else pathlib.Path(options.resume or 'runs')
+    _initialise(net, options, ctx)
+    config = resumed or _config(options, net, ctx, train_iter.source, workers)
+    if first:
+        _announce(options, ctx, train_iter, test_iter, workers, output)
+        # Now, so that a run that is killed before its first epoch ends can be resumed too.
+        write_atomically(output / 'config.json', json.dumps(config, indent=1) + '\n')
+    history = fit(net, train_iter, test_iter, options.epochs, ctx=ctx, seed=options.seed,
+                  on_epoch=lambda history: save_run(output, net, history, config),
+                  checkpoint_dir=output / 'checkpoints', checkpoint_seconds=options.checkpoint_seconds,
+                  resume=resumed is not None, kvstore=options.kvstore, dtype=options.dtype,
+                  data_on_device=options.data_on_device, **recipe.fit_options(options.epochs * len(train_iter)))
+    if first:
+        _write_results(output, net, history, config)
+    return 0 if not history.stopped else 143 if 'SIGTERM' in history.stopped else 130
+
+
+def device(name):
+    """The device that --device names; ValueError if a GPU is asked for by name and cannot be used."""
+    if name == 'cpu':
+        return mx.cpu()
+    ctx = try_gpu(int(name.partition(':')[2] or 0))
+    if name != 'auto' and ctx.device_type != 'gpu':
+        raise ValueError(f'--device {name} cannot be used (the line above says why); use --device cpu')
+    return ctx
+
+
+def _take_settings(options, config):
+    """Set the options that `config` records; ValueError if the command line says otherwise."""
+    if options.output is not None:
+        raise ValueError('--output goes with a new run; --resume writes to the directory of the old one')
+    for option, key in SETTINGS.items():
+        if key in _FORMERLY:
+            config.setdefault(key, _FORMERLY[key])
+        if key not in config:
+            raise ValueError(f'{options.resume} was written by an earlier version, without checkpoints: it cannot be '
+                             'resumed')
+        if option in options.given and getattr(options, option) != config[key]:
+            raise ValueError(f'--{option.replace("_", "-")} {getattr(options, option)} differs from the run in '
+                             f'{options.resume}, which has {config[key]}: leave it out, or start a new run')
+        setattr(options, option, config[key])
+    one_of('recipe in config.json', options.recipe, RECIPES)
+    switch('memory_efficient in config.json', options.memory_efficient)
+    one_of('data_option in config.json', options.data, ('auto', 'fashion-mnist', 'synthetic'))
+    one_of('dtype in config.json', options.dtype, DTYPES)
+
+
+def _network(options):
+    if options.memory_efficient:
+        # MXNet's operators share one array for passing values instead of four. It looks when it runs the first.
+        os.environ.setdefault('MXNET_CPU_TEMP_COPY', '1')
+    net = named_network(options.network, classes=10, in_channels=1, size=(options.size, options.size))
+    if hasattr(net, 'stage_sizes'):
+        net.memory_efficient = options.memory_efficient
+    elif options.memory_efficient:
+        raise ValueError(f'--memory-efficient is for a DenseNet, and {options.network} is none: leave it out')
+    return net
+
+
+def _initialise(net, options, ctx):
+    if options.network == 'article':  # as the article did
+        mx.random.seed(options.seed)
+        net.initialize(mx.init.Xavier(), ctx=ctx)
+    else:
+        he_initialize(net, options.seed, (1, options.size, options.size), ctx)
+    net.hybridize(static_alloc=True, static_shape=True)
+
+
+def _config(options, net, ctx, source, workers):
+    return {
+        'command': command(), 'started': datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds'),
+        'network': net.config, **{key: getattr(options, option) for option, key in SETTINGS.items()},
+        'device': str(ctx), 'data': {'name': source.name, 'checksum': source.checksum},
+        'workers': workers.number if workers else 1, 'versions': versions(), 'machine': machine()}
+
+
+def _announce(options, ctx, train_iter, test_iter, workers, output):
+    by = f' by {workers.number} workers' if workers else ''
+    print(f'network {options.network}, {options.size} x {options.size} pixels, recipe {options.recipe}, '
+          f'batch {options.batch_size}{by}, seed {options.seed}, on {ctx}')
+    print(f'data: {train_iter.source}: {train_iter.num_examples} training and {test_iter.num_examples} '
+          f'{"held-out training" if options.validation else "test"} images')
+    print(f'writing to {output} after each epoch; Ctrl-C ends the run and keeps what is there', flush=True)
+
+
+def _write_results(output, net, history, config):
+    if history.rows:
+        save_run(output, net, history, config)
+        picture = io.BytesIO()
+        plot_history(history).savefig(picture, format='png', dpi=120)
+        write_atomically(output / 'curve.png', picture.getvalue())
+        share = 1 - sum(history['data_seconds']) / sum(history['seconds'])
+        print(f'{100 * share:.1f} % of the time was spent in the network, the rest waiting for data')
+        print('wrote ' + ', '.join(str(output / name)
+                                   for name in ('model.params', 'history.json', 'curve.png', 'config.json')))
+    if history.stopped:
+        print(f'to go on: d2l-densenet train --resume {output}')
+
+
+def _directory(options):
+    """The directory of the run: that of --resume, or an empty one, which no other process takes too."""
+    if options.resume is not None:
+        return pathlib.Path(a_path('--resume', options.resume))
+    if options.output is not None:
+        path = pathlib.Path(a_path('--output', options.output))
+        _make(path, exist_ok=True)
+        try:
+            # Until this process ends, for another that was given the same directory in the same moment.
+            fcntl.flock(os.open(path, os.O_RDONLY), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(f'another run is about to write to {path}: give another --output') from None
+        # What a killed run had begun to write is hidden, and does not count.
+        if any(not found.name.startswith('.') for found in path.iterdir()):
+            raise ValueError(f'{path} is not empty: give a new --output, or remove it first')
+        return path
+    now = datetime.datetime.now().strftime('%Y%m%d-%H%M%S')
+    for number in itertools.count(1):
+        ending = '' if number == 1 else f'-{number}'  # more than one run may begin in a second
+        path = pathlib.Path('runs') / f'{options.network}-{options.recipe}-seed{options.seed}-{now}{ending}'
+        if _make(path):
+            return path
+
+
+def _make(path, exist_ok=False):
+    """Make a directory; whether it is new."""
+    try:
+        path.mkdir(parents=True, exist_ok=exist_ok)
+        return True
+    except OSError as error:
+        if isinstance(error, FileExistsError) and path.is_dir():
+            return False
+        raise ValueError(f'cannot make the output directory {path}: {error.strerror}; give another --output') from error

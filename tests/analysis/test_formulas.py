@@ -1,0 +1,86 @@
+"""Parameters and multiply-adds by formula, on the graph, and as others have published them."""
+
+import pytest
+
+from d2l_densenet import (
+    NETWORKS,
+    RESNETS,
+    DenseNet,
+    densenet,
+    densenet_formula,
+    network_formula,
+    resnet,
+    resnet_formula,
+    summary,
+)
+from d2l_densenet.analysis.published import PUBLISHED, network_rows
+from d2l_densenet.named import OWN
+
+# Trainable parameters and, in millions, multiply-adds as torchvision since 0.13 publishes them (`num_params` and
+# `_ops` in the meta data of its weights); its ResNets from -50 on have the stride elsewhere and no biases.
+TORCHVISION = {
+    'densenet121': (7_978_856, 2834), 'densenet161': (28_681_000, 7728), 'densenet169': (14_149_480, 3360),
+    'densenet201': (20_013_928, 4291), 'resnet18': (11_689_512, 1814), 'resnet34': (21_797_672, 3664)}
+# Millions of parameters: Huang et al., Table 2; He et al. 2016, Table 4 (pre-activation networks).
+PAPERS = {
+    'densenet_40_12': 1.0, 'densenet_100_12': 7.0, 'densenet_100_24': 27.2, 'densenet_bc_100_12': 0.8,
+    'densenet_bc_250_24': 15.3, 'densenet_bc_190_40': 25.6, 'resnet110': 1.7, 'resnet164': 1.7}
+# Billions of multiply-adds: He et al., Table 1.
+HE = {'resnet18': 1.8, 'resnet34': 3.6, 'resnet50': 3.8, 'resnet101': 7.6, 'resnet152': 11.3}
+
+
+@pytest.mark.parametrize('name', [*NETWORKS, *OWN, *RESNETS])
+def test_counts_by_formula_by_graph_and_published(name):
+    table = summary(name)
+    assert (table.parameters, table.multiply_adds) == network_formula(name)
+    if name in TORCHVISION:
+        parameters, millions = TORCHVISION[name]
+        assert table.parameters == parameters
+        assert round(table.multiply_adds / 1e6) == millions
+    if name in PAPERS:
+        assert round(table.parameters / 1e6, 1) == PAPERS[name]
+    if name in HE:
+        # The paper rounds 3.66 down.
+        assert abs(table.multiply_adds / 1e9 - HE[name]) < 0.07
+
+
+def test_counts_that_are_known_exactly():
+    assert network_formula('article')[0] == 758_226
+    assert network_formula('densenet_bc_100_12')[0] == 769_162
+    # He et al. give 10.2 M for ResNet-1001; with projections at the two changes of width it is 10.3 M.
+    assert round(network_formula('resnet1001')[0] / 1e6, 1) == 10.3
+
+
+def test_the_published_table_is_of_all_names_and_agrees_with_the_tests_figures():
+    assert set(PUBLISHED) == {*NETWORKS, *OWN, *RESNETS}
+    for name, (parameters, multiply_adds) in PUBLISHED.items():
+        if name in TORCHVISION:
+            assert parameters == (TORCHVISION[name][0], 'tv')
+            if multiply_adds[1] == 'tv':
+                assert round(multiply_adds[0] / 1e6) == TORCHVISION[name][1]
+        if name in PAPERS:
+            assert parameters[0] == PAPERS[name] * 1e6
+        if name in HE:
+            assert multiply_adds[0] == HE[name] * 1e9 or multiply_adds[1] == 'tv'
+
+
+def test_a_row_compares_the_count_with_what_is_published():
+    rows = {row[0]: row for row in network_rows()}
+    name, shape, formula, count, published, difference, *_ = rows['densenet121']
+    assert (shape, formula, count, published, difference) == (
+        '3 x 224 x 224', '7,978,856', '7,978,856', '7,978,856 [tv]', '0')
+    assert rows['densenet_bc_100_12'][4:6] == ['0.8 M [Huang]', '-3.9 %'] and rows['d2l_resnet18'][4:6] == ['-', '-']
+
+
+@pytest.mark.parametrize('height, width', [(48, 40), (64, 33), (97, 200)])
+def test_any_size_classes_and_channels(height, width):
+    net = DenseNet(12, (3, 2, 2), 10, bottleneck=3, compression=0.7, classes=7, in_channels=2, bias=False)
+    table = summary(net, (2, height, width))
+    assert densenet_formula(net.config, height, width) == (table.parameters, table.multiply_adds)
+    for name in ('resnet18', 'resnet50', 'resnet110', 'resnet164', 'd2l_resnet18'):
+        table = summary(resnet(name, classes=7), (RESNETS[name][-1][0], height, width))
+        assert resnet_formula(name, height, width, classes=7) == (table.parameters, table.multiply_adds), name
+
+
+def test_a_networks_config_gives_what_its_name_gives():
+    assert network_formula('densenet121') == densenet_formula(densenet('densenet121').config, 224, 224)

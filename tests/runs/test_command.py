@@ -1,0 +1,201 @@
+"""`d2l-densenet train`: killed, ended, resumed; and each of its options."""
+
+import argparse
+import datetime
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import mxnet as mx
+import pytest
+from helpers import ROOT
+
+from d2l_densenet import cli
+from d2l_densenet.runs import command as run_command
+
+
+def command(*arguments, cwd):
+    environment = {**os.environ, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1'}
+    return subprocess.Popen([sys.executable, '-m', 'd2l_densenet', 'train', '--device', 'cpu', *arguments], cwd=cwd,
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
+
+
+def parameters(directory):
+    return {name: value.asnumpy() for name, value in mx.nd.load(str(directory / 'model.params')).items()}
+
+
+NEW = ['--data', 'synthetic', '--limit', '120', '--size', '20', '--batch-size', '16', '--epochs', '4', '--seed', '5',
+       '--checkpoint-seconds', '0']
+
+
+def steps_of(directory):
+    """Steps in the newest checkpoint: 8 an epoch."""
+    names = [path.name.split('-') for path in (directory / 'checkpoints').glob('checkpoint-*.safetensors')]
+    return max((8 * int(epoch) + int(batch) for _, epoch, batch, _ in names), default=0)
+
+
+def test_the_command_survives_kills_at_random_moments(tmp_path, request):
+    out, _ = command(*NEW, '--output', 'whole', cwd=tmp_path).communicate(timeout=300)
+    expected = parameters(tmp_path / 'whole')
+    draw, kills = random.Random(request.node.seed), 0
+    process = command(*NEW, '--output', 'killed', cwd=tmp_path)
+    # After so many of the 32 steps, and a moment more: so it hits the run however fast the machine is.
+    for target in sorted(draw.sample(range(20), 4)):
+        while process.poll() is None and steps_of(tmp_path / 'killed') < target:
+            time.sleep(0.002)
+        time.sleep(draw.uniform(0, 0.02))
+        process.send_signal(signal.SIGKILL)
+        process.communicate(timeout=60)
+        kills += process.returncode == -signal.SIGKILL
+        arguments = ['--resume', 'killed'] if (tmp_path / 'killed' / 'config.json').exists() else [
+            *NEW, '--output', 'killed']
+        process = command(*arguments, '--checkpoint-seconds', '0', cwd=tmp_path)
+    out, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, out
+    found = parameters(tmp_path / 'killed')
+    assert kills and found.keys() == expected.keys()
+    assert all((found[name] == expected[name]).all() for name in expected)
+
+
+def test_the_command_ends_cleanly_on_sigterm_and_resumes(tmp_path):
+    process = command(*NEW, '--output', 'out', cwd=tmp_path)
+    while not list((tmp_path / 'out' / 'checkpoints').glob('checkpoint-*')) and process.poll() is None:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 143 and 'd2l-densenet train --resume out' in out
+    process = command('--resume', 'out', '--seed', '6', cwd=tmp_path)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 2 and '--seed 6 differs from the run in out, which has 5' in out
+    process = command('--resume', 'out', cwd=tmp_path)
+    out, _ = process.communicate(timeout=300)
+    assert process.returncode == 0 and 'resumed in epoch' in out, out
+    process = command('--resume', 'nowhere', cwd=tmp_path)
+    assert 'nowhere' in process.communicate(timeout=60)[0] and process.returncode == 2
+
+
+class Reached(Exception):
+    """Training would begin."""
+
+
+def arrived(monkeypatch, *arguments):
+    """What `fit`, the loader and the network get from a command line."""
+    found = {}
+
+    def load(*args, **kwargs):
+        found['data'] = {'batch_size': args[0], **kwargs}
+        return actual_load(*args, **kwargs)
+
+    def reached(net, train_iter, test_iter, num_epochs, **kwargs):
+        found['fit'] = {'num_epochs': num_epochs, **kwargs}
+        found['net'], found['train_iter'] = net, train_iter
+        raise Reached
+
+    actual_load = run_command.load_data_fashion_mnist
+    with monkeypatch.context() as patch:
+        patch.setattr(run_command, 'load_data_fashion_mnist', load)
+        patch.setattr(run_command, 'fit', reached)
+        patch.setattr(run_command, 'device', lambda name: found.setdefault('device', name) and mx.cpu())
+        with pytest.raises(Reached):
+            cli.main(['train', *arguments])
+    return found
+
+
+SMALL = ['--data', 'synthetic', '--limit', '64', '--size', '20', '--output', 'out']
+
+#: For each option of train: what to type after it, and where that must arrive.
+ARRIVES = {
+    '--network': ('densenet_bc_100_12', lambda found, config: found['net'].config['block_config'] == [16, 16, 16]
+                  and config['network_name'] == 'densenet_bc_100_12'),
+    '--size': ('24', lambda found, config: found['data']['resize'] == 24 == config['size']),
+    '--epochs': ('7', lambda found, config: found['fit']['num_epochs'] == 7 == config['epochs']),
+    '--batch-size': ('9', lambda found, config: found['data']['batch_size'] == 9 == config['batch_size']),
+    '--recipe': ('article', lambda found, config: found['fit']['optimizer'] == 'sgd' and not found['data']['flip']
+                 and config['recipe'] == 'article'),
+    '--data': ('synthetic', lambda found, config: found['data']['data'] == 'synthetic' == config['data']['name']),
+    '--data-dir': (None, None),  # below
+    '--device': ('gpu:1', lambda found, config: found['device'] == 'gpu:1'),
+    '--seed': ('11', lambda found, config: found['data']['seed'] == found['fit']['seed'] == config['seed'] == 11),
+    '--limit': ('50', lambda found, config: found['train_iter'].num_examples == config['limit'] == 50),
+    '--validation': ('14', lambda found, config: found['train_iter'].num_examples == 50 and config['validation'] == 14),
+    '--memory-efficient': ('', lambda found, config: found['net'].memory_efficient and config['memory_efficient']),
+    '--dtype': ('bfloat16', lambda found, config: found['fit']['dtype'] == 'bfloat16' == config['dtype']),
+    '--data-on-device': ('', lambda found, config: found['fit']['data_on_device'] is True),
+    '--output': ('elsewhere', lambda found, config: found['fit']['checkpoint_dir'].parts[0] == 'elsewhere'),
+    '--resume': (None, None),  # test_the_command_ends_cleanly_on_sigterm_and_resumes
+    '--checkpoint-seconds': ('3.5', lambda found, config: found['fit']['checkpoint_seconds'] == 3.5),
+    '--kvstore': ('device', lambda found, config: found['fit']['kvstore'] == 'device'),  # dist_sync: test_workers.py
+}
+
+
+def options_of_train():
+    commands, = (action for action in cli._parser()._actions if isinstance(action, argparse._SubParsersAction))
+    return {action.option_strings[-1]: action for action in commands.choices['train']._actions}
+
+
+def test_every_option_of_train_is_listed_here():
+    assert options_of_train().keys() - {'--help'} == ARRIVES.keys()
+
+
+@pytest.mark.parametrize('option', [option for option, (value, _) in ARRIVES.items() if value is not None])
+def test_each_option_arrives_where_it_should(option, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    value, fits = ARRIVES[option]
+    arguments = [*SMALL, option, *([value] if value else [])]
+    found = arrived(monkeypatch, *arguments)
+    config = json.loads((found['fit']['checkpoint_dir'].parent / 'config.json').read_text())
+    assert fits(found, config), (found, config)
+
+
+def test_the_defaults_are_not_what_the_options_say(monkeypatch, tmp_path):
+    """Else the test above could not fail."""
+    monkeypatch.chdir(tmp_path)
+    found = arrived(monkeypatch, *SMALL)
+    config = json.loads((tmp_path / 'out' / 'config.json').read_text())
+    same = {option for option, (value, fits) in ARRIVES.items() if value is not None and fits(found, config)}
+    assert same == {'--data', '--kvstore'}
+
+
+def test_a_data_directory_arrives(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(['train', '--data-dir', str(tmp_path / 'gone')]) == 2
+    assert 'gone' in capsys.readouterr().err
+
+
+def test_two_runs_in_one_second_have_a_directory_each(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+
+    class Clock(datetime.datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return cls(2026, 1, 2, 3, 4, 5, tzinfo=tz)
+
+    monkeypatch.setattr(run_command.datetime, 'datetime', Clock)
+    for name in ('', '-2', '-3'):
+        found = arrived(monkeypatch, *SMALL[:-2])
+        assert found['fit']['checkpoint_dir'].parent.name == f'article-course-seed0-20260102-030405{name}'
+
+
+def test_a_directory_that_another_process_has_just_taken_is_refused(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'out').mkdir()
+    program = ('import fcntl, os, sys; fcntl.flock(os.open("out", os.O_RDONLY), fcntl.LOCK_EX); print(flush=True); '
+               'sys.stdin.read()')
+    other = subprocess.Popen([sys.executable, '-c', program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        other.stdout.readline()
+        assert cli.main(['train', *SMALL, '--device', 'cpu']) == 2
+        assert 'another run is about to write to out' in capsys.readouterr().err
+    finally:
+        other.communicate()
+
+
+def test_a_home_directory_is_found(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv('HOME', str(tmp_path / 'home'))
+    arrived(monkeypatch, *SMALL[:-1], '~/out')
+    assert [path.name for path in tmp_path.iterdir()] == ['home'] and (tmp_path / 'home/out/config.json').exists()

@@ -1,0 +1,154 @@
+"""Resuming: bit for bit, and what is refused."""
+
+import mxnet as mx
+import numpy
+import pytest
+from helpers import MODES, Stop, loader, network, run_once, same, stopping_after, switch, values
+from mxnet import gluon
+
+from d2l_densenet import ImageLoader, ResumeError, fit
+from d2l_densenet.runs.checkpoints import Checkpoints
+
+
+def schedule():
+    return mx.lr_scheduler.CosineScheduler(12, base_lr=0.05, final_lr=0.001, warmup_steps=3)
+
+
+OPTIMIZERS = [('sgd', {}), ('nag', {'momentum': 0.9, 'wd': 1e-3}), ('adam', {}), ('muon', {'wd': 1e-3}),
+              ('rmsprop', {'centered': True}), ('nadam', {}), ('sgld', {}), ('ftml', {}), ('signum', {}),
+              ('lamb', {}), ('lars', {'momentum': 0.9}), ('ftrl', {}), ('adagrad', {}), ('adadelta', {})]
+
+
+@pytest.mark.parametrize('mode', MODES)
+@pytest.mark.parametrize('optimizer, params', OPTIMIZERS)
+def test_resumed_runs_end_with_the_same_bits(mode, optimizer, params, tmp_path):
+    def run(net, train_iter, **kwargs):
+        return fit(net, train_iter, None, 3, optimizer=optimizer, optimizer_params=params, lr_scheduler=schedule(),
+                   label_smoothing=0.1, seed=3, progress=False, **kwargs)
+
+    whole = network(mode)
+    expected = run(whole, loader())
+    # Killed after 5 batches (in the second epoch), then after 3 more, then left to end.
+    for steps in (5, 3):
+        with pytest.raises(Stop):
+            run(network(mode), stopping_after(steps), checkpoint_dir=tmp_path, checkpoint_seconds=0, resume=True)
+    resumed = network(mode)
+    history = run(resumed, loader(), checkpoint_dir=tmp_path, checkpoint_seconds=0, resume=True)
+    assert same(resumed, whole)
+    for column in ('loss', 'train_acc', 'learning_rate'):
+        assert history[column] == expected[column]
+    assert len(list(tmp_path.glob('checkpoint-*'))) == 2
+    # Once more: nothing is left to do.
+    again = network(mode)
+    assert run(again, loader(), checkpoint_dir=tmp_path, resume=True)['loss'] == expected['loss'] and same(again, whole)
+
+
+def test_a_network_whose_shapes_come_with_the_first_call(tmp_path):
+    def build():
+        switch('nd')
+        net = gluon.nn.HybridSequential()
+        net.add(gluon.nn.Conv2D(4, 3), gluon.nn.BatchNorm(), gluon.nn.Dense(3))
+        net.initialize()
+        return net
+
+    def run(net, train_iter, **kwargs):
+        return fit(net, train_iter, None, 2, optimizer='adam', seed=3, progress=False, **kwargs)
+
+    whole, resumed = build(), build()
+    run(whole, loader())
+    with pytest.raises(Stop):
+        run(build(), stopping_after(5), checkpoint_dir=tmp_path, checkpoint_seconds=0)
+    run(resumed, loader(), checkpoint_dir=tmp_path, resume=True)
+    assert same(resumed, whole)
+
+
+def test_a_schedule_with_a_memory_and_noise_from_numpy_resume(tmp_path):
+    class Noisy(ImageLoader):
+        def __iter__(self):
+            for X, y in super().__iter__():
+                yield X + mx.nd.array(numpy.random.normal(0, 0.1, X.shape)), y
+
+    def run(net, steps=None, **kwargs):
+        train_iter = loader()
+        train_iter.__class__ = Noisy
+        if steps:
+            kwargs['on_epoch'] = stop_now
+        return fit(net, train_iter, None, 3, optimizer='sgd', seed=3, progress=False,
+                   lr_scheduler=Falling(0.1), **kwargs)
+
+    class Falling(mx.lr_scheduler.LRScheduler):
+        def __call__(self, num_update):  # it cannot be derived from the number of the update
+            self.base_lr *= 0.999
+            return self.base_lr
+
+    def stop_now(history):
+        if len(history) == 2:
+            raise Stop  # at the end of an epoch, before its checkpoint: the newest is of its last batch
+
+    whole, resumed = network(), network()
+    expected = run(whole)
+    with pytest.raises(Stop):
+        run(network(), steps=1, checkpoint_dir=tmp_path, checkpoint_seconds=0)
+    # As if it had been killed one batch earlier, in the second epoch.
+    max(tmp_path.glob('checkpoint-*')).unlink()
+    history = run(resumed, checkpoint_dir=tmp_path, resume=True)
+    assert same(resumed, whole) and history['learning_rate'] == expected['learning_rate']
+
+
+@pytest.mark.parametrize('change, words', [
+    (lambda: {'net': network(growth_rate=5)}, ['network has', 'other parameters']),
+    (lambda: {'train_iter': loader(batch_size=6)}, ['loader batch_size: 8 in the checkpoint, 6 here']),
+    (lambda: {'train_iter': loader(count=24)}, ['num_examples: 30', '24 here']),
+    (lambda: {'train_iter': loader(seed=1)}, ['loader seed: 0', '1 here']),
+    (lambda: {'seed': 4}, ['seed: 3 in the checkpoint, 4 here']),
+    (lambda: {'optimizer': 'sgd'}, ["'NAG' in the checkpoint, 'SGD' here"]),
+    (lambda: {'lr_scheduler': schedule()}, ['scheduler']),
+    (lambda: {'label_smoothing': 0.1}, ['loss'])])
+def test_another_run_is_refused_with_what_differs(change, words, tmp_path):
+    run_once(tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    net = network()
+    arguments = {'net': net, **change()}
+    old = values(arguments['net'])
+    with pytest.raises(ResumeError) as caught:
+        run_once(tmp_path, epochs=2, resume=True, **arguments)
+    assert all(word in str(caught.value) for word in words), caught.value
+    assert all((a == b).all() for a, b in zip(old, values(arguments['net'])))
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_the_same_call_with_the_same_scheduler_resumes(tmp_path):
+    scheduler = mx.lr_scheduler.FactorScheduler(step=2, factor=0.5, base_lr=0.1)
+    whole, resumed = network(), network()
+
+    def run(net, epochs, **kwargs):
+        return fit(net, loader(), None, epochs, lr_scheduler=scheduler, seed=3, progress=False, **kwargs)
+
+    run(whole, 2)
+    run(network(), 1, checkpoint_dir=tmp_path)
+    run(resumed, 2, checkpoint_dir=tmp_path, resume=True)
+    assert same(resumed, whole)
+
+
+def test_a_checkpoint_that_is_not_finite_is_refused_by_name(tmp_path):
+    run_once(tmp_path)
+    with Checkpoints(tmp_path) as store:
+        path, arrays, state = store.newest()
+        name = next(name for name in arrays if name.startswith('optimizer/'))
+        arrays[name] = arrays[name] * numpy.nan
+        path.unlink()
+        store.save(1, 0, arrays, state)
+    with pytest.raises(ResumeError, match=f'holds NaN or infinity in {name}: remove it'):
+        run_once(tmp_path, epochs=2, resume=True)
+
+
+def test_an_optimizer_that_draws_noise_resumes_to_the_same_bits(tmp_path):
+    """Without dropout, for which the generator is seeded in any case."""
+    def run(net, epochs, **kwargs):
+        return fit(net, loader(), None, epochs, optimizer='sgld', seed=3, progress=False, **kwargs)
+
+    whole, resumed = network(dropout=0.0), network(dropout=0.0)
+    run(whole, 2)
+    run(network(dropout=0.0), 1, checkpoint_dir=tmp_path)
+    run(resumed, 2, checkpoint_dir=tmp_path, resume=True)
+    assert same(resumed, whole)
