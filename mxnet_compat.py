@@ -394,11 +394,23 @@ def _ufuncs(module):
         replacements.setdefault(getattr(numpy, name).__name__, replacement)
 
 
+def _thresholds(module):
+    """Give the library its thresholds as numbers: those of the entropy are arrays of one, and NumPy 2.4 stopped letting
+    ctypes take an array for a number."""
+    c_array = module.c_array
+
+    def of_numbers(kind, values):
+        return c_array(kind, [value.item() if hasattr(value, 'item') else value for value in values])
+
+    module.c_array = of_numbers
+
+
 #: The modules of MXNet that see other libraries through `_IMPORTS`, and what is mended in each once it is loaded.
 _MENDED = {
     'mxnet': (_ufuncs,),
     'mxnet._ctypes.ndarray': (_text,),
     'mxnet._ctypes.symbol': (_text,),
+    'mxnet.contrib.quantization': (_thresholds,),
     'mxnet.gluon.contrib.estimator.event_handler': (),
     'mxnet.io.io': (_text,),
     'mxnet.metric': (_metrics,),

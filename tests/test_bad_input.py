@@ -75,12 +75,14 @@ def without(values, *good):
 
 
 NO_NONE = without(COUNTS, None)
+CONVENTIONS = ['same', 3, None, [], True]
 OPTIONS = {'prefix': [3], 'params': [{}, 3]}
 CONV = {'num_channels': COUNTS, 'in_channels': SIZES, 'bottleneck': NO_NONE, 'dropout': SHARES, 'bias': SWITCHES,
         'kwargs': OPTIONS}
 WIDTHS = {'growth_rate': COUNTS, 'block_config': ['x', 3, None, [], [0], [1.5], ['x'], {1, 2}], 'bottleneck': NO_NONE,
           'num_init_features': COUNTS, 'compression': [0, 1.5, 'x', None, True, NAN], 'dropout': SHARES,
-          'stem': ['x', 3, None, []], 'bias': SWITCHES, 'classes': COUNTS, 'in_channels': COUNTS, 'kwargs': OPTIONS}
+          'stem': ['x', 3, None, []], 'bias': SWITCHES, 'classes': COUNTS, 'in_channels': COUNTS,
+          'pooling_convention': CONVENTIONS, 'kwargs': OPTIONS}
 LOADING = {'batch_size': COUNTS, 'resize': NO_NONE, 'flip': SWITCHES, 'crop': SIZES, 'erase': SHARES, 'seed': SEEDS}
 EVALUATING = {'net': BLOCKS, 'data_iter': LOADERS, 'ctx': DEVICES}
 
@@ -88,7 +90,8 @@ EVALUATING = {'net': BLOCKS, 'data_iter': LOADERS, 'ctx': DEVICES}
 #: argument stands in the error, but for those in CALLED.
 TABLE = {
     'blocks.conv_block': (lambda: {'num_channels': 4}, CONV),
-    'blocks.transition_block': (lambda: {'num_channels': 4}, {k: v for k, v in CONV.items() if k != 'bottleneck'}),
+    'blocks.transition_block': (lambda: {'num_channels': 4}, {
+        **{k: v for k, v in CONV.items() if k != 'bottleneck'}, 'pooling_convention': CONVENTIONS}),
     'blocks.DenseBlock': (lambda: {'num_convs': 1, 'num_channels': 4}, {**CONV, 'num_convs': COUNTS}),
     'network.DenseNet': (dict, {**WIDTHS, 'memory_efficient': SWITCHES}),
     'network.DenseNet.stage_sizes': (lambda: {'self': net(), 'height': 8, 'width': 8},
@@ -219,6 +222,7 @@ NOTHING_TO_REFUSE = {
     'DataError', 'DivergenceError', 'ResumeError', 'CheckpointError', 'ExportError', 'RunError', 'Unavailable',
     'DataSource', 'LoadReport', 'Exported', 'Summary', 'Check', 'OfficialFile', 'Progress', 'Recipe', 'History',
     'style', 'draw_add_vs_concat', 'cache_directory', 'network_rows', 'network_table', 'machine', 'versions',
+    'Driver', 'ask_driver', 'gpu_wheel', 'install_gpu', 'remove_gpu', 'why_no_gpu',
     'run_checks', 'main', 'Keeper', 'Session', 'MixedPrecision', 'with_casts', 'OnDevice', 'own_optimizer',
     'make_trainer', 'draws_in_training', 'settings_of', 'share_parameters',
     'KVSTORES', 'Job', 'Workers', 'Role', 'job_of', 'join', 'join_workers', 'launch', 'supervise',
@@ -580,11 +584,12 @@ COMMANDS = {
                '--name': ['', '../x', 'a/b']},
     'launch': {'--workers': ['0', 'x'], '--servers': ['0', 'x'], '--time-limit': ['-1', 'nan', 'x'],
                'program': ['', 'train --epochs 0', 'train --kvstore device', 'train --batch-size 3']},
-    'notebooks': {'directory': ['', __file__], '--force': ['x']}, 'networks': {}, 'doctor': {},
+    'notebooks': {'directory': ['', __file__], '--force': ['x']}, 'gpu': {'--anyway': ['x'], '--remove': ['x']},
+    'networks': {}, 'doctor': {},
 }
 GIVEN = {'train': ['--data', 'synthetic', '--limit', '64', '--device', 'cpu'], 'summary': [],
          'evaluate': [], 'export': ['--network', 'article', '--output', 'out', '--format', 'mxnet'],
-         'launch': [], 'notebooks': []}
+         'launch': [], 'notebooks': [], 'gpu': []}
 
 
 def test_every_command_and_option_has_an_entry():

@@ -5,12 +5,13 @@ NumPy 1.23 without any help, which is where their expectations come from: there 
 """
 
 import ast
+import importlib.util
 import json
+import os
 import pathlib
 import shutil
 import subprocess
 import sys
-import sysconfig
 import textwrap
 
 import numpy
@@ -333,27 +334,25 @@ def test_mxnet_behaves_as_beside_the_old_numpy(results, case):
 @numpy_2
 @pytest.mark.parametrize('case', CASES)
 def test_without_the_mend_it_does_not(results_without, case):
-    # The last may still pass where the reason has not come yet: in NumPy 2.0 to 2.2, or without SciPy.
-    if (case == 'records nd' and hasattr(numpy.ndarray, 'tostring')
-            or case in ('quantiles np', 'scipy nd') and not _went_already(case)):
-        pytest.skip(f'NumPy {numpy.__version__}: not removed yet')
+    if case in NOT_YET and not NOT_YET[case]():
+        pytest.skip(f'NumPy {numpy.__version__}, or no SciPy: nothing to mend there')
     assert results_without[case] != ''
 
 
-def _went_already(case):
-    if case == 'scipy nd':
-        return shutil.which('python') is None or _has('scipy')
+def _is_gone(argument):
     try:
-        numpy.nanquantile([1.0], 0.5, interpolation='lower')
+        numpy.nanquantile([1.0], 0.5, **argument)
     except TypeError:
         return True
     return False
 
 
-def _has(name):
-    import importlib.util
-
-    return importlib.util.find_spec(name) is not None
+#: What is mended, and newer than NumPy 2.0: whether its reason has come.
+NOT_YET = {
+    'records nd': lambda: not hasattr(numpy.ndarray, 'tostring'),
+    'quantiles np': lambda: _is_gone({'interpolation': 'lower'}),
+    'scipy nd': lambda: importlib.util.find_spec('scipy') is not None,
+}
 
 
 # The import
@@ -713,15 +712,4 @@ def test_an_old_chapter_of_d2l_trains(tmp_path):
         net.initialize(init.Xavier(), ctx=[d2l.cpu()])
         trainer = gluon.Trainer(net.collect_params(), 'adam', {'learning_rate': 0.001})
         d2l.train_ch13(net, batches, batches, gluon.loss.SoftmaxCrossEntropyLoss(), trainer, 1, [d2l.cpu()])
-    ''', env={**_environment(), 'MPLBACKEND': 'agg'})
-
-
-def _environment():
-    import os
-
-    return dict(os.environ)
-
-
-def test_the_wheels_path_for_the_pth_file():
-    """Where tools/pth.py and tools/make-env put it: Python reads such files in its own site-packages."""
-    assert pathlib.Path(sysconfig.get_path('purelib')).name in ('site-packages', 'dist-packages')
+    ''', env={**os.environ, 'MPLBACKEND': 'agg'})

@@ -1,5 +1,7 @@
 """The network: the article's numbers, sizes, array modes, files, agreement with the article's own program."""
 
+import copy
+import json
 
 import article
 import mxnet as mx
@@ -7,9 +9,12 @@ import numpy
 import pytest
 from helpers import MODES, assert_close, images, switch
 from mxnet import autograd, gluon
+from mxnet.gluon import nn
 
-from d2l_densenet import DenseNet
+from d2l_densenet import DenseNet, export_model
 from d2l_densenet.execution import recompute
+from d2l_densenet.history import History
+from d2l_densenet.runs.directories import load_run, save_run
 
 
 def trainable(net):
@@ -169,3 +174,99 @@ def test_wrong_images_are_named():
     net.initialize()
     with pytest.raises(ValueError, match=r'\(N, 1, H, W\).*\(2, 3, 48, 48\)'):
         net(mx.nd.ones((2, 3, 48, 48)))
+
+
+def step(net, X):
+    """A training step's gradients and statistics."""
+    with recompute.record():
+        loss = (net(X) ** 2).sum()
+    recompute.backward(loss)
+    mx.nd.waitall()
+    found = {name: p.data().asnumpy() for name, p in net._collect_params_with_prefix().items()}
+    return found | {f'gradient {name}': p.grad().asnumpy() for name, p in net._collect_params_with_prefix().items()
+                    if p.grad_req != 'null'}
+
+
+@pytest.mark.parametrize('mode', MODES)
+@pytest.mark.parametrize('efficient', [False, True])
+@pytest.mark.parametrize('hybrid', [False, True])
+def test_a_copy_at_every_moment_goes_its_own_way(hybrid, efficient, mode):
+    array = switch(mode)
+    X = array(images(3, 1, 29, 29))
+    net = DenseNet(growth_rate=4, block_config=(1, 1, 1, 2), memory_efficient=efficient)
+    copies = [copy.deepcopy(net)]
+    net.initialize(mx.init.Xavier())
+    copies.append(copy.deepcopy(net))
+    net.hybridize(hybrid, static_alloc=hybrid)
+    for _ in range(2):
+        copies.append(copy.deepcopy(net))
+        expected = step(net, X)
+    assert copies[0].collect_params().keys() == net.collect_params().keys()
+    for each in copies[2:]:
+        before = net.output.weight.data().asnumpy()
+        step(each, X)
+        each.output.weight.set_data(each.output.weight.data() * 2)
+        assert (net.output.weight.data().asnumpy() == before).all()
+    again = copy.deepcopy(net)
+    expected, found = step(net, X), step(again, X)
+    assert found.keys() == expected.keys() and all((found[name] == expected[name]).all() for name in expected)
+
+
+@pytest.mark.parametrize('hybrid', [False, True])
+def test_a_head_replaced_as_gluon_teaches_it(hybrid, tmp_path):
+    """It trains, and goes into every kind of file and back."""
+    net = DenseNet(growth_rate=8, block_config=(2, 2), num_init_features=8)
+    net.initialize()
+    X = mx.nd.array(images(2, 1, 32, 32))
+    net.hybridize(hybrid)
+    assert net(X).shape == (2, 10)
+    net.output = nn.Dense(3)
+    net.output.initialize()
+    assert net(X).shape == (2, 3) and net.config['classes'] == 3
+    step(net, X)
+    expected = net(X).asnumpy()
+    (tmp_path / 'run').mkdir()
+    save_run(tmp_path / 'run', net, History(), {'network': net.config, 'size': 32})
+    assert_close(load_run(tmp_path / 'run')[0](X).asnumpy(), expected)
+    assert export_model(net, tmp_path, (1, 32, 32), ['mxnet']).differences['mxnet'] < 1e-5
+    loaded = gluon.SymbolBlock.imports(str(tmp_path / 'densenet-symbol.json'), ['data'],
+                                       str(tmp_path / 'densenet-0000.params'))
+    assert_close(loaded(X).asnumpy(), expected)
+
+
+def max_pooling(net):
+    net.features[5].register_child(nn.MaxPool2D(2), '3')
+
+
+def donated(net):
+    net.features = DenseNet(growth_rate=4, block_config=(2, 2), num_init_features=16).features
+    net.features.initialize()
+    net.output = nn.Dense(10)
+    net.output.initialize()
+
+
+@pytest.mark.parametrize('change', [max_pooling, donated])
+def test_a_run_of_a_changed_network_is_not_written_as_if_it_were_none(change, tmp_path):
+    net = DenseNet(growth_rate=8, block_config=(2, 2), num_init_features=8)
+    net.initialize()
+    change(net)
+    X = mx.nd.array(images(2, 1, 32, 32))
+    expected = net(X).asnumpy()
+    with pytest.raises(ValueError, match=r'its layers are not those of config.*save_parameters'):
+        save_run(tmp_path / 'run', net, History(), {'network': net.config})
+    assert export_model(net, tmp_path, (1, 32, 32), ['mxnet']).differences['mxnet'] < 1e-5
+    loaded = gluon.SymbolBlock.imports(str(tmp_path / 'densenet-symbol.json'), ['data'],
+                                       str(tmp_path / 'densenet-0000.params'))
+    assert_close(loaded(X).asnumpy(), expected)
+
+
+def test_a_run_from_before_there_was_the_argument_rounds_as_it_did(tmp_path):
+    net = DenseNet(growth_rate=8, block_config=(1, 1, 1, 1), pooling_convention='full')
+    net.initialize()
+    config = {name: value for name, value in net.config.items() if name != 'pooling_convention'}
+    (tmp_path / 'run').mkdir()
+    save_run(tmp_path / 'run', net, History(), {'network': net.config, 'size': 28})
+    (tmp_path / 'run' / 'config.json').write_text(json.dumps({'network': config, 'size': 28}))
+    loaded, _, _ = load_run(tmp_path / 'run')
+    X = mx.nd.array(images(2, 1, 28, 28))
+    assert loaded.config == net.config and (loaded(X).asnumpy() == net(X).asnumpy()).all()

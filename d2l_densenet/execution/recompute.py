@@ -146,14 +146,13 @@ def backward(heads, head_grads=None, train_mode=True):
         _tape.gone = []
         raise RuntimeError('this loss comes from an earlier recompute.record() than the last, or has gone backward '
                            'already: call recompute.backward(loss) once, before the next recompute.record()')
-    waiting = [call for call in calls if call.output._fresh_grad]
-    _tape.pending = [call for call in calls if call not in waiting]
-    while waiting:
+    while True:
         # Calls on different devices go side by side. Those on one device may depend on each other, or share
         # parameters: one after the other, the last first.
-        group = []
-        while waiting and waiting[-1].device not in [call.device for call in group]:
-            group.append(waiting.pop())
+        group = {call.device: call for call in _tape.pending if call.output._fresh_grad}.values()
+        if not group:
+            break
+        _tape.pending = [call for call in _tape.pending if call not in group]
         _go_backward(group, train_mode)
         _forget(group)
     for array in former:
@@ -636,7 +635,8 @@ class _Plan:
     def __init__(self, net, layers, leaf):
         self.net, self.reason = type(net).__name__, None
         self.pieces, self.blocks, self._buffers, self._told = [], [], {}, _told.setdefault(net, set())
-        self.parameters = list(net._collect_params_with_prefix().values())
+        # Each once, though it may stand in several places.
+        self.parameters = list({id(p): p for p in net._collect_params_with_prefix().values()}.values())
         if layers is None:
             self.reason = f'{self.net} has a hybrid_forward of its own'
         elif net._backend or net._callback:
@@ -691,7 +691,7 @@ class _Plan:
         unknown = [(path, layer) for path, layer in run if not _known(layer)]
         for path, layer in unknown:
             if needs or any(_trained(item) for _, item in run):
-                self.tell(path, f'{type(layer).__name__} is not a layer that is known, or not with these settings')
+                self.tell(path, _reason(layer))
         self.pieces.append(_Piece([layer for _, layer in run], place, not unknown, needs, hybridized))
 
     def tell(self, path, reason):
@@ -765,6 +765,23 @@ def _layers_of(block):
     places = [id(parameter) for groups in found for group in groups for layer in group
               for parameter in layer._collect_params_with_prefix().values()]
     return found if found and all(found) and len(set(places)) == len(places) else None
+
+
+def _reason(layer):
+    """Why a layer is not computed again."""
+    if type(layer) is DenseBlock and as_built(layer):
+        if _layers_of(layer):
+            return 'its first layer is frozen'
+        for path, part in _one_by_one(layer.net._children.values(), layer.net._children):
+            if not _convolution(part) and not _known_in_a_block(part):
+                return f'net.{path} in it is not as this package builds it ({type(part).__name__})'
+    return f'{type(layer).__name__} is not known, or not with these settings'
+
+
+def _known_in_a_block(layer):
+    return as_built(layer) and (
+        (type(layer) is nn.BatchNorm and not layer._kwargs['use_global_stats']) or type(layer) is nn.Dropout
+        or (type(layer) is nn.Activation and layer._act_type == 'relu'))
 
 
 def _normal(layers):

@@ -85,7 +85,7 @@ def test_a_process_of_its_own_answers_in_json_or_its_output_is_shown(tmp_path):
 @pytest.mark.parametrize('name', PROGRAMS)
 def test_every_program_starts_and_says_what_it_does(name):
     done = python(f'benchmarks/{name}.py', '--help', cwd=ROOT)
-    assert done.returncode == 0 and '--table' in done.stdout, done.stderr
+    assert done.returncode == 0 and done.stdout.startswith('usage: ') and len(done.stdout) > 200, done.stderr
 
 
 def test_the_records_are_json():

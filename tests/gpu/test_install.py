@@ -136,7 +136,7 @@ def test_interrupted_in_the_middle_of_a_package(packages, pip, monkeypatch):
         gpu.install_gpu()
     assert [path.name for path in (packages / '.d2l-densenet-gpu').iterdir()] == ['new']
     for left in ('one/nvidia', 'tmp', 'new/nvidia_nccl_cu11-2.0.dist-info'):  # as after `kill -9`
-        (packages / '.d2l-densenet-gpu' / left).mkdir(parents=True)
+        (packages / '.d2l-densenet-gpu' / left / 'something').mkdir(parents=True)
     monkeypatch.setattr(gpu, '_take_over', real)
     assert gpu.install_gpu() is True
     assert pip == ['mxnet-cu112', 'nvidia-nccl-cu11', 'nvidia-nccl-cu11', 'nvidia-nvtx-cu11']
@@ -147,7 +147,7 @@ def test_two_at_once(packages, pip):
     unfinished = packages / '.d2l-densenet-gpu'
     unfinished.mkdir()
     lock = os.open(unfinished, os.O_RDONLY)
-    fcntl.flock(lock, fcntl.LOCK_EX)
+    fcntl.flock(lock, fcntl.LOCK_SH)
     with pytest.raises(RuntimeError, match='another process is installing'):
         gpu.install_gpu()
     os.close(lock)

@@ -19,7 +19,7 @@ from d2l_densenet.named import OWN, published_shape
 from d2l_densenet.runs.directories import save_run
 from d2l_densenet.training import History
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 SMALL = {'growth_rate': 8, 'block_config': (2, 2), 'num_init_features': 8}
 REASON = 'needs the packages of the extra interop: make env'
 
