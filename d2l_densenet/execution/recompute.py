@@ -635,7 +635,8 @@ class _Plan:
     def __init__(self, net, layers, leaf):
         self.net, self.reason = type(net).__name__, None
         self.pieces, self.blocks, self._buffers, self._told = [], [], {}, _told.setdefault(net, set())
-        self.parameters = list(net._collect_params_with_prefix().values())
+        # Each once, though it may stand in several places.
+        self.parameters = list({id(p): p for p in net._collect_params_with_prefix().values()}.values())
         if layers is None:
             self.reason = f'{self.net} has a hybrid_forward of its own'
         elif net._backend or net._callback:
