@@ -52,7 +52,7 @@ help:
 	@echo 'make bench     every table that a benchmark makes, on a quiet machine'
 	@echo 'make fuzz      ten thousand damaged files for each reader, into records/fuzz.json   (ARGS="--runs 500 --target idx")'
 	@echo 'make properties   N=$(N) drawn networks, changed as a learner would, computed in every way; into records/properties.json'
-	@echo 'make torch     PyTorch, for the tests that compare with it and for .pth files'
+	@echo 'make torch     PyTorch, for the tests that compare with it'
 	@echo 'make doctor    what is installed, what is missing, what to do'
 	@echo 'make kernel    this environment as a kernel for your own Jupyter or VS Code   (ARGS="--prefix DIR": not in your home)'
 	@echo 'make bare      installs everything on bare machines, made with debootstrap; as root   (ARGS="--full bookworm")'

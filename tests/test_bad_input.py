@@ -222,6 +222,7 @@ NOTHING_TO_REFUSE = {
     'DataError', 'DivergenceError', 'ResumeError', 'CheckpointError', 'ExportError', 'RunError', 'Unavailable',
     'DataSource', 'LoadReport', 'Exported', 'Summary', 'Check', 'OfficialFile', 'Progress', 'Recipe', 'History',
     'style', 'draw_add_vs_concat', 'cache_directory', 'network_rows', 'network_table', 'machine', 'versions',
+    'Driver', 'ask_driver', 'gpu_wheel', 'install_gpu', 'remove_gpu', 'why_no_gpu',
     'run_checks', 'main', 'Keeper', 'Session', 'MixedPrecision', 'with_casts', 'OnDevice', 'own_optimizer',
     'make_trainer', 'draws_in_training', 'settings_of', 'share_parameters',
     'KVSTORES', 'Job', 'Workers', 'Role', 'job_of', 'join', 'join_workers', 'launch', 'supervise',
@@ -583,11 +584,12 @@ COMMANDS = {
                '--name': ['', '../x', 'a/b']},
     'launch': {'--workers': ['0', 'x'], '--servers': ['0', 'x'], '--time-limit': ['-1', 'nan', 'x'],
                'program': ['', 'train --epochs 0', 'train --kvstore device', 'train --batch-size 3']},
-    'notebooks': {'directory': ['', __file__], '--force': ['x']}, 'networks': {}, 'doctor': {},
+    'notebooks': {'directory': ['', __file__], '--force': ['x']}, 'gpu': {'--anyway': ['x'], '--remove': ['x']},
+    'networks': {}, 'doctor': {},
 }
 GIVEN = {'train': ['--data', 'synthetic', '--limit', '64', '--device', 'cpu'], 'summary': [],
          'evaluate': [], 'export': ['--network', 'article', '--output', 'out', '--format', 'mxnet'],
-         'launch': [], 'notebooks': []}
+         'launch': [], 'notebooks': [], 'gpu': []}
 
 
 def test_every_command_and_option_has_an_entry():

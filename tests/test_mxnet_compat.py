@@ -563,6 +563,16 @@ def test_the_loaded_modules_look_like_any_other():
 
 
 @newer
+def test_under_pytest():
+    """It has a finder before all others, which takes what is called test_*.py: here, in this very process."""
+    import mxnet.test_utils
+
+    assert 'pytest' in type(mxnet.test_utils.__spec__.loader).__module__
+    _, observed, _ = mxnet.test_utils.chi_square_check(lambda n: numpy.arange(n) % 2, [0, 1], [0.5, 0.5], 100)
+    assert list(observed) == [50, 50]
+
+
+@newer
 def test_a_missing_mxnet_or_numpy_says_what_it_always_said():
     run('''
         import mxnet_compat

@@ -3,7 +3,6 @@
 import io
 import json
 import math
-import re
 from contextlib import contextmanager, redirect_stdout
 from html import escape
 
@@ -13,6 +12,7 @@ from mxnet.gluon import HybridBlock, nn
 from mxnet.util import is_np_array
 
 from .._common.arguments import gluon_block, sizes
+from .._common.messages import last_line
 from ..execution.block import in_channels
 from ..named import named_network, published_shape
 from ..network import DenseNet
@@ -307,9 +307,7 @@ class _Graph:
         except MXNetError as error:
             if isinstance(net, DenseNet) and 'exceeds input' in str(error):
                 raise ValueError(net.too_small(*input_shape[1:])) from error
-            # Its last line holds the reason, after the place in MXNet's source.
-            reason = re.sub(r'\[[\d:]+\] \S+: |MXNetError: ', '', str(error).strip().splitlines()[-1])
-            raise ValueError(_no_fit(net, input_shape, reason.strip())) from error
+            raise ValueError(_no_fit(net, input_shape, last_line(error))) from error
         if shapes is None:
             raise ValueError(_no_fit(net, input_shape, 'some shapes stay unknown'))
         graph = json.loads(everything.tojson())

@@ -101,6 +101,7 @@ def load_pretrained(net, file, new_head=False, strict=True, part=None):
     Examples
     --------
     >>> import os, tempfile
+    >>> from d2l_densenet import DenseNet
     >>> folder = tempfile.TemporaryDirectory()
     >>> trained, net = DenseNet(4, (2, 2), 8), DenseNet(4, (2, 2), 8, classes=3)
     >>> trained.initialize(), net.initialize()
@@ -189,6 +190,7 @@ def save_torch(net, file):
     Examples
     --------
     >>> import os, tempfile
+    >>> from d2l_densenet import DenseNet
     >>> folder = tempfile.TemporaryDirectory()
     >>> net = DenseNet(4, (2, 2), 8)
     >>> net.initialize()

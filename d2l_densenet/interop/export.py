@@ -20,6 +20,7 @@ from mxnet.base import MXNetError
 from .._common.arguments import MOST_ELEMENTS
 from .._common.disk import a_path
 from .._common.engine import settled
+from .._common.messages import last_line
 from .._common.portable import array_mode
 from ..analysis.counting import _check_shape, _left_as_found
 from ..execution.block import written_graph
@@ -247,7 +248,7 @@ def _write_mxnet(path, symbol, values, *_):
             symbol.save(f'{path}-symbol.json')
             mx.nd.save(f'{path}-0000.params', named)
     except MXNetError as error:
-        raise OSError(str(error).strip().splitlines()[-1]) from error
+        raise OSError(last_line(error)) from error
 
 
 def _run_mxnet(path, images):

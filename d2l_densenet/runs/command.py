@@ -37,7 +37,7 @@ def train(options):
     resumed = None
     if options.resume is not None:
         resumed = read_config(options.resume)
-        _take_settings(options, resumed)
+        take_settings(options, resumed)
     recipe = RECIPES[options.recipe]
     options.batch_size = options.batch_size or recipe.batch_size
     workers = None
@@ -78,7 +78,7 @@ def device(name):
     return ctx
 
 
-def _take_settings(options, config):
+def take_settings(options, config):
     """Set the options that `config` records; ValueError if the command line says otherwise."""
     if options.output is not None:
         raise ValueError('--output goes with a new run; --resume writes to the directory of the old one')

@@ -269,6 +269,8 @@ def test_dictionaries_in_circles_and_depths(refused):
     circle = {}
     circle.update(a=circle, b=circle, c=[circle])
     refused(zip_of(pickled(circle), {}), 'a dictionary of a, b, c')
+    circle.update((str(i), circle) for i in range(300))  # 300 ** 6 ways down
+    refused(zip_of(pickled(circle), {}), 'a dictionary of a, b, c')
     deep = {}
     for _ in range(300):
         deep = {'x' * 200: deep}

@@ -49,7 +49,7 @@ def test_the_command_survives_kills_at_random_moments(tmp_path, request):
             time.sleep(0.002)
         time.sleep(draw.uniform(0, 0.02))
         process.send_signal(signal.SIGKILL)
-        process.communicate(timeout=60)
+        process.communicate(timeout=300)
         kills += process.returncode == -signal.SIGKILL
         arguments = ['--resume', 'killed'] if (tmp_path / 'killed' / 'config.json').exists() else [
             *NEW, '--output', 'killed']
@@ -66,16 +66,16 @@ def test_the_command_ends_cleanly_on_sigterm_and_resumes(tmp_path):
     while not list((tmp_path / 'out' / 'checkpoints').glob('checkpoint-*')) and process.poll() is None:
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=300)
     assert process.returncode == 143 and 'd2l-densenet train --resume out' in out
     process = command('--resume', 'out', '--seed', '6', cwd=tmp_path)
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=300)
     assert process.returncode == 2 and '--seed 6 differs from the run in out, which has 5' in out
     process = command('--resume', 'out', cwd=tmp_path)
     out, _ = process.communicate(timeout=300)
     assert process.returncode == 0 and 'resumed in epoch' in out, out
     process = command('--resume', 'nowhere', cwd=tmp_path)
-    assert 'nowhere' in process.communicate(timeout=60)[0] and process.returncode == 2
+    assert 'nowhere' in process.communicate(timeout=300)[0] and process.returncode == 2
 
 
 class Reached(Exception):

@@ -140,3 +140,15 @@ def test_a_checkpoint_that_is_not_finite_is_refused_by_name(tmp_path):
         store.save(1, 0, arrays, state)
     with pytest.raises(ResumeError, match=f'holds NaN or infinity in {name}: remove it'):
         run_once(tmp_path, epochs=2, resume=True)
+
+
+def test_an_optimizer_that_draws_noise_resumes_to_the_same_bits(tmp_path):
+    """Without dropout, for which the generator is seeded in any case."""
+    def run(net, epochs, **kwargs):
+        return fit(net, loader(), None, epochs, optimizer='sgld', seed=3, progress=False, **kwargs)
+
+    whole, resumed = network(dropout=0.0), network(dropout=0.0)
+    run(whole, 2)
+    run(network(dropout=0.0), 1, checkpoint_dir=tmp_path)
+    run(resumed, 2, checkpoint_dir=tmp_path, resume=True)
+    assert same(resumed, whole)
