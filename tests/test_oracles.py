@@ -45,17 +45,18 @@ class Dense(nn.Module):
 
 
 class Transition(nn.Module):
-    def __init__(self, m, width, bias):
+    def __init__(self, m, width, bias, rounds_up=False):
         super().__init__()
+        self.rounds_up = rounds_up
         self.norm, self.conv = nn.BatchNorm2d(m), nn.Conv2d(m, width, 1, bias=bias)
 
     def forward(self, x):
-        return F.avg_pool2d(self.conv(F.relu(self.norm(x))), 2)
+        return F.avg_pool2d(self.conv(F.relu(self.norm(x))), 2, ceil_mode=self.rounds_up, count_include_pad=False)
 
 
 class Network(nn.Module):
     def __init__(self, growth_rate, block_config, num_init_features, bottleneck, compression, stem, bias, classes,
-                 in_channels, dropout):
+                 in_channels, dropout, pooling_convention):
         super().__init__()
         m = num_init_features
         if stem == 'imagenet':
@@ -66,7 +67,7 @@ class Network(nn.Module):
         stages = []
         for layers in block_config:
             if stages:
-                stages.append(Transition(m, int(m * compression), bias))
+                stages.append(Transition(m, int(m * compression), bias, pooling_convention == 'full'))
                 m = int(m * compression)
             stages.append(Dense(layers, m, growth_rate, bottleneck, bias))
             m += layers * growth_rate
@@ -231,7 +232,8 @@ def test_blocks(mode, hybrid, k, bottleneck, bias):
     for ours, theirs in [
             (conv_block(k, bottleneck=bottleneck, bias=bias), Composite(16, k, bottleneck, bias)),
             (DenseBlock(3, k, bottleneck=bottleneck, bias=bias), Dense(3, 16, k, bottleneck, bias)),
-            (transition_block(k, bias=bias), Transition(16, k, bias))]:
+            (transition_block(k, bias=bias), Transition(16, k, bias)),
+            (transition_block(k, bias=bias, pooling_convention='full'), Transition(16, k, bias, True))]:
         if hybrid:
             ours.hybridize()
         step_and_compare(ours, theirs, X, array)
