@@ -685,14 +685,16 @@ class _Plan:
         elif len(set(distinct.values())) < len(distinct):
             self.reason = 'two of its parameters have the same name'
         elif not self.blocks:
-            self.reason = 'none of its parts is a dense block as this package builds it'
+            self.reason = ''  # what of it costs memory has been told
 
     def _add_piece(self, run, needs, hybridized, place):
-        unknown = [(path, layer) for path, layer in run if not _known(layer)]
-        for path, layer in unknown:
-            if needs or any(_trained(item) for _, item in run):
+        on_tape = needs
+        for path, layer in run:
+            on_tape = on_tape or _trained(layer)
+            if on_tape and not _known(layer):
                 self.tell(path, _reason(layer))
-        self.pieces.append(_Piece([layer for _, layer in run], place, not unknown, needs, hybridized))
+        known = all(_known(layer) for _, layer in run)
+        self.pieces.append(_Piece([layer for _, layer in run], place, known, needs, hybridized))
 
     def tell(self, path, reason):
         """Warn, once for each network, that a part of it is computed as ever."""

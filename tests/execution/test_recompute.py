@@ -489,3 +489,53 @@ def test_the_command(tmp_path, capsys):
     assert done.returncode == 2 and 'memory_efficient: True in the checkpoint, None here' in done.stderr
     assert cli.main(['train', *new, '--memory-efficient', '--network', 'resnet18']) == 2
     assert '--memory-efficient is for a DenseNet' in capsys.readouterr().err
+
+
+# What a learner freezes or changes; many more of these are drawn in test_property.py.
+
+@pytest.mark.parametrize('mode', MODES)
+@pytest.mark.parametrize('last', [1, 2, 3, 4, None])
+@pytest.mark.parametrize('kind', ['BC', 'aligned'])
+def test_statistics_of_frozen_layers_move_as_in_the_usual_mode(kind, last, mode):
+    """Those below the lowest trained layer stay, because MXNet moves them in the backward pass."""
+    array = switch(mode)
+    usual, lean = build(kind), build(kind, memory_efficient=True)
+    for net in (usual, lean):
+        for layer in list(net.features)[:last]:
+            layer.collect_params().setattr('grad_req', 'null')
+    X, y = batch(array)
+    before = statistics(usual)
+    step(usual, X, y, efficient=False)
+    step(lean, X, y)
+    agree(gradients(lean), gradients(usual))
+    assert any((statistics(usual)[name] == value).all() for name, value in before.items()) == (last != 1)
+    for name, value in statistics(lean).items():
+        numpy.testing.assert_allclose(value, statistics(usual)[name], rtol=1e-5, atol=1e-6)
+
+
+def test_what_costs_memory_is_named_once():
+    array = switch('nd')
+    net = build(memory_efficient=True)
+    grouped = gluon.nn.Conv2D(12, 3, padding=1, groups=2, in_channels=48)
+    net.features[1].net[1].register_child(grouped, '5')
+    he_initialize(net, 2)
+    X, y = batch(array)
+    with pytest.warns(UserWarning, match=r'saves nothing in features\.1 .*net\.1\.5 in it.*Conv2D') as told:
+        for _ in range(3):
+            step(net, X, y)
+    assert len(told) == 1
+
+
+def test_images_that_get_a_gradient_get_all_of_it():
+    """From two calls, and from a loss that reads them itself."""
+    array = switch('nd')
+    results, X = [], batch(array)[0]
+    X.attach_grad()
+    for efficient in (False, True, True):  # there is an older gradient each time but the first
+        net = build(memory_efficient=efficient)
+        with recompute.record() if efficient else autograd.record():
+            loss = (net(X) ** 2).sum() + net(X).sum() + (X ** 2).sum()
+        (recompute.backward if efficient else autograd.backward)(loss)
+        results.append({'': X.grad.asnumpy()})
+    agree(results[1], results[0])
+    agree(results[2], results[0])
