@@ -5,6 +5,7 @@ import dataclasses
 import functools
 import hashlib
 import textwrap
+import warnings
 
 import mxnet as mx
 import numpy
@@ -66,10 +67,16 @@ def _md5(*arrays):
     return 'md5:' + digest.hexdigest()
 
 
+# What NumPy 1.23 says of lists of different lengths; later ones raise ValueError, and NumPy 2 keeps the name elsewhere.
+_RAGGED = getattr(numpy, 'exceptions', numpy).VisibleDeprecationWarning
+
+
 def _as_numpy(name, values):
     try:
-        return values.asnumpy() if isinstance(values, mx.nd.NDArray) else numpy.asarray(values)
-    except ValueError as error:  # lists of different lengths
+        with warnings.catch_warnings():
+            warnings.simplefilter('error', _RAGGED)
+            return values.asnumpy() if isinstance(values, mx.nd.NDArray) else numpy.asarray(values)
+    except (ValueError, _RAGGED) as error:
         raise ValueError(f'{name} must be an array, got {show(values)}: {error}') from None
 
 
