@@ -295,7 +295,7 @@ class ImageLoader:
 
 def load_data_fashion_mnist(batch_size, resize=None, root=None, *, data='auto', flip=False, crop=0, erase=0.0,
                             seed=0, limit=None, validation=0):
-    """Load Fashion-MNIST, or say loudly that it is not to be had and load a stand-in.
+    """Load Fashion-MNIST, or say loudly that it is not available and load a stand-in.
 
     The official files are looked for in `root`, else in the directory that the environment variable
     ``D2L_DENSENET_DATA`` names, else in the user's cache, else downloaded there. A place that is named and bad is
