@@ -58,7 +58,7 @@ OWN = {
 
 
 def densenet(name, **overrides):
-    """Build a DenseNet by its name, with other arguments of `DenseNet` in the place of its own where given.
+    """Build a DenseNet by its name, with other arguments of `DenseNet` instead of its own where given.
 
     Parameters
     ----------

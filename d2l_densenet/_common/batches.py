@@ -1,4 +1,4 @@
-"""What a loader gives, and what a network makes of it: checked, batch by batch."""
+"""What a loader gives and what a network returns for it: checked, batch by batch."""
 
 import math
 

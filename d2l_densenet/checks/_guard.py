@@ -292,7 +292,7 @@ def _refuse_exit():
 
 
 class _LimitedOutput(io.TextIOBase):
-    """Hands on what the learner prints, up to a limit."""
+    """Passes on what the learner prints, up to a limit."""
 
     def __init__(self, stream):
         self._stream, self._left = stream, PRINT_LIMIT

@@ -5,6 +5,7 @@ import dataclasses
 import functools
 import hashlib
 import textwrap
+import warnings
 
 import mxnet as mx
 import numpy
@@ -66,10 +67,16 @@ def _md5(*arrays):
     return 'md5:' + digest.hexdigest()
 
 
+# What NumPy 1.23 says of lists of different lengths; later ones raise ValueError, and NumPy 2 keeps the name elsewhere.
+_RAGGED = getattr(numpy, 'exceptions', numpy).VisibleDeprecationWarning
+
+
 def _as_numpy(name, values):
     try:
-        return values.asnumpy() if isinstance(values, mx.nd.NDArray) else numpy.asarray(values)
-    except ValueError as error:  # lists of different lengths
+        with warnings.catch_warnings():
+            warnings.simplefilter('error', _RAGGED)
+            return values.asnumpy() if isinstance(values, mx.nd.NDArray) else numpy.asarray(values)
+    except (ValueError, _RAGGED) as error:
         raise ValueError(f'{name} must be an array, got {show(values)}: {error}') from None
 
 
@@ -288,7 +295,7 @@ class ImageLoader:
 
 def load_data_fashion_mnist(batch_size, resize=None, root=None, *, data='auto', flip=False, crop=0, erase=0.0,
                             seed=0, limit=None, validation=0):
-    """Load Fashion-MNIST, or say loudly that it is not to be had and load a stand-in.
+    """Load Fashion-MNIST, or say loudly that it is not available and load a stand-in.
 
     The official files are looked for in `root`, else in the directory that the environment variable
     ``D2L_DENSENET_DATA`` names, else in the user's cache, else downloaded there. A place that is named and bad is

@@ -1,4 +1,4 @@
-"""Training a DenseNet in memory that grows in a line with its depth: values are computed again instead of kept.
+"""Training a DenseNet in memory that grows linearly with its depth: values are computed again instead of kept.
 
 For the backward pass a framework keeps what every operator has read: of layer l the concatenation of all features
 before it, its batch normalisation and its ReLU. That is the sum over l of k0 + k (l - 1) channels, which grows with
@@ -8,9 +8,9 @@ again from the features that it reads, this time recorded by autograd.
 
     net = DenseNet(memory_efficient=True)
     ...
-    with recompute.record():            # in the place of autograd.record()
+    with recompute.record():            # instead of autograd.record()
         l = loss(net(X), y)
-    recompute.backward(l)               # in the place of l.backward()
+    recompute.backward(l)               # instead of l.backward()
 
 Only layers that are known, by their kinds and settings, are computed again. All others are computed as they are
 written, which keeps what autograd keeps; a warning names them once.
@@ -59,7 +59,7 @@ _tape = _Tape()
 
 
 def record(train_mode=True):
-    """Context that stands in the place of ``autograd.record()``; its loss goes backward by `backward`.
+    """Context to use instead of ``autograd.record()``; its loss goes backward by `backward`.
 
     Inside, a `DenseNet` with ``memory_efficient=True`` keeps its features only. All else is recorded as ever.
 
@@ -98,7 +98,7 @@ def _record(train_mode):
     if any(call.output._fresh_grad for call in _tape.pending):
         _tape.pending = []
         raise RuntimeError('the loss of the last recompute.record() went backward without recompute.backward(loss), so '
-                           'the network has no gradients from it: call that in the place of loss.backward(), or '
+                           'the network has no gradients from it: call that instead of loss.backward(), or '
                            'record with autograd.record()')
     _forget(_tape.pending)
     _tape.open, _tape.pending = True, []
@@ -116,7 +116,7 @@ def _record(train_mode):
 
 
 def backward(heads, head_grads=None, train_mode=True):
-    """Take a loss backward: in the place of ``loss.backward()`` or ``autograd.backward(losses)``.
+    """Take a loss backward; used instead of ``loss.backward()`` or ``autograd.backward(losses)``.
 
     What was recorded by ``autograd.record()`` goes backward as ever.
 
@@ -504,7 +504,7 @@ class _Step:
         return self._drop(out, seeds)
 
     def backward(self, gradient, x, active, moments, seeds, out):
-        """The gradient of `x` from that of the output, in the place of `active`; the parameters get theirs."""
+        """The gradient of `x` from that of the output, written over `active`; the parameters get theirs."""
         device, settings = x.context, self.convolution._kwargs
         # Dropout multiplies by its mask, forward and backward.
         gradient = self._drop(gradient, seeds)

@@ -74,7 +74,7 @@ def export_model(net, directory, input_shape=(1, 48, 48), formats=('mxnet', 'onn
     What is written is the graph of the network as it is, changed layers and all. The files are read back and run on
     random images, images a thousand times as bright, negative ones and one of zeros: MXNet's in MXNet, ONNX's in
     onnxruntime. No score may differ from the network's by more than 1e-5 of the largest. Only then do they appear in
-    `directory`, each whole, in the place of files of the same name.
+    `directory`, each whole, and replace files of the same name.
 
     The network may be in either array mode, hybridized or not, and stays as it was. It is exported for inference:
     batch normalisation uses the running statistics, dropout does nothing.
