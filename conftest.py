@@ -4,6 +4,7 @@ It stands beside the package and not in tests/, because pytest gives a conftest.
 doctests lie in the package.
 """
 
+import collections
 import os
 import pathlib
 import random
@@ -13,10 +14,12 @@ import zlib
 
 import hypothesis
 import mxnet as mx
+import nbformat
 import numpy
 import pytest
 from mxnet import npx
-from nbval.plugin import IPyNbCell
+from nbval.plugin import IPyNbCell, IPyNbFile
+from notebook_files import DIRECTORY, guards
 
 pytest.register_assert_rewrite('helpers')  # in tests/: what several test modules share
 
@@ -77,6 +80,22 @@ def _without_notices(compare):
 
 
 IPyNbCell.compare_outputs = _without_notices(IPyNbCell.compare_outputs)
+
+
+def _with_guards(collect):
+    """nbval's cells of a notebook, each followed by what tests/notebooks/guards/ asserts of its result."""
+    def collected(self):
+        asserts = guards(self.path.stem) if self.path.parent == DIRECTORY else {}
+        for item in collect(self):
+            yield item
+            if guard := asserts.get(item.cell.get('id')):
+                cell = nbformat.v4.new_code_cell(guard)
+                yield IPyNbCell.from_parent(self, name=f'{item.name}: guard', cell_num=item.cell_num, cell=cell,
+                                            options=collections.defaultdict(bool, check=True))
+    return collected
+
+
+IPyNbFile.collect = _with_guards(IPyNbFile.collect)
 
 
 @pytest.hookimpl(wrapper=True)

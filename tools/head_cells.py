@@ -1,8 +1,10 @@
-"""Put the first code cell, one and the same, into every notebook: `make head-cells`.
+"""Put the first code cell, one and the same, into every notebook, and fold what is to be folded: `make head-cells`.
 
 On Colab and Kaggle the cell fetches the course and runs tools/colab.py. Elsewhere it does nothing, unless the kernel
 cannot import the course: then it says so. The address it fetches from is Repository at [project.urls] in
-pyproject.toml. What else is in a notebook stays as it is, but for the numbers of execution, which count the new cell.
+pyproject.toml. The output of a cell with the tag `hide-output` is folded until it is opened: it answers a question.
+What a cell prints in several pieces becomes one piece.
+What else is in a notebook stays as it is, but for the numbers of execution, which count the new cell.
 notebooks/exercises/ comes from notebooks/solutions/: `make exercises` afterwards.
 """
 
@@ -20,6 +22,8 @@ IDENTIFIER = 'head'
 TAG = 'hide-input'
 #: Colab shows the title alone, Kaggle and JupyterLab a bar to open; Jupyter Book and the site know the tag.
 METADATA = {'_kg_hide-input': True, 'cellView': 'form', 'jupyter': {'source_hidden': True}, 'tags': [TAG]}
+#: JupyterLab's word, and the one of Jupyter's older pages and of Colab.
+FOLDED = {'collapsed': True, 'jupyter': {'outputs_hidden': True}}
 SOURCE = '''\
 # @title Run this first: it installs the course on Colab and Kaggle, and does nothing elsewhere
 import os
@@ -57,6 +61,17 @@ def head_cell(repository):
             'source': SOURCE.format(address=repository).splitlines(keepends=True)}
 
 
+def merged(outputs):
+    """A cell's outputs, with what it wrote to one stream without a pause between as one output."""
+    found = []
+    for output in outputs:
+        if found and output['output_type'] == 'stream' and output.get('name') == found[-1].get('name'):
+            found[-1]['text'] = ''.join([*found[-1]['text'], *output['text']]).splitlines(keepends=True)
+        else:
+            found.append(output)
+    return found
+
+
 def with_head(notebook, repository):
     """The notebook with the cell after its title, in place of one that is there.
 
@@ -74,6 +89,10 @@ def with_head(notebook, repository):
     cells.insert(1, head_cell(repository))
     count = 0
     for cell in cells:
+        if cell['cell_type'] == 'code':
+            cell['outputs'] = merged(cell['outputs'])
+        if 'hide-output' in cell['metadata'].get('tags', []):
+            cell['metadata'].update(FOLDED)
         if cell['cell_type'] == 'code' and cell['execution_count'] is not None:
             count += 1
             cell['execution_count'] = count

@@ -26,6 +26,18 @@ def run(*options, address='', home, **marks):
                           capture_output=True, cwd=home, env={**environment, 'HOME': str(home), **marks})
 
 
+# What else the tool does
+
+def test_folds_what_answers_a_question_and_joins_what_was_printed_in_pieces():
+    out = [{'output_type': 'stream', 'name': 'stdout', 'text': text} for text in (['a\n', 'b'], ['c\n'])]
+    cell = {'cell_type': 'code', 'id': 'x', 'execution_count': 1, 'metadata': {'tags': ['hide-output']},
+            'outputs': [*out, {**out[0], 'name': 'stderr'}], 'source': []}
+    title = {'cell_type': 'markdown', 'id': 'y', 'metadata': {}, 'source': ['# T']}
+    cell = head_cells.with_head({'cells': [title, cell]}, '')['cells'][2]
+    assert cell['metadata']['jupyter'] == {'outputs_hidden': True} and cell['metadata']['collapsed'] is True
+    assert [output['text'] for output in cell['outputs']] == [['a\n', 'bc\n'], ['a\n', 'b']]
+
+
 # The cell
 
 @pytest.mark.parametrize('path', NOTEBOOKS, ids=lambda path: f'{path.parent.name}/{path.stem}')

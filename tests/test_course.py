@@ -1,0 +1,154 @@
+"""The helpers of the notebooks: predictions in every spelling, quick mode, the reader's own file."""
+
+import mxnet as mx
+import numpy
+import pytest
+
+import d2l_densenet
+from d2l_densenet import course
+
+SHAPE = (4, 45, 22, 22)
+RIGHT = [
+    (45, 45), ('45', 45), (numpy.int64(45), 45), (45.0, 45), ([45], 45), (mx.nd.array([45]), 45), (' 45 channels ', 45),
+    (1024, 1024), ('1,024', 1024), ('1_024', 1024), (758_226, 758_226), ('758k', 758_226), ('0.76 million', 758_226),
+    (2.303, 2.302585), ('2.3', 2.302585), ('about 2.3', 2.302585), (0.39, 0.3904), ('39 %', 0.3904), ('39%', 0.3904),
+    (39, 0.3904), ('1e-3', 0.001), (-1.5, -1.5), ('6.7M', 6_720_000),
+    (SHAPE, SHAPE), (list(SHAPE), SHAPE), (numpy.array(SHAPE), SHAPE), ('4 x 45 x 22 x 22', SHAPE),
+    ('(4, 45, 22, 22)', SHAPE), ('4,45,22,22', SHAPE), ('4×45×22×22', SHAPE), ('[4 45 22 22]', SHAPE),
+    ((4, '45', 22., 22), SHAPE),
+    ((5, 15, 25, 35), [5, 15, 25, 35]), (range(3), (0, 1, 2)), (mx.nd.array([1, 2]), (1, 2)), ('1 and 2', (1, 2)),
+    ('float32', numpy.dtype('float32')), (numpy.float32, 'float32'), ('numpy.float32', 'float32'),
+    ('Float 32', 'float32'),
+    ('Ankle boot', 'ankle boot'), ('ankle-boot', 'ankle boot'), ('the shirt', 'shirt'),
+    ('coat and pullover', {'coat', 'pullover'}), (['pullover', 'coat'], {'coat', 'pullover'}),
+    ('Pullover, Coat', {'coat', 'pullover'}), ({'coat', 'pullover'}, {'coat', 'pullover'}),
+    (True, True), ('yes', True), ('No', False), (0, False), (numpy.bool_(True), True),
+]
+WRONG = [
+    (40, 45, 'too low'), (90, 45, 'times as much'), (4.5, 45, '10 times too little'), ('many', 45, 'one number'),
+    ((4, 5), 45, 'one number'), (2.4, 2.302585, 'too high'), (3, 2.302585, 'too high'), (0.5, 0.39, 'too high'),
+    ((4, 40, 22, 22), SHAPE, 'number 2 of 4 is 45'), ('4 x 40 x 22 x 22', SHAPE, 'number 2 of 4 is 45'),
+    ((4, 22, 22, 45), SHAPE, 'another order'), ((45, 22, 22), SHAPE, '4 values were asked for, 3 given'),
+    (45, SHAPE, '4 values'), ('large', SHAPE, '4 values'), ({1, 2}, (1, 2), 'order counts'),
+    ('float64', 'float32', 'another'),
+    ('shirt', 'coat', 'another'), ({'coat', 'shirt'}, {'coat', 'pullover'}, 'pullover is missing'),
+    ('coat', {'coat', 'pullover'}, '2 values'), (False, True, 'other way'), ('perhaps', True, 'yes or no'),
+    (object(), 45, 'one number'), (object(), SHAPE, '4 values'), (4.9, 5, 'too low'), ('4.9', 5, 'too low'),
+    ('758.3k', 758_226, 'too high'), (758_000, 758_226, 'too low'),
+]
+
+
+@pytest.mark.parametrize('answer, fact', RIGHT, ids=map(str, range(len(RIGHT))))
+def test_a_right_answer_is_right_in_every_spelling(answer, fact, capsys):
+    course.predict(answer, fact)
+    assert capsys.readouterr().out.endswith(', as you predicted\n')
+
+
+@pytest.mark.parametrize('answer, fact, reason', WRONG, ids=map(str, range(len(WRONG))))
+def test_a_wrong_answer_gets_one_line_with_the_fact_and_a_reason(answer, fact, reason, capsys):
+    course.predict(answer, fact)
+    out = capsys.readouterr().out
+    assert 'where you said' in out and reason in out and out.count('\n') == 1
+
+
+def test_without_an_answer_the_fact_is_shown(capsys):
+    course.predict(None, SHAPE)
+    course.predict(None, 0.39041)
+    course.predict(None, {'b', 'a'})
+    assert capsys.readouterr().out == ('(4, 45, 22, 22) (no prediction)\n0.3904 (no prediction)\n'
+                                       'a, b (no prediction)\n')
+
+
+def test_tolerance(capsys):
+    course.predict(0.85, 0.88, tolerance=0.05)
+    course.predict(0.8, 0.88, tolerance=0.05)
+    right, wrong = capsys.readouterr().out.splitlines()
+    assert right.endswith('as you predicted') and 'too low' in wrong
+
+
+def test_quick_mode_says_so(monkeypatch, capsys):
+    monkeypatch.delenv('D2L_DENSENET_QUICK', raising=False)
+    assert course.budget(12_000, 256) == 12_000 and not capsys.readouterr().out
+    monkeypatch.setenv('D2L_DENSENET_QUICK', '1')
+    assert course.budget(12_000, 256) == 256 and 'QUICK MODE: 256 instead of 12000' in capsys.readouterr().out
+
+
+# The reader's own file
+
+RIGHT_BLOCK = '''
+def conv_block(num_channels):
+    block = nn.Sequential()
+    block.add(nn.BatchNorm(), nn.Activation('relu'), nn.Conv2D(num_channels, kernel_size=3, padding={padding}))
+    return block
+
+
+class DenseBlock(nn.Block):
+    def __init__(self, num_convs, num_channels):
+        super().__init__()
+        self.layers = nn.Sequential()
+        for _ in range(num_convs):
+            self.layers.add(conv_block(num_channels))
+
+    def forward(self, X):
+        for layer in self.layers:
+            X = np.concatenate([X, layer(X)], axis=1)
+        return X
+'''
+
+
+@pytest.fixture
+def shell(tmp_path, monkeypatch):
+    """An IPython that runs cells; what they define is in its user_ns."""
+    InteractiveShell = pytest.importorskip('IPython.core.interactiveshell').InteractiveShell
+    monkeypatch.setenv('D2L_DENSENET_OWN_FILE', str(tmp_path / 'my_densenet.py'))
+    mx.npx.set_np()
+    shell = InteractiveShell()
+    shell.run_cell('from mxnet import np, npx\nfrom mxnet.gluon import nn\n'
+                   'from d2l_densenet.course import keep, yours').raise_error()
+    return shell
+
+
+def test_what_is_kept_comes_back_checked(shell, tmp_path, capsys):
+    assert course.yours('conv_block') is d2l_densenet.conv_block
+    shell.run_cell(RIGHT_BLOCK.format(padding=1) + '\nkeep(conv_block, DenseBlock)').raise_error()
+    capsys.readouterr()
+    conv_block, DenseBlock, transition_block = course.yours('conv_block', 'DenseBlock', 'transition_block')
+    assert capsys.readouterr().out == ('conv_block: yours\nDenseBlock: yours\n'
+                                       "transition_block: the package's, because my_densenet.py has none\n")
+    assert transition_block is d2l_densenet.transition_block and DenseBlock is not d2l_densenet.DenseBlock
+    block = DenseBlock(2, 10)
+    block.initialize()
+    assert block(mx.np.ones((4, 3, 8, 8))).shape == (4, 23, 8, 8)
+
+
+def test_a_later_version_replaces_the_earlier_one(shell, tmp_path):
+    shell.run_cell(RIGHT_BLOCK.format(padding=0) + '\nkeep(conv_block, DenseBlock)').raise_error()
+    shell.run_cell(RIGHT_BLOCK.format(padding=1) + '\nkeep(conv_block)').raise_error()
+    text = (tmp_path / 'my_densenet.py').read_text()
+    assert text.count('def conv_block') == text.count('class DenseBlock') == 1 and 'padding=1' in text
+    assert course.yours('DenseBlock').__module__ == 'my_densenet'
+
+
+def test_what_does_the_wrong_thing_is_named_and_replaced(shell, capsys):
+    shell.run_cell(RIGHT_BLOCK.format(padding=0) + '\nkeep(conv_block)').raise_error()
+    capsys.readouterr()
+    assert course.yours('conv_block') is d2l_densenet.conv_block
+    assert 'padding=1' in capsys.readouterr().out
+
+
+def test_a_file_that_cannot_be_run_or_written_stops_nobody(shell, tmp_path, capsys, monkeypatch):
+    (tmp_path / 'my_densenet.py').write_text('def conv_block(:')
+    assert course.yours('conv_block') is d2l_densenet.conv_block
+    assert 'SyntaxError' in capsys.readouterr().out
+    course.keep(test_tolerance)
+    assert 'Nothing was kept' in capsys.readouterr().out
+    monkeypatch.setenv('D2L_DENSENET_OWN_FILE', str(tmp_path / 'nowhere' / 'my_densenet.py'))
+    course.keep(test_tolerance)
+    assert 'cannot be written' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('definition', [3, len, 'conv_block', None])
+def test_only_definitions_can_be_kept(definition, tmp_path, monkeypatch):
+    monkeypatch.setenv('D2L_DENSENET_OWN_FILE', str(tmp_path / 'my_densenet.py'))
+    with pytest.raises(TypeError, match='functions and classes'):
+        course.keep(definition)
