@@ -1,4 +1,4 @@
-"""What the notebooks use that is not about DenseNet: predictions, quick mode, and the file with the reader's own code."""
+"""What the notebooks use besides DenseNet: predictions, quick mode, and the file with the reader's own code."""
 
 import ast
 import contextlib
