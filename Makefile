@@ -35,7 +35,7 @@ BOOKS ?= notebooks
 NOTEBOOKS = --nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg $(BOOKS)
 
 .DEFAULT_GOAL := help
-.PHONY: help env train test test-full lab notebooks exercises site records records-accuracy bench fuzz properties lint lock torch doctor kernel bare head-cells colab-test clean
+.PHONY: help env train test test-full lab notebooks exercises student variants quiz grader site records records-accuracy bench fuzz properties lint lock torch doctor kernel bare head-cells colab-test clean
 
 help:
 	@echo 'make train     train the article'"'"'s network ($(EPOCHS) epochs, $(SIZE)x$(SIZE)); results under runs/'
@@ -45,6 +45,10 @@ help:
 	@echo 'make lab       JupyterLab on the notebooks   (ARGS=--allow-root: as root, in a container)'
 	@echo 'make notebooks run every notebook top to bottom, in place'
 	@echo 'make exercises   notebooks/exercises/ from notebooks/solutions/, without nbgrader'
+	@echo 'make student   an archive for students, without solutions and hidden tests   (ARGS="--target FILE")'
+	@echo 'make variants  SEED=$(SEED): the sets with other numbers, into build/'
+	@echo 'make quiz      the predictions as questions for Moodle, into build/quiz.xml'
+	@echo 'make grader    nbgrader, and a course directory for it in build/grading   (ARGS="--target DIR")'
 	@echo 'make head-cells  the first cell of every notebook, with the address in pyproject.toml'
 	@echo 'make site      the course as HTML, in build/site: reads on a phone, prints, needs no network'
 	@echo 'make records   the recorded runs into records/: two recipes, three seeds, and the long one; hours, can be resumed'
@@ -105,6 +109,14 @@ notebooks: env
 
 exercises: env
 	@$(RUN) tools/make_exercises.py
+
+student variants quiz: env
+	@$(RUN) tools/handouts.py $@ --seed $(SEED) $(ARGS)
+
+# Not in the lock: it is for instructors alone, and brings a database and extensions of JupyterLab.
+grader: env
+	@$(RUN) -m nbgrader --version >/dev/null 2>&1 || $(RUN) -m pip install --quiet --progress-bar off nbgrader==0.9.6
+	@$(RUN) tools/handouts.py grader $(ARGS)
 
 head-cells: env
 	@$(RUN) tools/head_cells.py
