@@ -69,7 +69,8 @@ def test_the_quiz_has_every_prediction_as_a_question(tmp_path):
             continue
         right = [answer for answer in question.findall('answer') if answer.get('fraction') == '100']
         assert len(right) == 1 and right[0].findtext('text'), ElementTree.tostring(question)
-        assert question.findtext('questiontext/text').strip() and 'Predict' not in question.findtext('questiontext/text')
+        text = question.findtext('questiontext/text')
+        assert text and 'Predict' not in text
         assert question.get('type') == 'numerical' or len(question.findall('answer')) >= 2
 
 
@@ -103,7 +104,7 @@ def test_the_quiz_is_read_by_a_library_that_knows_the_format(tmp_path, monkeypat
 # nbgrader
 
 def submission(handout, source, change=None):
-    """The handout, solved as in the source, with `change(cell, number)` made in every cell that the student writes in."""
+    """The handout, solved as in the source, with `change(cell, number)` made in every code cell."""
     solved = nbformat.from_dict(handout)
     number = 0
     for cell, right in zip(solved.cells, source.cells):
