@@ -79,7 +79,7 @@ def as_in_the_notebooks(monkeypatch, tmp_path):
     mx.npx.set_np()
 
 
-@pytest.mark.parametrize('answer', ALL, ids=lambda answer: f'{answer.set}-{answer.test}-{answer.what.replace(" ", "_")}')
+@pytest.mark.parametrize('answer', ALL, ids=lambda answer: f'{answer.set}-{answer.test}-{answer.what}')
 def test_an_answer_gets_its_verdict_and_a_sentence(answer):
     visible, whole = judged(answer)
     if answer.verdict == 'right':
