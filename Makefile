@@ -109,6 +109,7 @@ notebooks: env
 
 exercises: env
 	@$(RUN) tools/make_exercises.py
+	@$(RUN) tools/handouts.py table
 
 student variants quiz: env
 	@$(RUN) tools/handouts.py $@ --seed $(SEED) $(ARGS)

@@ -1,9 +1,10 @@
-"""What an instructor gives to students: `make student`, `make variants SEED=7`, `make quiz`, `make grader DIR=...`.
+"""What an instructor gives to students: `make student`, `make variants SEED=7`, `make quiz`, `make grader`.
 
 student    an archive of the course without solutions, hidden tests and the project's own tests
 variants   the sets with other numbers, as sources for nbgrader and as handed out
 quiz       the notebooks' predictions as questions in Moodle's XML
 grader     a course directory for nbgrader, with the sets and a configuration
+table      the table of sets in docs/instructors.md
 """
 
 import argparse
@@ -161,9 +162,39 @@ def grader(target, source=SOLUTIONS):
         shutil.copy(path, folder)
 
 
+def sets():
+    """Rows of the table: name, exercises, minutes, points by checks and by hand, answers tried, right and wrong."""
+    for path in sorted(SOLUTIONS.glob('*.ipynb')):
+        cells = nbformat.read(path, as_version=4).cells
+        minutes = [int(found[1]) for cell in cells if cell.cell_type == 'markdown'
+                   for found in re.finditer(r'^## .*, (\d+) minutes\)$', cell.source, flags=re.M)]
+        marks = [cell.metadata.nbgrader for cell in cells if cell.metadata.get('nbgrader', {}).get('grade')]
+        answers = ROOT / 'tests' / 'notebooks' / 'answers' / f'{path.stem}.py'
+        text = answers.read_text(encoding='utf-8') if answers.is_file() else ''
+        tried = re.findall(r'^# %% \S+ (right|wrong):', text, flags=re.M)
+        yield (path.stem, len(minutes), sum(minutes), sum(mark.points for mark in marks if not mark.solution),
+               sum(mark.points for mark in marks if mark.solution), tried.count('right'), tried.count('wrong'))
+
+
+def table():
+    """The table of sets, in Markdown."""
+    rows = list(sets())
+    lines = ['| set | exercises | minutes | points by checks | by hand | right answers tried | wrong answers tried |',
+             '|---|---|---|---|---|---|---|']
+    lines += [f'| `{name}` | {" | ".join(map(str, numbers))} |' for name, *numbers in rows]
+    lines += [f'| together | {" | ".join(str(sum(column)) for column in list(zip(*rows))[1:])} |']
+    return '\n'.join(lines)
+
+
+def with_table(text):
+    """A page with the table between its two marks."""
+    return re.sub(r'(<!-- sets -->\n\n).*?(\n\n<!-- end -->)', lambda found: found[1] + table() + found[2], text,
+                  flags=re.S)
+
+
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('what', choices=['student', 'variants', 'quiz', 'grader'])
+    parser.add_argument('what', choices=['student', 'variants', 'quiz', 'grader', 'table'])
     parser.add_argument('--seed', type=int, default=1, help='of variants: which numbers (default 1)')
     parser.add_argument('--target', type=pathlib.Path, help='file or directory to write (default: below build/)')
     given = parser.parse_args(arguments)
@@ -176,6 +207,9 @@ def main(arguments=None):
     elif given.what == 'quiz':
         target = given.target or BUILD / 'quiz.xml'
         print(f'{quiz(target)} questions')
+    elif given.what == 'table':
+        target = ROOT / 'docs' / 'instructors.md'
+        target.write_text(with_table(target.read_text(encoding='utf-8')), encoding='utf-8')
     else:
         target = given.target or BUILD / 'grading'
         grader(target)

@@ -56,6 +56,11 @@ def test_variants_are_written_as_sources_and_as_handed_out(tmp_path):
         assert nbformat.read(tmp_path / 'exercises' / path.name, as_version=4) == make_exercises.exercise(source)
 
 
+def test_the_table_of_sets_is_true():
+    page = (ROOT / 'docs' / 'instructors.md').read_text(encoding='utf-8')
+    assert '<!-- sets -->' in page and handouts.with_table(page) == page, 'run `make exercises`'
+
+
 # The quiz
 
 def test_the_quiz_has_every_prediction_as_a_question(tmp_path):
