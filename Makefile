@@ -35,7 +35,7 @@ BOOKS ?= notebooks
 NOTEBOOKS = --nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg $(BOOKS)
 
 .DEFAULT_GOAL := help
-.PHONY: help env train test test-full lab notebooks exercises student variants quiz grader site records records-accuracy bench fuzz properties lint lock torch doctor kernel bare head-cells colab-test clean
+.PHONY: help env train test test-full lab notebooks exercises student variants quiz grader site records records-accuracy bench fuzz properties mutants lint lock torch doctor kernel bare head-cells colab-test clean
 
 help:
 	@echo 'make train     train the article'"'"'s network ($(EPOCHS) epochs, $(SIZE)x$(SIZE)); results under runs/'
@@ -56,6 +56,7 @@ help:
 	@echo 'make bench     every table that a benchmark makes, on a quiet machine'
 	@echo 'make fuzz      ten thousand damaged files for each reader, into records/fuzz.json   (ARGS="--runs 500 --target idx")'
 	@echo 'make properties   N=$(N) drawn networks, changed as a learner would, computed in every way; into records/properties.json'
+	@echo 'make mutants   N=$(N) faults put into the package at random; do the tests notice? into records/mutants.json'
 	@echo 'make torch     PyTorch, for the tests that compare with it'
 	@echo 'make doctor    what is installed, what is missing, what to do'
 	@echo 'make kernel    this environment as a kernel for your own Jupyter or VS Code   (ARGS="--prefix DIR": not in your home)'
@@ -145,6 +146,11 @@ fuzz: env
 N ?= 1000
 properties: env
 	@OMP_NUM_THREADS=1 $(RUN) benchmarks/properties.py --number $(N) $(ARGS)
+
+# Not in the lock: only this target needs it.
+mutants: env
+	@$(RUN) -c 'import cosmic_ray' 2>/dev/null || $(RUN) -m pip install --quiet --progress-bar off cosmic-ray==8.7.0
+	@$(RUN) benchmarks/mutants.py --number $(N) $(ARGS)
 
 TORCH = $(shell sed -n 's/^torch = \["\(.*\)"\]$$/\1/p' pyproject.toml)
 # The CPU build: from where pip is told to look (PIP_FIND_LINKS, pip.conf), else from PyTorch's own index.
