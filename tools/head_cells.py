@@ -3,13 +3,14 @@
 On Colab and Kaggle the cell fetches the course and runs tools/colab.py. Elsewhere it does nothing, unless the kernel
 cannot import the course: then it says so. The address it fetches from is Repository at [project.urls] in
 pyproject.toml. The output of a cell with the tag `hide-output` is folded until it is opened: it answers a question.
-What a cell prints in several pieces becomes one piece.
+What a cell prints in several pieces becomes one piece. The table of lengths in notebooks/README.md is written again.
 What else is in a notebook stays as it is, but for the numbers of execution, which count the new cell.
 notebooks/exercises/ comes from notebooks/solutions/: `make exercises` afterwards.
 """
 
 import json
 import pathlib
+import re
 import sys
 
 try:
@@ -102,6 +103,41 @@ def with_head(notebook, repository):
     return {**notebook, 'cells': cells}
 
 
+def words(notebook):
+    """How many words of Markdown a notebook has, headings, tables and formulas included."""
+    return sum(len(''.join(cell['source']).split()) for cell in notebook['cells'] if cell['cell_type'] == 'markdown')
+
+
+def lines(notebook):
+    """How many lines of code a notebook has, without the head cell."""
+    return sum(len(''.join(cell['source']).splitlines()) for cell in notebook['cells']
+               if cell['cell_type'] == 'code' and cell.get('id') != IDENTIFIER)
+
+
+def minutes(notebook):
+    """What a notebook says after **Time:**."""
+    return int(re.search(r'\*\*Time:\*\* about (\d+) minutes', ''.join(notebook['cells'][0]['source']))[1])
+
+
+def with_lengths(text, notebooks):
+    """A page with the table below its heading "How long they are" made of the notebooks.
+
+    Parameters
+    ----------
+    text : str
+    notebooks : dict
+        Name to notebook.
+
+    Returns
+    -------
+    str
+    """
+    rows = [f'| [{name}]({name}.ipynb) | {words(notebook):,} | {lines(notebook)} | {minutes(notebook)} |\n'
+            for name, notebook in notebooks.items()]
+    table = f'| notebook | words | lines of code | minutes |\n|---|---:|---:|---:|\n{"".join(rows)}'
+    return re.sub(r'(\n## How long they are\n(?:\n|[^|#\n].*\n)*)(?:\|.*\n)+', lambda found: found[1] + table, text)
+
+
 def main():
     repository = address()
     if not repository:
@@ -112,6 +148,10 @@ def main():
         if new != old:
             path.write_text(new, encoding='utf-8')
             print(path.relative_to(ROOT))
+    page = ROOT / 'notebooks' / 'README.md'
+    notebooks = {path.stem: json.loads(path.read_text(encoding='utf-8'))
+                 for path in sorted(ROOT.glob('notebooks/*.ipynb'))}
+    page.write_text(with_lengths(page.read_text(encoding='utf-8'), notebooks), encoding='utf-8')
 
 
 if __name__ == '__main__':
