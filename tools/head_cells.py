@@ -3,8 +3,8 @@
 On Colab and Kaggle the cell fetches the course and runs tools/colab.py. Elsewhere it does nothing, unless the kernel
 cannot import the course: then it says so. The address it fetches from is Repository at [project.urls] in
 pyproject.toml. The output of a cell with the tag `hide-output` is folded until it is opened: it answers a question.
-What a cell prints in several pieces becomes one piece. The table of lengths in notebooks/README.md is written again.
-What else is in a notebook stays as it is, but for the numbers of execution, which count the new cell.
+What a cell prints in several pieces becomes one piece. What else is in a notebook stays as it is, but for the numbers
+of execution, which count the new cell. The table in notebooks/README.md is made of the notebooks again.
 notebooks/exercises/ comes from notebooks/solutions/: `make exercises` afterwards.
 """
 
@@ -116,15 +116,32 @@ def lines(notebook):
 
 def minutes(notebook):
     """What a notebook says after **Time:**."""
-    return int(re.search(r'\*\*Time:\*\* about (\d+) minutes', ''.join(notebook['cells'][0]['source']))[1])
+    return int(re.search(r'\*\*Time:\*\* about (\d+) minutes', _head(notebook))[1])
 
 
-def with_lengths(text, notebooks):
-    """A page with the table below its heading "How long they are" made of the notebooks.
+def device(notebook):
+    """What a notebook says after **Device:**, up to the first comma or full stop."""
+    return re.search(r'\*\*Device:\*\* ([^.,;:]*)', _head(notebook))[1]
+
+
+def needs(notebook):
+    """The numbers of the notebooks to know first: ['02', '03'] for "02 and 03" as well as for "02 to 03"."""
+    said = re.search(r'\*\*What to know first:\*\*(.*)', _head(notebook), flags=re.S)[1].split('\n\n')[0]
+    numbers = [(int(low), int(high or low)) for low, high in re.findall(r'\b(\d\d)\b(?: to (\d\d)\b)?', said)]
+    return [f'{number:02}' for low, high in numbers for number in range(low, high + 1)]
+
+
+def _head(notebook):
+    return ''.join(notebook['cells'][0]['source'])
+
+
+def with_table(text, notebooks):
+    """A page with the table below its heading "The notebooks" made of the notebooks.
 
     Parameters
     ----------
     text : str
+        With a table there: its head stays, its rows are written again.
     notebooks : dict
         Name to notebook.
 
@@ -132,10 +149,13 @@ def with_lengths(text, notebooks):
     -------
     str
     """
-    rows = [f'| [{name}]({name}.ipynb) | {words(notebook):,} | {lines(notebook)} | {minutes(notebook)} |\n'
-            for name, notebook in notebooks.items()]
-    table = f'| notebook | words | lines of code | minutes |\n|---|---:|---:|---:|\n{"".join(rows)}'
-    return re.sub(r'(\n## How long they are\n(?:\n|[^|#\n].*\n)*)(?:\|.*\n)+', lambda found: found[1] + table, text)
+    rows = ''
+    for name, notebook in notebooks.items():
+        title = _head(notebook).splitlines()[0].removeprefix('# ')
+        rows += (f'| [{name[:2]}]({name}.ipynb) {title} | {", ".join(needs(notebook)) or "-"} | {minutes(notebook)} | '
+                 f'{device(notebook)} | {words(notebook):,} | {lines(notebook)} |\n')
+    before, heading, after = text.partition('\n## The notebooks\n')
+    return before + heading + re.sub(r'(\|[-:|]+\n)(?:\|.*\n)*', lambda found: found[1] + rows, after, count=1)
 
 
 def main():
@@ -151,7 +171,7 @@ def main():
     page = ROOT / 'notebooks' / 'README.md'
     notebooks = {path.stem: json.loads(path.read_text(encoding='utf-8'))
                  for path in sorted(ROOT.glob('notebooks/*.ipynb'))}
-    page.write_text(with_lengths(page.read_text(encoding='utf-8'), notebooks), encoding='utf-8')
+    page.write_text(with_table(page.read_text(encoding='utf-8'), notebooks), encoding='utf-8')
 
 
 if __name__ == '__main__':
