@@ -113,10 +113,8 @@ def test_a_section_is_one_of_the_papers():
 def find(name):
     """A name of the package, of one of its modules, or of Gluon (`nn.`, `gluon.`)."""
     first, *others = name.split('.')
-    if first in ('nn', 'gluon', 'init'):
-        thing = importlib.import_module({'nn': 'mxnet.gluon.nn', 'gluon': 'mxnet.gluon', 'init': 'mxnet.initializer'}[first])
-    else:
-        thing = getattr(d2l_densenet, first)
+    modules = {'nn': 'mxnet.gluon.nn', 'gluon': 'mxnet.gluon', 'init': 'mxnet.initializer'}
+    thing = importlib.import_module(modules[first]) if first in modules else getattr(d2l_densenet, first)
     for part in others:
         thing = getattr(thing, part)
     return thing
