@@ -236,6 +236,11 @@ def _parts(places):
         yield from [word for word in part.replace(' and ', ', ').split(', ') if word.strip().isdigit()]
 
 
+def _place(place):
+    """A cell's name means nothing to readers: it is in the section that ends with the table."""
+    return place.replace('tests/', '') if '::' in place or place.isdigit() or place == 'quoted' else 'above'
+
+
 class _Table:
     def __init__(self, rows):
         self._rows = rows
@@ -249,8 +254,9 @@ class _Table:
     def _row(row):
         claim, verdict = row
         words = f' (<span lang="zh">{escape(claim.words)}</span>)' if claim.words else ''
+        shown = '; '.join(dict.fromkeys(map(_place, claim.shown.split('; '))))
         cells = (str(claim.number), escape(claim.places), escape(claim.claim) + words,
-                 f'<b>{verdict or "?"}</b>', escape(claim.because), escape(claim.shown.replace('tests/', '')))
+                 f'<b>{verdict or "?"}</b>', escape(claim.because), escape(shown))
         return '<tr>' + ''.join(f'<td style="text-align: left">{cell}</td>' for cell in cells) + '</tr>'
 
     def __repr__(self):

@@ -82,3 +82,8 @@ def test_words_are_marked_as_chinese_and_everything_is_escaped():
     html = Ledger().table(3)._repr_html_()
     assert '<span lang="zh">最初的</span>' in html and 'theta &lt; 1' in html and '<1' not in html
     assert html.count('<tr>') == 1 + 8
+
+
+def test_a_table_says_where_a_claim_is_shown():
+    html = Ledger().table(6)._repr_html_()
+    assert '>above; 08<' in html and '>above<' in html and 'stacks' not in html and '>quoted<' in html
