@@ -61,7 +61,7 @@ help:
 	@echo 'make doctor    what is installed, what is missing, what to do'
 	@echo 'make kernel    this environment as a kernel for your own Jupyter or VS Code   (ARGS="--prefix DIR": not in your home)'
 	@echo 'make bare      installs everything on bare machines, made with debootstrap; as root   (ARGS="--full bookworm")'
-	@echo 'make colab-test  every notebook in environments like Colab'"'"'s and Kaggle'"'"'s: 16 GB, an hour   (ARGS="-k 01_dense")'
+	@echo 'make colab-test  every notebook in environments like Colab'"'"'s and Kaggle'"'"'s: 16 GB, an hour   (ARGS="-k 02_dense")'
 	@echo 'make lint      ruff, on the notebooks too'
 	@echo 'make env       the environment alone, in .venv   (PYTHON=...: with that Python 3.10 to 3.14;'
 	@echo '               GPU=1: with MXNet for NVIDIA GPUs, if there is a card for it, 2.1 GB; GPU=anyway: even if not)'

@@ -205,8 +205,8 @@ def test_a_wheel_mends_mxnet_by_itself(with_the_wheel, tmp_path):
 def test_a_wheel_brings_the_course(with_the_wheel, tmp_path):
     done = run(str(with_the_wheel), '-m', 'd2l_densenet', 'notebooks', 'my course', cwd=tmp_path)
     course = tmp_path / 'my course'
-    assert str(course / '00_start_here.ipynb') in done.stdout and str(with_the_wheel) in done.stdout
-    for path in ('00_start_here.ipynb', 'README.md', 'exercises/01_dense_block.ipynb'):
+    assert str(course / '01_first_densenet.ipynb') in done.stdout and str(with_the_wheel) in done.stdout
+    for path in ('01_first_densenet.ipynb', 'README.md', 'exercises/02_dense_block.ipynb'):
         assert (course / path).read_bytes() == (ROOT / 'notebooks' / path).read_bytes()
 
 

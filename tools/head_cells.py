@@ -3,13 +3,14 @@
 On Colab and Kaggle the cell fetches the course and runs tools/colab.py. Elsewhere it does nothing, unless the kernel
 cannot import the course: then it says so. The address it fetches from is Repository at [project.urls] in
 pyproject.toml. The output of a cell with the tag `hide-output` is folded until it is opened: it answers a question.
-What a cell prints in several pieces becomes one piece.
-What else is in a notebook stays as it is, but for the numbers of execution, which count the new cell.
+What a cell prints in several pieces becomes one piece. What else is in a notebook stays as it is, but for the numbers
+of execution, which count the new cell. The table in notebooks/README.md is made of the notebooks again.
 notebooks/exercises/ comes from notebooks/solutions/: `make exercises` afterwards.
 """
 
 import json
 import pathlib
+import re
 import sys
 
 try:
@@ -102,6 +103,61 @@ def with_head(notebook, repository):
     return {**notebook, 'cells': cells}
 
 
+def words(notebook):
+    """How many words of Markdown a notebook has, headings, tables and formulas included."""
+    return sum(len(''.join(cell['source']).split()) for cell in notebook['cells'] if cell['cell_type'] == 'markdown')
+
+
+def lines(notebook):
+    """How many lines of code a notebook has, without the head cell."""
+    return sum(len(''.join(cell['source']).splitlines()) for cell in notebook['cells']
+               if cell['cell_type'] == 'code' and cell.get('id') != IDENTIFIER)
+
+
+def minutes(notebook):
+    """What a notebook says after **Time:**."""
+    return int(re.search(r'\*\*Time:\*\* about (\d+) minutes', _head(notebook))[1])
+
+
+def device(notebook):
+    """What a notebook says after **Device:**, up to the first comma or full stop."""
+    return re.search(r'\*\*Device:\*\* ([^.,;:]*)', _head(notebook))[1]
+
+
+def needs(notebook):
+    """The numbers of the notebooks to know first: ['02', '03'] for "02 and 03" as well as for "02 to 03"."""
+    said = re.search(r'\*\*What to know first:\*\*(.*)', _head(notebook), flags=re.S)[1].split('\n\n')[0]
+    numbers = [(int(low), int(high or low)) for low, high in re.findall(r'\b(\d\d)\b(?: to (\d\d)\b)?', said)]
+    return [f'{number:02}' for low, high in numbers for number in range(low, high + 1)]
+
+
+def _head(notebook):
+    return ''.join(notebook['cells'][0]['source'])
+
+
+def with_table(text, notebooks):
+    """A page with the table below its heading "The notebooks" made of the notebooks.
+
+    Parameters
+    ----------
+    text : str
+        With a table there: its head stays, its rows are written again.
+    notebooks : dict
+        Name to notebook.
+
+    Returns
+    -------
+    str
+    """
+    rows = ''
+    for name, notebook in notebooks.items():
+        title = _head(notebook).splitlines()[0].removeprefix('# ')
+        rows += (f'| [{name[:2]}]({name}.ipynb) {title} | {", ".join(needs(notebook)) or "-"} | {minutes(notebook)} | '
+                 f'{device(notebook)} | {words(notebook):,} | {lines(notebook)} |\n')
+    before, heading, after = text.partition('\n## The notebooks\n')
+    return before + heading + re.sub(r'(\|[-:|]+\n)(?:\|.*\n)*', lambda found: found[1] + rows, after, count=1)
+
+
 def main():
     repository = address()
     if not repository:
@@ -112,6 +168,10 @@ def main():
         if new != old:
             path.write_text(new, encoding='utf-8')
             print(path.relative_to(ROOT))
+    page = ROOT / 'notebooks' / 'README.md'
+    notebooks = {path.stem: json.loads(path.read_text(encoding='utf-8'))
+                 for path in sorted(ROOT.glob('notebooks/*.ipynb'))}
+    page.write_text(with_table(page.read_text(encoding='utf-8'), notebooks), encoding='utf-8')
 
 
 if __name__ == '__main__':
