@@ -51,7 +51,7 @@ assert all(-1 <= within(values, damage[1]) <= 1 for values in predictors.values(
 assert set(drawn) == {(name, column) for name in predictors for column in (0, 1)}
 
 # %% per-channel
-assert all(low <= middle <= high for low, middle, high in intervals.values()) and len(intervals) == 2 * (LAYERS - 1)
+assert all(low <= middle <= high for low, middle, high in intervals.values()) and len(intervals) == 2 * LAYERS
 
 # %% per-channel-figure
 assert all(0 <= count <= LAYERS - 1 for count in below)
