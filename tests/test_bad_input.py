@@ -177,7 +177,8 @@ TABLE = {
         {'a': [(1, -1)]}, {'a': [(1, NAN)]}, {'a': [(NAN, 1)]}, {'a': [('1', 1)]}])),
     'plots.plot_feature_reuse': (lambda: {'maps': numpy.ones((2, 2))}, {
         'maps': [3, None, 'x', [], {}, {'a': 3}, {'a': 'x'}, [[NAN]], numpy.ones((2, 3)), numpy.ones((13, 13)), IMAGES],
-        'label': [], 'title': [], 'data': [], 'power': [0, *NUMBERS, None]}),  # any object can be a title
+        'label': [], 'title': [], 'data': [], 'power': [0, *NUMBERS, None], 'rows': COUNTS,  # any object can be a title
+        'digits': COUNTS}),
     'plots.plot_channels': (lambda: {'net': net()}, {
         'net': [3, None, 'article', {'growth_rate': 0}], 'input_size': [3, None, 'xy', (8,), (0, 8), (8, 1.5)]}),
     'plots.plot_stages': (dict, {'nets': [3, 'nope', []], 'input_shape': SHAPES}),
