@@ -21,7 +21,7 @@ from harness import Benchmark, markdown, measuring, now
 
 FAMILIES = ('DenseNet', 'pre-activation ResNet', 'post-activation ResNet')
 WIDTHS = {'DenseNet': (8, 16, 32), 'pre-activation ResNet': (16, 32, 48), 'post-activation ResNet': (16, 32, 48)}
-RATES = (0.03, 0.1, 0.3)
+RATES = (0.03, 0.1, 0.3, 1.0)
 VALIDATION, SIZE, BATCH, MOMENTUM, DECAY, WARMUP = 5_000, 28, 64, 0.9, 5e-4, 0.2
 CURVES, FEW = (10_000, 3), ((1_000, 16), (4_000, 4))     # (training images, epochs)
 #: The networks of `few`: name, width, dropout.
