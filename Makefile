@@ -35,7 +35,7 @@ BOOKS ?= notebooks
 NOTEBOOKS = --nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg $(BOOKS)
 
 .DEFAULT_GOAL := help
-.PHONY: help env train test test-full lab notebooks exercises student variants quiz grader site records records-accuracy bench fuzz properties mutants lint lock torch doctor kernel bare head-cells colab-test clean
+.PHONY: help env train test test-full lab notebooks exercises student variants quiz grader site records records-accuracy records-families bench fuzz properties mutants lint lock torch doctor kernel bare head-cells colab-test clean
 
 help:
 	@echo 'make train     train the article'"'"'s network ($(EPOCHS) epochs, $(SIZE)x$(SIZE)); results under runs/'
@@ -53,6 +53,7 @@ help:
 	@echo 'make site      the course as HTML, in build/site: reads on a phone, prints, needs no network'
 	@echo 'make records   the recorded runs into records/: two recipes, three seeds, and the long one; hours, can be resumed'
 	@echo 'make records-accuracy   the same'
+	@echo 'make records-families   ResNets and DenseNets of several widths, for notebooks 05 and 09; half an hour, can be resumed'
 	@echo 'make bench     every table that a benchmark makes, on a quiet machine'
 	@echo 'make fuzz      ten thousand damaged files for each reader, into records/fuzz.json   (ARGS="--runs 500 --target idx")'
 	@echo 'make properties   N=$(N) drawn networks, changed as a learner would, computed in every way; into records/properties.json'
@@ -129,6 +130,9 @@ site: env
 
 records records-accuracy: env
 	@$(RUN) benchmarks/accuracy.py $(ARGS)
+
+records-families: env
+	@$(RUN) benchmarks/families.py $(ARGS)
 
 # Every table that a benchmark makes. int8 measures the run that `make records` leaves under runs/.
 bench: env

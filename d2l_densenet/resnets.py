@@ -7,10 +7,11 @@ pre-activation networks: "Identity Mappings in Deep Residual Networks", ECCV 201
 from mxnet.gluon import HybridBlock, nn
 from mxnet.gluon.model_zoo.vision import resnet as zoo
 
-from ._common.arguments import MOST_ELEMENTS, block_options, known_name, positive_int
+from ._common.arguments import MOST_ELEMENTS, block_options, known_name, one_of, positive_int
+from .blocks import conv_block, transition_block
 from .execution.block import Block, HybridSequential
 
-__all__ = ['RESNETS', 'resnet']
+__all__ = ['RESNETS', 'resnet', 'small_resnet']
 
 
 class Residual(HybridBlock):
@@ -44,6 +45,28 @@ class Residual(HybridBlock):
     def hybrid_forward(self, F, x):
         shortcut = self.downsample(x) if self.downsample else x
         return self.relu(self.body(x) + shortcut)
+
+
+class PreActivationResidual(HybridBlock):
+    """Residual block with BN and ReLU before each convolution: two `conv_block`, their result added to the input.
+
+    Parameters
+    ----------
+    channels : int
+        Channels of the input and of the output.
+
+    **Inputs** and **outputs:** (N, channels, H, W).
+    """
+
+    def __init__(self, channels, **kwargs):
+        super().__init__(**kwargs)
+        with self.name_scope():
+            self.body = HybridSequential(prefix='')
+            with self.body.name_scope():
+                self.body.add(conv_block(channels, channels), conv_block(channels, channels))
+
+    def hybrid_forward(self, F, x):
+        return x + self.body(x)
 
 
 class ResNet(Block):
@@ -140,3 +163,66 @@ def resnet(name, classes=None, **kwargs):
         # would never move: MXNet moves them in the backward pass, which ends behind the last layer with a gradient.
         features.add(*rest)
     return ResNet(name, features, parts.output, 1 if cifar else 4, **kwargs)
+
+
+#: The block designs of `small_resnet`.
+DESIGNS = ('pre-activation', 'post-activation', 'chain')
+
+
+def small_resnet(width, design='pre-activation', blocks=3, classes=10):
+    """Build a ResNet on the frame of ``DenseNet(k, (6, 6), pooling_convention='full')``, to compare the two.
+
+    The stem for one-channel images, `blocks` blocks of two 3x3 convolutions with `width` channels, as many with twice
+    the channels at half the height and width, global average pooling and a dense layer.
+
+    Parameters
+    ----------
+    width : int, >= 1
+        Channels of the stem and of the first blocks.
+    design : {'pre-activation', 'post-activation', 'chain'}
+        ``'pre-activation'``: BN and ReLU before each convolution, a `transition_block` halves, BN and ReLU before the
+        classifier: as in the DenseNet, but what two convolutions make is added. ``'chain'``: the same, nothing added.
+        ``'post-activation'``: `Residual`, whose first convolution with stride 2 halves.
+    blocks : int, >= 1
+        Residual blocks of each half.
+    classes : int, >= 1
+
+    Returns
+    -------
+    mxnet.gluon.nn.HybridSequential
+        **Inputs:** images (N, 1, H, W). **Outputs:** scores before the softmax, (N, classes).
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of its range.
+
+    Examples
+    --------
+    >>> net = small_resnet(16)
+    >>> net.initialize()
+    >>> net(mx.nd.ones((2, 1, 28, 28))).shape
+    (2, 10)
+    """
+    positive_int('width', width, most=MOST_ELEMENTS // 2 ** 20)
+    positive_int('blocks', blocks, most=2 ** 10)
+    positive_int('classes', classes, most=MOST_ELEMENTS // 2 ** 20)
+    one_of('design', design, DESIGNS)
+    net = HybridSequential()
+    net.add(nn.Conv2D(width, 7, 2, 3, in_channels=1), nn.BatchNorm(in_channels=width), nn.Activation('relu'),
+            nn.MaxPool2D(3, 2, 1))
+    for channels in (width, 2 * width):
+        if channels > width and design != 'post-activation':
+            net.add(transition_block(channels, width, pooling_convention='full'))
+        for number in range(blocks):
+            if design == 'pre-activation':
+                net.add(PreActivationResidual(channels))
+            elif design == 'chain':
+                net.add(conv_block(channels, channels), conv_block(channels, channels))
+            else:
+                halves = channels > width and number == 0
+                net.add(Residual(channels, 1 + halves, halves, width if halves else channels))
+    if design != 'post-activation':
+        net.add(nn.BatchNorm(in_channels=2 * width), nn.Activation('relu'))
+    net.add(nn.GlobalAvgPool2D(), nn.Flatten(), nn.Dense(classes, in_units=2 * width))
+    return net

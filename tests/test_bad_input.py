@@ -104,6 +104,10 @@ TABLE = {
         'net': BLOCKS, 'seed': [*SEEDS, None], 'input_shape': SHAPES, 'ctx': DEVICES}),
     'resnets.resnet': (lambda: {'name': 'd2l_resnet18'}, {
         'name': ['resnet', 3, None, []], 'classes': NO_NONE, 'kwargs': OPTIONS}),
+    'resnets.small_resnet': (lambda: {'width': 4}, {
+        'width': COUNTS, 'blocks': COUNTS, 'classes': COUNTS, 'design': ['post', 3, None, []]}),
+    'analysis.families.recorded_families': (dict, {'wanted': {
+        'network': ['densenet', None, []], 'width': [5, NAN], 'length': [3]}}),
     'analysis.formulas.network_formula': (dict, {'name': ['nope', 3, None, []]}),
     'analysis.formulas.densenet_formula': (lambda: {'config': net().config, 'height': 8, 'width': 8}, {
         'config': [3, None, {}, 'article', {'growth_rate': 4}], 'height': COUNTS, 'width': COUNTS}),

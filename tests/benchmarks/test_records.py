@@ -31,13 +31,40 @@ def test_the_long_run_held_images_out_and_kept_to_its_limits():
     assert sum(row['seconds'] for row in record['history']['rows']) <= 3 * 3600
 
 
-@pytest.mark.parametrize('name', ['accuracy', 'int8', 'memory', 'scaling', 'survival', 'throughput', 'waiting'])
+@pytest.mark.parametrize('name', ['accuracy', 'families', 'int8', 'memory', 'scaling', 'survival', 'throughput',
+                                  'waiting'])
 def test_the_pages_show_the_records(name):
     program = script(f'benchmarks/{name}.py')
     record = {recipe: program.records(recipe) for recipe in program.OPTIONS} if name == 'accuracy' else \
         program.BENCHMARK.read()
     shown, _, _ = script('benchmarks/harness.py').between(*program.BENCHMARK.marks)
     assert shown == program.BENCHMARK.table(record)
+
+
+def test_the_families_are_complete_and_their_rates_were_not_chosen_on_test_images():
+    program = script('benchmarks/families.py')
+    record = program.BENCHMARK.read()
+    assert record['data'] == {'name': 'fashion-mnist', 'checksum': OFFICIAL} and record['versions']['mxnet'] == '1.9.1'
+    runs = {tuple(entry[key] for key in program.KEY): entry for entry in record['runs']}
+    wanted = {(*setting, program.rate_for(record['runs'], setting), seed)
+              for setting in program.settings() for seed in range(3)}
+    assert set(runs) == wanted | set(program.choices()) and len(runs) == len(record['runs'])
+    for setting in program.settings():
+        rivals = [entry for entry in record['runs'] if entry['experiment'] == 'rates' and entry['network'] == setting[1]
+                  and entry['dropout'] == setting[3]
+                  and entry['images'] == (10_000 if setting[0] == 'curves' else 1_000)]
+        best = max(entry['validation_acc'] for entry in rivals)
+        assert program.rate_for(record['runs'], setting) in {e['rate'] for e in rivals if e['validation_acc'] == best}
+        assert {entry['seed'] for entry in rivals} == {100}
+
+
+def test_the_bits_of_the_families_are_their_accuracies():
+    from d2l_densenet.analysis.families import recorded_families
+    every = recorded_families()
+    assert all(run['right'].shape == (10_000,) and abs(run['right'].mean() - run['test_acc']) < 1e-9 for run in every)
+    some = recorded_families(experiment='curves', network='DenseNet', width=16)
+    assert [run['seed'] for run in some] == [0, 1, 2]
+    assert all((run['experiment'], run['network'], run['width']) == ('curves', 'DenseNet', 16) for run in some)
 
 
 def test_the_int8_record_is_of_a_full_run_on_the_real_data():
