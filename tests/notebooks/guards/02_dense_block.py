@@ -18,4 +18,6 @@ assert _last['plain'][1] < 0.1 and min(_last['sum'][1], _last['dense'][1]) > 0.6
 assert _last['sum'][1] > _last['dense'][1]                          # by this measure the sum is not worse
 
 # %% sliders
-assert len(plots.draw_growth((4, 12, 24, 0.5)).axes) == 1
+_titles = [axes.get_title() for axes in filmstrip.axes]
+assert [' 72 channels' in _titles[0], ' 120 channels' in _titles[1], ' 120 channels' in _titles[2]] == [True] * 3
+assert '65,676 parameters' in _titles[1] and '59,916 parameters' in _titles[2]
