@@ -1,5 +1,6 @@
 # %% train
 assert float(batch_loss.mean()) < 2.2                               # less than ln 10 = 2.30, what guessing costs
+assert 0 < evaluate_accuracy(net, valid_iter) < 1 and valid_iter.num_examples < train_iter.num_examples
 
 # %% maps
 assert [maps.shape for maps in features.values()] == [(8, 28, 28)] * 5
@@ -8,6 +9,7 @@ assert np.allclose(features['$x_4$'], block.layers[3](Y[None, :32])[0], atol=1e-
 
 # %% readers
 assert [len(gamma) for gamma in gammas] == [8] * 4 and len(betas) == 4
+assert numpy.min(gammas) > 0                                        # 'above', not 'below', the threshold
 _thresholds = -numpy.array(betas) / numpy.array(gammas)
 assert (numpy.ptp(_thresholds, axis=0) > 0).all()                   # no two of the readers are the same
 
