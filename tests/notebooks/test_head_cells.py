@@ -49,6 +49,17 @@ def test_writes_the_table_of_the_map_and_nothing_else():
     assert head_cells.with_table(page, {'05_two': book}) == page.replace('| old |\n| old |', row)
 
 
+def test_saves_the_picture_of_sliders_and_not_the_sliders():
+    view = {head_cells.WIDGET: {'model_id': '1'}}
+    cells = [{'cell_type': 'code', 'id': name, 'execution_count': 1, 'metadata': {}, 'source': [], 'outputs': [
+        {'output_type': 'display_data', 'metadata': {}, 'data': {**view, **data}}]}
+        for name, data in (('with', {'image/png': 'abc'}), ('without', {}))]
+    title = {'cell_type': 'markdown', 'id': 'y', 'metadata': {}, 'source': ['# T']}
+    new = head_cells.with_head({'metadata': {'widgets': {'state': {}}, 'a': 1}, 'cells': [title, *cells]}, '')
+    assert [cell['outputs'][0]['data'] for cell in new['cells'][2:]] == [{'image/png': 'abc'}, view]
+    assert new['metadata'] == {'a': 1}
+
+
 # The cell
 
 @pytest.mark.parametrize('path', NOTEBOOKS, ids=lambda path: f'{path.parent.name}/{path.stem}')
