@@ -23,6 +23,7 @@ _MODULES = {
     'training': ['fit', 'train_ch5'],
     'evaluation': ['evaluate_accuracy', 'predict'],
     'history': ['History', 'DivergenceError'],
+    'shipped': ['trained_network', 'weights_record', 'recorded_runs'],
     'optimizers': ['Muon'],
     'recipes': ['RECIPES', 'Recipe'],
     'runs.checkpoints': ['ResumeError'],
