@@ -1,6 +1,7 @@
-"""What the notebooks use besides DenseNet: predictions, quick mode, and the file with the reader's own code."""
+"""What the notebooks use besides DenseNet: predictions, sliders, a wager, quick mode, the reader's own file."""
 
 import ast
+import base64
 import contextlib
 import importlib
 import importlib.util
@@ -32,6 +33,9 @@ npx.set_np()
 # Each name with the check that tells whether it does what the course says.
 _CHECKS = {'conv_block': checks.conv_block, 'DenseBlock': checks.dense_block,
            'transition_block': checks.transition_block}
+# The letters of the wager with the classes they name, and the line that keeps them in the reader's file.
+_TOPS = {'c': 4, 'p': 2, 's': 6}
+_WAGER = re.compile(r"^wager_letters = '([cps?]{18})'\n?", re.M)
 _SCALES = {'': 1, '%': 0.01, 'k': 1e3, 'thousand': 1e3, 'm': 1e6, 'million': 1e6, 'billion': 1e9}
 _NUMBER = r'[-+]?(?:\d[\d,_]*\.?\d*|\.\d+)(?:e[-+]?\d+)?'
 
@@ -184,6 +188,97 @@ def budget(full, quick):
     return quick
 
 
+def sliders(draw, filmstrip, **values):
+    """Sliders that call `draw`; where nothing can answer them, one figure that shows several settings.
+
+    Parameters
+    ----------
+    draw : callable
+        Takes one keyword argument per slider and returns a figure.
+    filmstrip : matplotlib.figure.Figure
+        Shown where the notebook is only read, or where ipywidgets is missing.
+    **values : tuple
+        For each argument ``(lowest, highest, step)``, as ``ipywidgets.interact`` takes them.
+    """
+    display = importlib.import_module('IPython.display').display
+    try:
+        widgets = importlib.import_module('ipywidgets')
+    except ImportError:
+        notice('No sliders: ipywidgets is missing (pip install ipywidgets).')
+        display(filmstrip)
+        return
+
+    def show(**chosen):
+        display(draw(**chosen))
+        return chosen
+
+    widget = widgets.interactive(show, **values)
+    if widget.result is None:                       # ipywidgets 7 draws only when it displays the widget itself
+        widget.update()
+    describe = importlib.import_module('d2l_densenet.plots').describe
+    # One output with two forms: a page shows the sliders if it can, else the picture.
+    picture = io.BytesIO()
+    filmstrip.savefig(picture, format='png')
+    view = {'version_major': 2, 'version_minor': 0, 'model_id': widget.model_id}
+    display({'application/vnd.jupyter.widget-view+json': view, 'text/plain': 'sliders, or a figure',
+             'image/png': base64.b64encode(picture.getvalue()).decode()}, raw=True,
+            metadata={'image/png': {'alt': describe(filmstrip)}})
+
+
+def wager_images(test_iter):
+    """Positions of the wager's 18 images in the test set: its first six coats, pullovers and shirts, in its order.
+
+    Parameters
+    ----------
+    test_iter : ImageLoader
+        The test set, or its first few hundred images.
+
+    Returns
+    -------
+    numpy.ndarray, (18,), int
+    """
+    return numpy.sort(numpy.concatenate([numpy.flatnonzero(test_iter.labels == label)[:6]
+                                         for label in _TOPS.values()]))
+
+
+def wager(letters, test_iter):
+    """Print how many of the 18 images of `wager_images` the reader has named rightly, and keep the answers.
+
+    Parameters
+    ----------
+    letters : str or None
+        One letter per image: c for coat, p for pullover, s for shirt, ? for no idea. Spaces do not count. None: no
+        wager.
+    test_iter : ImageLoader
+    """
+    if letters is None:
+        print('no labels yet: write 18 letters instead of None and run the cell again')
+        return
+    answers = ''.join(letters.lower().split())
+    wrong = sorted({*answers} - {*_TOPS, '?'})
+    if wrong or len(answers) != 18:
+        print(f'18 letters, each c, p, s or ?, were asked for; these are {len(answers)}'
+              + (f', with {" ".join(wrong)} among them' if wrong else ''))
+        return
+    right = sum(_TOPS.get(letter) == label
+                for letter, label in zip(answers, test_iter.labels[wager_images(test_iter)]))
+    print(f'{right} of 18 right; guessing gives 6 on average')
+    _write_own(lambda text: f'{re.sub(_WAGER, "", text).rstrip()}\n\n\nwager_letters = {answers!r}\n', 'your labels')
+
+
+def wager_answers():
+    """What the reader said in `wager`.
+
+    Returns
+    -------
+    numpy.ndarray, (18,), int, or None
+        A class number per image (-1 for no idea); None if there are no answers.
+    """
+    path = _own_path()
+    found = re.search(_WAGER, path.read_text(encoding='utf-8')) if path.exists() else None
+    return found and numpy.array([_TOPS.get(letter, -1) for letter in found[1]])
+
+
 def keep(*definitions):
     """Write functions and classes from a notebook to the reader's file, over earlier ones of the same names.
 
@@ -197,18 +292,26 @@ def keep(*definitions):
     TypeError
         If one is not a function or class with source text.
     """
-    path = _own_path()
     sources = {definition.__name__: source for definition in definitions if (source := _source(definition))}
-    try:
-        text = path.read_text(encoding='utf-8') if path.exists() else _HEADER
+
+    def changed(text):
         for name, source in sources.items():
             text = _without(text, name).rstrip() + f'\n\n\n{source}\n'
-        replace_file(path, text.encode())
-        notice(f'{", ".join(sources)}: kept in {path.name}')
+        return text
+    _write_own(changed, ', '.join(sources))
+
+
+def _write_own(change, what):
+    """Change the text of the reader's file, and say that `what` is kept there, or why it is not."""
+    path = _own_path()
+    try:
+        text = path.read_text(encoding='utf-8') if path.exists() else _HEADER
+        replace_file(path, change(text).encode())
+        notice(f'{what}: kept in {path.name}')
     except OSError as error:
-        notice(f"{path.name} cannot be written ({error.strerror}): later notebooks use the package's")
+        notice(f'{path.name} cannot be written ({error.strerror}), so this is not kept: {what}')
     except SyntaxError as error:
-        notice(f'Nothing was kept, because {path.name} has an error in line {error.lineno}: mend or delete it')
+        notice(f'Nothing was kept, because {path.name} has an error in line {error.lineno}: fix or delete it')
 
 
 def yours(*names):

@@ -8,7 +8,7 @@ from matplotlib.colors import Normalize, PowerNorm
 from .._common.arguments import number, positive_int
 from .look import an_array, finished, in_style, labelled, new_figure, plural
 
-__all__ = ['plot_confusion_matrix', 'plot_feature_reuse', 'plot_images', 'plot_mistakes']
+__all__ = ['plot_confusion_matrix', 'plot_feature_maps', 'plot_feature_reuse', 'plot_images', 'plot_mistakes']
 
 #: More layers leave no room for the numbers of a map, or the arcs of a diagram.
 MOST_LAYERS = 12
@@ -136,6 +136,47 @@ def plot_images(images, labels, rows=2, title=None, data=None):
         labels = [_class_names(10)[int(label)] for label in labels]
     count = f'{plural(len(images), "image")} of {plural(len(set(labels)), "class", "es")}'
     return finished(_image_grid(images, labels, min(rows, len(images))), title or count, data)
+
+
+@in_style
+def plot_feature_maps(features, title, most=6, data=None):
+    """Feature maps of one image, one row per layer.
+
+    Each map is shifted and scaled to mean 0 and standard deviation 1 over its own pixels: scales of maps differ.
+
+    Parameters
+    ----------
+    features : dict of str to array (C, H, W)
+        For each row its name and maps, NumPy or MXNet.
+    title : str
+    most : int, >= 1, default 6
+        Only the first so many maps of a row are shown.
+    data : optional
+        What the maps are of, to be written below.
+
+    Examples
+    --------
+    >>> figure = plot_feature_maps({'$x_0$': numpy.zeros((3, 8, 8)), '$x_1$': numpy.ones((2, 8, 8))}, 'maps')
+    >>> len(figure.axes), len([axes for axes in figure.axes if axes.images])
+    (6, 5)
+    """
+    positive_int('most', most)
+    rows = {name: an_array(f'features[{name!r}]', maps)[:most] for name, maps in
+            labelled('features', features, 'array (C, H, W)').items()}
+    for name, maps in rows.items():
+        if maps.ndim != 3 or not maps.size:
+            raise ValueError(f'features[{name!r}] must have the shape (C, H, W), got {maps.shape}')
+    columns = max(map(len, rows.values()))
+    figure, axes = new_figure(1.15 * columns + 0.8, 1.15 * len(rows) + 0.9, len(rows), columns, squeeze=False)
+    for line, (name, maps) in zip(axes, rows.items()):
+        for axis in line:
+            axis.set(xticks=[], yticks=[])
+            axis.spines[:].set_visible(False)
+        line[0].set_ylabel(name, rotation=0, ha='right', va='center', fontsize=15)
+        for axis, one in zip(line, maps):
+            scaled = (one - one.mean()) / (one.std() or 1)
+            axis.imshow(scaled, cmap='gray', vmin=-2.5, vmax=2.5, interpolation='nearest')
+    return finished(figure, title, data)
 
 
 @in_style

@@ -103,3 +103,15 @@ def test_feature_reuse_of_nothing_is_refused(bad, match):
         plots.plot_feature_reuse(bad)
     with pytest.raises(ValueError, match='power'):
         plots.plot_feature_reuse(reuse_map(2), power=0)
+
+
+def test_feature_maps_are_shown_row_by_row_on_a_scale_of_their_own():
+    maps = numpy.arange(3 * 4 * 5, dtype=float).reshape(3, 4, 5)
+    figure = plots.plot_feature_maps({'x0': maps, 'x1': 100 * maps[:1]}, 'a boot', most=2)
+    rows = [[axis.images[0].get_array() for axis in line if axis.images] for line in
+            (figure.axes[:2], figure.axes[2:])]
+    assert [len(row) for row in rows] == [2, 1]
+    numpy.testing.assert_allclose(rows[0][0], rows[1][0])
+    numpy.testing.assert_allclose([rows[0][1].mean(), rows[0][1].std()], [0, 1], atol=1e-12)
+    with pytest.raises(ValueError, match=r'\(C, H, W\)'):
+        plots.plot_feature_maps({'x0': maps[0]}, 'a boot')
