@@ -59,4 +59,4 @@ assert (numpy.diff(chosen) > 0).all() and test_iter.images[chosen].shape == (18,
 
 # %% linear
 assert len(history) == len(history['loss']) and history['loss'][-1] < numpy.log(10)
-assert 0.82 < history['test_acc'][-1] < 0.86 or not FULL
+assert 0.79 < history['test_acc'][-1] < 0.86 or not FULL
