@@ -7,6 +7,7 @@ import mxnet as mx
 
 from ._common.arguments import one_of
 from .network import DenseNet
+from .runs.devices import usable
 
 __all__ = ['recorded_runs', 'trained_network', 'weights_record']
 
@@ -36,7 +37,7 @@ def trained_network(ctx=None):
     from .interop.checkpoints import load_pretrained  # here, because it imports safetensors
 
     net = DenseNet()
-    net.initialize(ctx=ctx or mx.cpu())
+    net.initialize(ctx=mx.cpu() if ctx is None else usable('ctx', ctx))
     load_pretrained(net, _WEIGHTS)
     return net
 

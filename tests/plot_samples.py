@@ -49,6 +49,11 @@ def column_reader(mode, swap=()):
     return net
 
 
+def initialised(net):
+    net.initialize()
+    return net
+
+
 def costs(parameters, multiply_adds):
     return SimpleNamespace(parameters=parameters, multiply_adds=multiply_adds)
 
@@ -81,5 +86,6 @@ FIGURES = {
     'live': live_accuracy, 'chain': lambda: plots.draw_chain(4),
     'add': plots.draw_add_vs_concat, 'channels': lambda: plots.plot_channels(DenseNet()),
     'accuracy': lambda: plots.plot_accuracy({'ResNet': (costs(3, 9), [0.9, 0.8]), 'plain': (costs(3, 9), [0.7])}),
+    'network': lambda: plots.draw_network(initialised(DenseNet()), numpy.zeros((48, 48))),
     'memory': lambda: plots.plot_memory(memory(6, 12, 24), memory(6, 12, 24)),
     'stages': lambda: plots.plot_stages('resnet18', 'densenet121')}
