@@ -10,6 +10,9 @@ import io
 import linecache
 import os
 import pathlib
+import re
+
+import numpy
 
 from . import checks
 from ._common.disk import replace_file
