@@ -35,7 +35,7 @@ BOOKS ?= notebooks
 NOTEBOOKS = --nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg $(BOOKS)
 
 .DEFAULT_GOAL := help
-.PHONY: help env train test test-full lab notebooks exercises site records records-accuracy records-families bench fuzz properties lint lock torch doctor kernel bare head-cells colab-test clean
+.PHONY: help env train test test-full lab notebooks exercises student variants quiz grader site records records-accuracy records-families bench fuzz properties mutants lint lock torch doctor kernel bare head-cells colab-test clean
 
 help:
 	@echo 'make train     train the article'"'"'s network ($(EPOCHS) epochs, $(SIZE)x$(SIZE)); results under runs/'
@@ -45,6 +45,10 @@ help:
 	@echo 'make lab       JupyterLab on the notebooks   (ARGS=--allow-root: as root, in a container)'
 	@echo 'make notebooks run every notebook top to bottom, in place'
 	@echo 'make exercises   notebooks/exercises/ from notebooks/solutions/, without nbgrader'
+	@echo 'make student   an archive for students, without solutions and hidden tests   (ARGS="--target FILE")'
+	@echo 'make variants  SEED=$(SEED): the sets with other numbers, into build/'
+	@echo 'make quiz      the predictions as questions for Moodle, into build/quiz.xml'
+	@echo 'make grader    nbgrader, and a course directory for it in build/grading   (ARGS="--target DIR")'
 	@echo 'make head-cells  the first cell of every notebook, with the address in pyproject.toml'
 	@echo 'make site      the course as HTML, in build/site: reads on a phone, prints, needs no network'
 	@echo 'make records   the recorded runs into records/: two recipes, three seeds, and the long one; hours, can be resumed'
@@ -53,11 +57,12 @@ help:
 	@echo 'make bench     every table that a benchmark makes, on a quiet machine'
 	@echo 'make fuzz      ten thousand damaged files for each reader, into records/fuzz.json   (ARGS="--runs 500 --target idx")'
 	@echo 'make properties   N=$(N) drawn networks, changed as a learner would, computed in every way; into records/properties.json'
+	@echo 'make mutants   N=$(N) faults put into the package at random; do the tests notice? into records/mutants.json'
 	@echo 'make torch     PyTorch, for the tests that compare with it'
 	@echo 'make doctor    what is installed, what is missing, what to do'
 	@echo 'make kernel    this environment as a kernel for your own Jupyter or VS Code   (ARGS="--prefix DIR": not in your home)'
 	@echo 'make bare      installs everything on bare machines, made with debootstrap; as root   (ARGS="--full bookworm")'
-	@echo 'make colab-test  every notebook in environments like Colab'"'"'s and Kaggle'"'"'s: 16 GB, an hour   (ARGS="-k 01_dense")'
+	@echo 'make colab-test  every notebook in environments like Colab'"'"'s and Kaggle'"'"'s: 16 GB, an hour   (ARGS="-k 02_dense")'
 	@echo 'make lint      ruff, on the notebooks too'
 	@echo 'make env       the environment alone, in .venv   (PYTHON=...: with that Python 3.10 to 3.14;'
 	@echo '               GPU=1: with MXNet for NVIDIA GPUs, if there is a card for it, 2.1 GB; GPU=anyway: even if not)'
@@ -106,6 +111,15 @@ notebooks: env
 
 exercises: env
 	@$(RUN) tools/make_exercises.py
+	@$(RUN) tools/handouts.py table
+
+student variants quiz: env
+	@$(RUN) tools/handouts.py $@ --seed $(SEED) $(ARGS)
+
+# Not in the lock: it is for instructors alone, and brings a database and extensions of JupyterLab.
+grader: env
+	@$(RUN) -m nbgrader --version >/dev/null 2>&1 || $(RUN) -m pip install --quiet --progress-bar off nbgrader==0.9.6
+	@$(RUN) tools/handouts.py grader $(ARGS)
 
 head-cells: env
 	@$(RUN) tools/head_cells.py
@@ -136,6 +150,11 @@ fuzz: env
 N ?= 1000
 properties: env
 	@OMP_NUM_THREADS=1 $(RUN) benchmarks/properties.py --number $(N) $(ARGS)
+
+# Not in the lock: only this target needs it.
+mutants: env
+	@$(RUN) -c 'import cosmic_ray' 2>/dev/null || $(RUN) -m pip install --quiet --progress-bar off cosmic-ray==8.7.0
+	@$(RUN) benchmarks/mutants.py --number $(N) $(ARGS)
 
 TORCH = $(shell sed -n 's/^torch = \["\(.*\)"\]$$/\1/p' pyproject.toml)
 # The CPU build: from where pip is told to look (PIP_FIND_LINKS, pip.conf), else from PyTorch's own index.

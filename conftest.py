@@ -25,7 +25,8 @@ pytest.register_assert_rewrite('helpers')  # in tests/: what several test module
 
 # Programs, not tests: collecting them for doctests would import, and so run, them.
 # Exercises as handed out fail on purpose: tests/notebooks/test_exercises.py runs them, nbval does not.
-collect_ignore_glob = ['benchmarks/*', 'notebooks/**/*.py', 'notebooks/exercises/*']
+collect_ignore_glob = ['benchmarks/*', 'notebooks/**/*.py', 'notebooks/exercises/*', 'tests/notebooks/guards/*',
+                       'tests/notebooks/answers/*']
 
 # A shell starts what it puts into the background (`make test &`) with Ctrl-C ignored, and so would be what the tests
 # start: tests that send it would wait for ever.
@@ -74,8 +75,9 @@ def _reproducible(request, monkeypatch):
 def _without_notices(compare):
     """nbval's comparison of a cell's outputs, without those that say something about the machine: `notice`."""
     def compared(self, test, ref, *args, **kwargs):
-        kept = [output for output in test if 'd2l_densenet' not in output.get('metadata', {})]
-        return compare(self, kept, ref, *args, **kwargs)
+        test, ref = ([output for output in outputs if 'd2l_densenet' not in output.get('metadata', {})]
+                     for outputs in (test, ref))
+        return compare(self, test, ref, *args, **kwargs)
     return compared
 
 

@@ -23,6 +23,7 @@ _MODULES = {
     'training': ['fit', 'train_ch5'],
     'evaluation': ['evaluate_accuracy', 'predict'],
     'history': ['History', 'DivergenceError'],
+    'shipped': ['trained_network', 'weights_record', 'recorded_runs'],
     'optimizers': ['Muon'],
     'recipes': ['RECIPES', 'Recipe'],
     'runs.checkpoints': ['ResumeError'],
@@ -33,7 +34,7 @@ _MODULES = {
     'interop.export': ['export_model', 'ExportError'],
     'plots': ['plot_history', 'plot_confusion_matrix', 'plot_mistakes', 'plot_images', 'plot_channels', 'plot_stages',
               'plot_accuracy', 'plot_memory', 'plot_feature_reuse', 'draw_dense_block', 'draw_chain',
-              'draw_add_vs_concat'],
+              'draw_add_vs_concat', 'draw_network'],
 }
 #: Modules that are attributes too: `d2l_densenet.recompute.record()`.
 _ATTRIBUTES = ('checks', 'plots', 'recompute', 'resnets')

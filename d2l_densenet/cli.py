@@ -316,7 +316,7 @@ def _notebooks(options):
         shutil.copyfile(source / name, target / name)
     size = sum((source / name).stat().st_size for name in files)
     print(f'wrote {len(files)} files ({size / 1e6:.0f} MB) to {target}; README.md there is the map of the course')
-    print(f'to begin: {sys.executable} -m jupyterlab "{target / "00_start_here.ipynb"}"')
+    print(f'to begin: {sys.executable} -m jupyterlab "{target / "01_first_densenet.ipynb"}"')
     return 0
 
 

@@ -1,23 +1,23 @@
-"""What the notebooks use besides DenseNet: predictions, quick mode, and the file with the reader's own code."""
+"""What the notebooks use besides DenseNet: predictions, sliders, a wager, quick mode, the reader's own file."""
 
 import ast
+import base64
 import contextlib
 import importlib
 import importlib.util
 import inspect
 import io
 import linecache
-import numbers
 import os
 import pathlib
 import re
 
-import mxnet as mx
 import numpy
 
 from . import checks
 from ._common.disk import replace_file
 from ._common.messages import notice
+from .checks._compare import difference, plain, shown
 
 #: The file in which `keep` puts what the reader has written, beside the notebooks.
 OWN_FILE = 'my_densenet.py'
@@ -32,8 +32,9 @@ npx.set_np()
 # Each name with the check that tells whether it does what the course says.
 _CHECKS = {'conv_block': checks.conv_block, 'DenseBlock': checks.dense_block,
            'transition_block': checks.transition_block}
-_SCALES = {'': 1, '%': 0.01, 'k': 1e3, 'thousand': 1e3, 'm': 1e6, 'million': 1e6, 'billion': 1e9}
-_NUMBER = r'[-+]?(?:\d[\d,_]*\.?\d*|\.\d+)(?:e[-+]?\d+)?'
+# The letters of the wager with the classes they name, and the line that keeps them in the reader's file.
+_TOPS = {'c': 4, 'p': 2, 's': 6}
+_WAGER = re.compile(r"^wager_letters = '([cps?]{18})'\n?", re.M)
 
 
 def predict(answer, fact, tolerance=0.01):
@@ -56,113 +57,13 @@ def predict(answer, fact, tolerance=0.01):
     >>> predict('4 x 40 x 22 x 22', (4, 45, 22, 22))
     (4, 45, 22, 22), where you said 4 x 40 x 22 x 22: number 2 of 4 is 45
     """
-    fact = _plain(fact)
-    shown = _shown(fact)
+    fact = plain(fact)
     if answer is None:
-        print(f'{shown} (no prediction)')
+        print(f'{shown(fact)} (no prediction)')
         return
-    said = answer.strip() if isinstance(answer, str) else _shown(_plain(answer))
-    wrong = _difference(_plain(answer), fact, tolerance)
-    print(f'{shown}, as you predicted' if not wrong else f'{shown}, where you said {said}: {wrong}')
-
-
-def _plain(value):
-    """Arrays, dtypes and types of numbers as Python's own."""
-    if isinstance(value, mx.nd.NDArray):
-        value = value.asnumpy()
-    if isinstance(value, (numpy.ndarray, numpy.generic)):
-        value = value.tolist()
-    if isinstance(value, numpy.dtype) or isinstance(value, type):
-        return numpy.dtype(value).name
-    if isinstance(value, (set, frozenset)):
-        return frozenset(map(_plain, value))
-    return tuple(map(_plain, value)) if isinstance(value, (list, tuple, range)) else value
-
-
-def _shown(fact):
-    if isinstance(fact, frozenset):
-        return ', '.join(sorted(map(_shown, fact)))
-    if isinstance(fact, tuple):
-        return f'({", ".join(map(_shown, fact))}{"," * (len(fact) == 1)})'
-    if isinstance(fact, bool) or not isinstance(fact, numbers.Real):
-        return {True: 'yes', False: 'no'}.get(fact, str(fact)) if isinstance(fact, bool) else str(fact)
-    return f'{fact:,}' if isinstance(fact, numbers.Integral) else f'{fact:.4g}'
-
-
-def _difference(answer, fact, tolerance):
-    """What is wrong with the answer, or None."""
-    if isinstance(fact, bool):
-        word = str(answer).strip().lower()
-        said = {'yes': True, 'y': True, 'true': True, '1': True, 'no': False, 'n': False, 'false': False, '0': False}
-        return 'the answer is yes or no' if word not in said else None if said[word] == fact else 'it is the other way'
-    if isinstance(fact, (tuple, frozenset)):
-        return _difference_of_several(answer, fact, tolerance)
-    if isinstance(answer, (tuple, frozenset)) and len(answer) == 1:
-        [answer] = answer
-    if isinstance(fact, str):
-        return None if _word(answer) == _word(fact) else 'that is another one'
-    number = _number(answer)
-    if number is None:
-        return 'one number was asked for'
-    if _close(number, fact, tolerance) or _rounded(answer, number, fact):
-        return None
-    if _close(number / 100, fact, tolerance) and 0 < abs(fact) <= 1:
-        return None                                                          # 39 for 0.39: percent
-    times = number / fact if fact else 0
-    hint = f', {times:,.3g} times as much' if times >= 1.5 else \
-        f', {1 / times:,.3g} times too little' if 0 < times < 0.67 else ''
-    return f'that is too {"high" if number > fact else "low"}{hint}'
-
-
-def _difference_of_several(answer, fact, tolerance):
-    if isinstance(answer, str):
-        words = re.split(r'[,;x×]\s*(?![\d.]*[a-z])|\s+and\s+', answer.strip('()[]{} '), flags=re.I)
-        if not any(isinstance(part, str) for part in fact):
-            words = re.findall(_NUMBER.replace(r'[\d,_]*', r'[\d_]*'), answer)
-        answer = tuple(word for word in map(str.strip, words) if word)
-    if not isinstance(answer, (tuple, frozenset)):
-        answer = (answer,)
-    if len(answer) != len(fact):
-        return f'{len(fact)} values were asked for, {len(answer)} given'
-    if isinstance(fact, frozenset):
-        missing = [part for part in fact if all(_difference(said, part, tolerance) for said in answer)]
-        return f'{_shown(frozenset(missing))} is missing' if missing else None
-    if isinstance(answer, frozenset):
-        return 'the order counts: write a list'
-    wrong = [i for i, (said, part) in enumerate(zip(answer, fact)) if _difference(said, part, tolerance)]
-    if not wrong:
-        return None
-    if len(wrong) > 1 and sorted(map(_word, answer)) == sorted(map(_word, fact)):
-        return 'the right values, in another order'
-    return ' and '.join(f'number {i + 1} of {len(fact)} is {_shown(fact[i])}' for i in wrong)
-
-
-def _word(value):
-    return re.sub(r'[\s_\-./]|numpy|^the', '', str(value).lower())
-
-
-def _number(value):
-    """A number, or text such as '1,024', '39 %', '0.76 million'; else None."""
-    if isinstance(value, numbers.Real):
-        return float(value)
-    found = re.fullmatch(rf'(?:about|~|≈|=)?\s*({_NUMBER})\s*([%a-z]*)', str(value).strip().lower())
-    if not found:
-        return None
-    return float(re.sub('[,_]', '', found[1])) * _SCALES.get(found[2], 1)
-
-
-def _close(number, fact, tolerance):
-    if isinstance(fact, numbers.Integral):
-        return number == fact
-    return abs(number - fact) <= tolerance * abs(fact) + 1e-12
-
-
-def _rounded(answer, number, fact):
-    """Whether the answer is the fact, rounded to the digits that the answer has: at least two."""
-    digits = re.sub(r'e.*|\D', '', str(answer).lower()).lstrip('0')
-    if isinstance(fact, numbers.Integral) and not isinstance(answer, str):
-        return False
-    return len(digits) >= 2 and number == float(f'{float(fact):.{len(digits)}g}')
+    said = answer.strip() if isinstance(answer, str) else shown(plain(answer))
+    wrong = difference(plain(answer), fact, tolerance)
+    print(f'{shown(fact)}, ' + (f'where you said {said}: {wrong}' if wrong else 'as you predicted'))
 
 
 def budget(full, quick):
@@ -184,8 +85,101 @@ def budget(full, quick):
     return quick
 
 
+def sliders(draw, filmstrip, **values):
+    """Sliders that call `draw`; where nothing can answer them, one figure that shows several settings.
+
+    Parameters
+    ----------
+    draw : callable
+        Takes one keyword argument per slider and returns a figure.
+    filmstrip : matplotlib.figure.Figure
+        Shown where the notebook is only read, or where ipywidgets is missing.
+    **values : tuple
+        For each argument ``(lowest, highest, step)``, as ``ipywidgets.interact`` takes them.
+    """
+    display = importlib.import_module('IPython.display').display
+    try:
+        widgets = importlib.import_module('ipywidgets')
+    except ImportError:
+        notice('No sliders: ipywidgets is missing (pip install ipywidgets).')
+        display(filmstrip)
+        return
+
+    def show(**chosen):
+        display(draw(**chosen))
+        return chosen
+
+    widget = widgets.interactive(show, **values)
+    if widget.result is None:                       # ipywidgets 7 draws only when it displays the widget itself
+        widget.update()
+    describe = importlib.import_module('d2l_densenet.plots').describe
+    # One output with two forms: a page shows the sliders if it can, else the picture.
+    picture = io.BytesIO()
+    filmstrip.savefig(picture, format='png')
+    view = {'version_major': 2, 'version_minor': 0, 'model_id': widget.model_id}
+    display({'application/vnd.jupyter.widget-view+json': view, 'text/plain': 'sliders, or a figure',
+             'image/png': base64.b64encode(picture.getvalue()).decode()}, raw=True,
+            metadata={'image/png': {'alt': describe(filmstrip)}})
+
+
+def wager_images(test_iter):
+    """Positions of the wager's 18 images in the test set: its first six coats, pullovers and shirts, in its order.
+
+    Parameters
+    ----------
+    test_iter : ImageLoader
+        The test set, or its first few hundred images.
+
+    Returns
+    -------
+    numpy.ndarray, (18,), int
+    """
+    return numpy.sort(numpy.concatenate([numpy.flatnonzero(test_iter.labels == label)[:6]
+                                         for label in _TOPS.values()]))
+
+
+def wager(letters, test_iter):
+    """Print how many of the 18 images of `wager_images` the reader has named rightly, and keep the answers.
+
+    Parameters
+    ----------
+    letters : str or None
+        One letter per image: c for coat, p for pullover, s for shirt, ? for no idea. Spaces do not count. None: no
+        wager.
+    test_iter : ImageLoader
+    """
+    if letters is None:
+        print('no labels yet: write 18 letters instead of None and run the cell again')
+        return
+    answers = ''.join(letters.lower().split())
+    wrong = sorted({*answers} - {*_TOPS, '?'})
+    if wrong or len(answers) != 18:
+        print(f'18 letters, each c, p, s or ?, were asked for; these are {len(answers)}'
+              + (f', with {" ".join(wrong)} among them' if wrong else ''))
+        return
+    right = sum(_TOPS.get(letter) == label
+                for letter, label in zip(answers, test_iter.labels[wager_images(test_iter)]))
+    print(f'{right} of 18 right; guessing gives 6 on average')
+    _write_own(lambda text: f'{re.sub(_WAGER, "", text).rstrip()}\n\n\nwager_letters = {answers!r}\n', 'your labels')
+
+
+def wager_answers():
+    """What the reader said in `wager`.
+
+    Returns
+    -------
+    numpy.ndarray, (18,), int, or None
+        A class number per image (-1 for no idea); None if there are no answers.
+    """
+    path = _own_path()
+    found = re.search(_WAGER, path.read_text(encoding='utf-8')) if path.exists() else None
+    return found and numpy.array([_TOPS.get(letter, -1) for letter in found[1]])
+
+
 def keep(*definitions):
     """Write functions and classes from a notebook to the reader's file, over earlier ones of the same names.
+
+    The package's own, which `yours` gives where the reader has none, are left out.
 
     Parameters
     ----------
@@ -197,18 +191,29 @@ def keep(*definitions):
     TypeError
         If one is not a function or class with source text.
     """
-    path = _own_path()
-    sources = {definition.__name__: source for definition in definitions if (source := _source(definition))}
-    try:
-        text = path.read_text(encoding='utf-8') if path.exists() else _HEADER
+    sources = {definition.__name__: source for definition in definitions if (source := _source(definition))
+               and not definition.__module__.startswith(__package__)}
+    if not sources:
+        return
+
+    def changed(text):
         for name, source in sources.items():
             text = _without(text, name).rstrip() + f'\n\n\n{source}\n'
-        replace_file(path, text.encode())
-        notice(f'{", ".join(sources)}: kept in {path.name}')
+        return text
+    _write_own(changed, ', '.join(sources))
+
+
+def _write_own(change, what):
+    """Change the text of the reader's file, and say that `what` is kept there, or why it is not."""
+    path = _own_path()
+    try:
+        text = path.read_text(encoding='utf-8') if path.exists() else _HEADER
+        replace_file(path, change(text).encode())
+        notice(f'{what}: kept in {path.name}')
     except OSError as error:
-        notice(f"{path.name} cannot be written ({error.strerror}): later notebooks use the package's")
+        notice(f'{path.name} cannot be written ({error.strerror}), so this is not kept: {what}')
     except SyntaxError as error:
-        notice(f'Nothing was kept, because {path.name} has an error in line {error.lineno}: mend or delete it')
+        notice(f'Nothing was kept, because {path.name} has an error in line {error.lineno}: fix or delete it')
 
 
 def yours(*names):

@@ -7,14 +7,16 @@ import re
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 DIRECTORY = ROOT / 'notebooks'
-EXPECTED = ['00_start_here', '01_dense_block', '02_transition_layer', '03_densenet', '04_training',
-            '05_resnet_vs_densenet', '06_bottleneck_and_compression', '07_memory', '08_feature_reuse',
-            '09_named_networks', '10_bug_hunt', '11_claims']
+CORE = ['01_first_densenet', '02_dense_block', '03_whole_network', '04_training', '05_resnet_vs_densenet']
+EXPECTED = [*CORE, '06_bottleneck_and_compression', '07_memory', '08_feature_reuse',
+            '09_regularization_and_statistics', '10_named_networks', '11_calibration', '12_after_densenet',
+            '13_bug_hunt', '14_claims']
 NOTEBOOKS = sorted({*EXPECTED, *(path.stem for path in DIRECTORY.glob('*.ipynb'))})
+GUARDS = ROOT / 'tests' / 'notebooks' / 'guards'
 
 
 def read(name):
-    """A notebook, such as '01_dense_block' or 'solutions/01_dense_block'."""
+    """A notebook, such as '02_dense_block' or 'solutions/02_dense_block'."""
     path = DIRECTORY / f'{name}.ipynb'
     assert path.is_file(), f'notebooks/{name}.ipynb is missing'
     return json.loads(path.read_text(encoding='utf-8'))
@@ -24,12 +26,17 @@ def code_cells(notebook):
     return [cell for cell in notebook['cells'] if cell['cell_type'] == 'code']
 
 
+def markdown(notebook):
+    """The texts of a notebook's Markdown cells."""
+    return [source(cell) for cell in notebook['cells'] if cell['cell_type'] == 'markdown']
+
+
 def guards(name):
     """What is asserted after the cells of a notebook: {id of a cell: code}, from tests/notebooks/guards/NAME.py.
 
     Such a file is one program in the notebook's own names; each part follows a line ``# %% ID``.
     """
-    path = ROOT / 'tests' / 'notebooks' / 'guards' / f'{name}.py'
+    path = GUARDS / f'{name}.py'
     if not path.is_file():
         return {}
     _, *parts = re.split(r'^# %% (\S+)\n', path.read_text(encoding='utf-8'), flags=re.M)
@@ -47,3 +54,9 @@ def tags(cell):
 def tree(cell):
     """The cell's syntax tree; IPython's own lines (%, !) are left out."""
     return ast.parse('\n'.join('' if re.match(r'\s*[%!]', line) else line for line in source(cell).splitlines()))
+
+
+def calls(cell, name):
+    """Whether a cell calls a function of this name."""
+    return any(isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name
+               for node in ast.walk(tree(cell)))

@@ -49,6 +49,11 @@ def column_reader(mode, swap=()):
     return net
 
 
+def initialised(net):
+    net.initialize()
+    return net
+
+
 def costs(parameters, multiply_adds):
     return SimpleNamespace(parameters=parameters, multiply_adds=multiply_adds)
 
@@ -64,13 +69,23 @@ def reuse_map(layers, factor=1.0):
     return factor * (numpy.arange(layers)[:, None] + numpy.arange(layers) / 10)
 
 
+def live_accuracy():
+    live = plots.LiveAccuracy('validation accuracy')
+    live.add('DenseNet', 0, 0.1)
+    live.add('DenseNet', 1, 0.9)
+    return live.figure
+
+
 FIGURES = {
     'history': lambda: plots.plot_history({'article': history(0.6, 0.7), 'course': history(0.8)}),
     'confusions': lambda: plots.plot_confusion_matrix(column_reader('nd', swap=[(6, 0)]), Loader()),
     'mistakes': lambda: plots.plot_mistakes(column_reader('nd', swap=[(6, 0)]), Loader()),
     'images': lambda: plots.plot_images(numpy.zeros((3, 28, 28)), [0, 1, 9], data='source'),
-    'block': lambda: plots.draw_dense_block(4), 'chain': lambda: plots.draw_chain(4),
+    'block': lambda: plots.draw_dense_block(4), 'growth': lambda: plots.draw_growth((4, 10, 5), (8, 10, 20, 0.5)),
+    'feature maps': lambda: plots.plot_feature_maps({'$x_0$': reuse_map(8)[None], '$x_1$': reuse_map(8)[None]}, 'boot'),
+    'live': live_accuracy, 'chain': lambda: plots.draw_chain(4),
     'add': plots.draw_add_vs_concat, 'channels': lambda: plots.plot_channels(DenseNet()),
     'accuracy': lambda: plots.plot_accuracy({'ResNet': (costs(3, 9), [0.9, 0.8]), 'plain': (costs(3, 9), [0.7])}),
+    'network': lambda: plots.draw_network(initialised(DenseNet()), numpy.zeros((48, 48))),
     'memory': lambda: plots.plot_memory(memory(6, 12, 24), memory(6, 12, 24)),
     'stages': lambda: plots.plot_stages('resnet18', 'densenet121')}

@@ -163,6 +163,11 @@ TABLE = {
         'net': [*BLOCKS, gluon.nn.Dense(1)], 'directory': PATHS,
         'input_shape': [*SHAPES, None, (3, 8, 8), (1, 40000, 40000)],
         'formats': [3, None, 'onnx', [], ['x'], [3], [[]]], 'name': [3, None, [], '', 'a/b', '../x', '.x', 'a b']}),
+    'shipped.trained_network': (dict, {'ctx': without(DEVICES, None)}),
+    'shipped.recorded_runs': (lambda: {'recipe': 'article'}, {'recipe': ['record', 3, None, []]}),
+    'plots.draw_network': (lambda: {'net': net(), 'image': numpy.zeros((8, 8))}, {
+        'net': [*BLOCKS, gluon.nn.Dense(1)], 'image': [3, None, 'x', [], IMAGES[:2], numpy.zeros(4)],
+        'maps': [*COUNTS, 9], 'labels': [3, ['a'], ['a'] * 11], 'data': []}),  # any object can name the data
     'plots.plot_history': (dict, {'history': [3, None, 'x', {}, History(), {'a': 3}, history(loss='x'),
                                               history(loss=None)]}),
     'plots.plot_confusion_matrix': (lambda: {'net': net(), 'data_iter': loader()}, EVALUATING),
@@ -181,7 +186,8 @@ TABLE = {
         {'a': [(1, -1)]}, {'a': [(1, NAN)]}, {'a': [(NAN, 1)]}, {'a': [('1', 1)]}])),
     'plots.plot_feature_reuse': (lambda: {'maps': numpy.ones((2, 2))}, {
         'maps': [3, None, 'x', [], {}, {'a': 3}, {'a': 'x'}, [[NAN]], numpy.ones((2, 3)), numpy.ones((13, 13)), IMAGES],
-        'label': [], 'title': [], 'data': [], 'power': [0, *NUMBERS, None]}),  # any object can be a title
+        'label': [], 'title': [], 'data': [], 'power': [0, *NUMBERS, None], 'rows': COUNTS,  # any object can be a title
+        'digits': COUNTS}),
     'plots.plot_channels': (lambda: {'net': net()}, {
         'net': [3, None, 'article', {'growth_rate': 0}], 'input_size': [3, None, 'xy', (8,), (0, 8), (8, 1.5)]}),
     'plots.plot_stages': (dict, {'nets': [3, 'nope', []], 'input_shape': SHAPES}),
@@ -225,6 +231,7 @@ NOTHING_TO_REFUSE = {
     'PUBLISHED', 'SOURCES', 'TRAIN_SIZE', 'TEST_SIZE', 'TRAIN_SEED', 'TEST_SEED',
     'DataError', 'DivergenceError', 'ResumeError', 'CheckpointError', 'ExportError', 'RunError', 'Unavailable',
     'DataSource', 'LoadReport', 'Exported', 'Summary', 'Check', 'OfficialFile', 'Progress', 'Recipe', 'History',
+    'weights_record',
     'style', 'draw_add_vs_concat', 'cache_directory', 'network_rows', 'network_table', 'machine', 'versions',
     'Driver', 'ask_driver', 'gpu_wheel', 'install_gpu', 'remove_gpu', 'why_no_gpu',
     'run_checks', 'main', 'Keeper', 'Session', 'MixedPrecision', 'with_casts', 'OnDevice', 'own_optimizer',

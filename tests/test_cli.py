@@ -159,19 +159,19 @@ def test_notebooks_are_written_and_nobody_s_work_is_lost(tmp_path, capsys):
     source = pathlib.Path(cli.__file__).resolve().parent.parent / 'notebooks'
     target = tmp_path / 'a course'
     assert cli.main(['notebooks', str(target)]) == 0
-    assert str(target / '00_start_here.ipynb') in capsys.readouterr().out
+    assert str(target / '01_first_densenet.ipynb') in capsys.readouterr().out
     written = {path.relative_to(target): path.read_bytes() for path in target.rglob('*') if path.is_file()}
     assert len(written) > 25 and written == {name: (source / name).read_bytes() for name in written}
     assert cli.main(['notebooks', str(target)]) == 0, 'files that are the same are no obstacle'
 
-    mine = [target / '01_dense_block.ipynb', target / 'exercises' / '02_transition_layer.ipynb']
+    mine = [target / '02_dense_block.ipynb', target / 'exercises' / '03a_transition.ipynb']
     for path in mine:
         path.write_text('my work')
     (target / 'README.md').unlink()
     capsys.readouterr()
     assert cli.main(['notebooks', str(target)]) == 2
     error = capsys.readouterr().err
-    assert '01_dense_block.ipynb and 1 more' in error and '--force' in error and error.count('\n') == 1
+    assert '02_dense_block.ipynb and 1 more' in error and '--force' in error and error.count('\n') == 1
     assert [path.read_text() for path in mine] == ['my work'] * 2 and not (target / 'README.md').exists()
     assert cli.main(['notebooks', str(target), '--force']) == 0
     assert {name: (target / name).read_bytes() for name in written} == written

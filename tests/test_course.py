@@ -1,5 +1,7 @@
 """The helpers of the notebooks: predictions in every spelling, quick mode, the reader's own file."""
 
+import sys
+
 import mxnet as mx
 import numpy
 import pytest
@@ -147,8 +149,81 @@ def test_a_file_that_cannot_be_run_or_written_stops_nobody(shell, tmp_path, caps
     assert 'cannot be written' in capsys.readouterr().out
 
 
+def test_the_packages_own_are_not_kept(tmp_path, monkeypatch):
+    monkeypatch.setenv('D2L_DENSENET_OWN_FILE', str(tmp_path / 'my_densenet.py'))
+    course.keep(d2l_densenet.conv_block)
+    assert not (tmp_path / 'my_densenet.py').exists()
+    course.keep(d2l_densenet.DenseBlock, test_tolerance)
+    assert 'class DenseBlock' not in (tmp_path / 'my_densenet.py').read_text()
+
+
 @pytest.mark.parametrize('definition', [3, len, 'conv_block', None])
 def test_only_definitions_can_be_kept(definition, tmp_path, monkeypatch):
     monkeypatch.setenv('D2L_DENSENET_OWN_FILE', str(tmp_path / 'my_densenet.py'))
     with pytest.raises(TypeError, match='functions and classes'):
         course.keep(definition)
+
+
+# The wager
+
+@pytest.fixture
+def tops(tmp_path, monkeypatch):
+    """A test set in which every seventh image is a coat, and so on; the reader's file is an empty one."""
+    monkeypatch.setenv('D2L_DENSENET_OWN_FILE', str(tmp_path / 'my_densenet.py'))
+    return d2l_densenet.ImageLoader(numpy.zeros((70, 28, 28), 'uint8'), numpy.arange(70) % 7, batch_size=10)
+
+
+def test_the_wager_shows_the_first_six_of_each_class(tops):
+    chosen = course.wager_images(tops)
+    assert chosen.tolist() == sorted(chosen) and chosen.tolist()[:5] == [2, 4, 6, 9, 11]
+    assert numpy.bincount(tops.labels[chosen]).tolist() == [0, 0, 6, 0, 6, 0, 6]
+
+
+@pytest.mark.parametrize('letters, score', [('pcs' * 6, 18), ('PCS pcs ' * 3, 18), ('p' * 18, 6), ('?' * 17 + 's', 1)])
+def test_the_wager_counts_and_keeps_the_answers(tops, letters, score, capsys):
+    course.wager('?' * 18, tops)
+    course.wager(letters, tops)
+    assert f'\n{score} of 18 right' in capsys.readouterr().out
+    kept = course.wager_answers()
+    assert sum(kept == tops.labels[course.wager_images(tops)]) == score and len(kept) == 18
+    course.keep(test_tolerance)
+    assert course.wager_answers().tolist() == kept.tolist() and course._own_module() is not None
+
+
+@pytest.mark.parametrize('letters, said', [
+    (None, 'no labels yet'), ('cps', 'these are 3'), ('x' * 18, 'x among them'), ('pcs' * 7, 'these are 21')])
+def test_a_wager_without_18_letters_is_none(tops, letters, said, capsys):
+    course.wager(letters, tops)
+    assert said in capsys.readouterr().out and course.wager_answers() is None
+
+
+# Sliders
+
+def test_sliders_draw_again_when_one_moves(monkeypatch):
+    widgets = pytest.importorskip('ipywidgets')
+    shown, drawn = [], []
+    monkeypatch.setattr('IPython.display.display', lambda *parts, **options: shown.append((parts, options)))
+    figure = d2l_densenet.draw_chain(2)
+    course.sliders(lambda L: drawn.append(L) or figure, figure, L=(1, 8, 1))
+    bundle = shown[-1][0][0]
+    assert drawn == [4] and {'image/png', 'application/vnd.jupyter.widget-view+json'} < {*bundle}
+    view = bundle['application/vnd.jupyter.widget-view+json']
+    slider, = (child for child in _widget(widgets, view['model_id']).children if hasattr(child, 'min'))
+    slider.value = 6
+    assert drawn == [4, 6]
+    assert 'plain chain' in shown[-1][1].get('metadata', shown[1][1].get('metadata', {}))['image/png']['alt']
+
+
+def _widget(widgets, model_id):
+    """A widget by its id, in ipywidgets 7 and 8."""
+    registry = getattr(widgets.widgets.widget, '_instances', None) or widgets.Widget.widgets
+    return registry[model_id]
+
+
+def test_without_ipywidgets_the_filmstrip_is_shown(monkeypatch, capsys):
+    shown = []
+    monkeypatch.setitem(sys.modules, 'ipywidgets', None)
+    monkeypatch.setattr('IPython.display.display', shown.append)
+    figure = d2l_densenet.draw_chain(2)
+    course.sliders(None, figure, L=(1, 8, 1))
+    assert shown == [figure] and 'ipywidgets' in capsys.readouterr().out

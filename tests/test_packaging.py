@@ -119,7 +119,7 @@ def copy_sources(target):
     for name in ('pyproject.toml', 'README.md', 'LICENSE', 'LICENSES.md', 'MANIFEST.in', 'mxnet_compat.py'):
         shutil.copy(ROOT / name, target)
     leftovers = shutil.ignore_patterns('__pycache__', '.ipynb_checkpoints')
-    for name in ('tools', 'd2l_densenet', 'notebooks'):
+    for name in ('tools', 'd2l_densenet', 'notebooks', 'records'):
         shutil.copytree(ROOT / name, target / name, ignore=leftovers)
     return target
 
@@ -160,9 +160,11 @@ def test_the_wheel_holds_the_package_and_the_notebooks_and_nothing_else(wheel):
     course = {f'd2l_densenet/{path.relative_to(ROOT).as_posix()}' for path in (ROOT / 'notebooks').rglob('*')
               if path.suffix in ('.ipynb', '.md') and '.ipynb_checkpoints' not in path.parts}
     assert len(course) > 25
-    assert contents(wheel) == modules | course
+    runs = {f'd2l_densenet/records/{path.name}' for path in (ROOT / 'records').glob('*-seed?.json')}
+    weights = {f'd2l_densenet/weights/course-seed0.{ending}' for ending in ('safetensors', 'json')}
+    assert contents(wheel) == modules | course | runs | weights
     assert any(name.endswith('LICENSE') for name in zipfile.ZipFile(wheel).namelist())
-    assert wheel.stat().st_size < 6e6
+    assert wheel.stat().st_size < 9e6
 
 
 def test_the_source_distribution_builds_the_same_wheel_and_has_no_tests(wheel, tmp_path):
@@ -205,9 +207,16 @@ def test_a_wheel_mends_mxnet_by_itself(with_the_wheel, tmp_path):
 def test_a_wheel_brings_the_course(with_the_wheel, tmp_path):
     done = run(str(with_the_wheel), '-m', 'd2l_densenet', 'notebooks', 'my course', cwd=tmp_path)
     course = tmp_path / 'my course'
-    assert str(course / '00_start_here.ipynb') in done.stdout and str(with_the_wheel) in done.stdout
-    for path in ('00_start_here.ipynb', 'README.md', 'exercises/01_dense_block.ipynb'):
+    assert str(course / '01_first_densenet.ipynb') in done.stdout and str(with_the_wheel) in done.stdout
+    for path in ('01_first_densenet.ipynb', 'README.md', 'exercises/02_dense_block.ipynb'):
         assert (course / path).read_bytes() == (ROOT / 'notebooks' / path).read_bytes()
+
+
+def test_a_wheel_brings_the_trained_network_and_the_recorded_runs(with_the_wheel, tmp_path):
+    code = ('import mxnet; from d2l_densenet import recorded_runs, trained_network, weights_record\n'
+            'print(trained_network()(mxnet.nd.zeros((1, 1, 48, 48))).shape, weights_record()["recipe"], '
+            '[run["seed"] for run in recorded_runs("course")])')
+    assert run(str(with_the_wheel), '-c', code, cwd=tmp_path).stdout == '(1, 10) course [0, 1, 2]\n'
 
 
 def test_the_doctor_of_a_wheel_names_pip_and_not_make(with_the_wheel, tmp_path):

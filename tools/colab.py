@@ -57,7 +57,7 @@ def absent(present, project):
 def main():
     """Install what is absent, let this kernel find it, and say in a few lines what was done."""
     began = time.monotonic()
-    # As in a checkout, where a notebook's own directory is the working directory: notebook 11 reads records/.
+    # As in a checkout, where a notebook's own directory is the working directory: notebooks keep my_densenet.py there.
     os.chdir(ROOT / 'notebooks')
     before = installed()
     if sys.version_info < (3, 12):

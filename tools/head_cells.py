@@ -3,13 +3,15 @@
 On Colab and Kaggle the cell fetches the course and runs tools/colab.py. Elsewhere it does nothing, unless the kernel
 cannot import the course: then it says so. The address it fetches from is Repository at [project.urls] in
 pyproject.toml. The output of a cell with the tag `hide-output` is folded until it is opened: it answers a question.
-What a cell prints in several pieces becomes one piece.
-What else is in a notebook stays as it is, but for the numbers of execution, which count the new cell.
+What a cell prints in several pieces becomes one piece. Sliders, which need a running kernel, are left out of the saved
+output, which holds a picture of them too. What else is in a notebook stays as it is, but for the numbers of execution,
+which count the new cell. The table in notebooks/README.md is made of the notebooks again.
 notebooks/exercises/ comes from notebooks/solutions/: `make exercises` afterwards.
 """
 
 import json
 import pathlib
+import re
 import sys
 
 try:
@@ -24,6 +26,7 @@ TAG = 'hide-input'
 METADATA = {'_kg_hide-input': True, 'cellView': 'form', 'jupyter': {'source_hidden': True}, 'tags': [TAG]}
 #: JupyterLab's word, and the one of Jupyter's older pages and of Colab.
 FOLDED = {'collapsed': True, 'jupyter': {'outputs_hidden': True}}
+WIDGET = 'application/vnd.jupyter.widget-view+json'
 SOURCE = '''\
 # @title Run this first: it installs the course on Colab and Kaggle, and does nothing elsewhere
 import os
@@ -72,6 +75,14 @@ def merged(outputs):
     return found
 
 
+def without_widgets(outputs):
+    """A cell's outputs without views of widgets, where there is a picture too: saved, a widget has no kernel."""
+    for output in outputs:
+        if 'image/png' in output.get('data', {}):
+            output['data'].pop(WIDGET, None)
+    return outputs
+
+
 def with_head(notebook, repository):
     """The notebook with the cell after its title, in place of one that is there.
 
@@ -90,7 +101,7 @@ def with_head(notebook, repository):
     count = 0
     for cell in cells:
         if cell['cell_type'] == 'code':
-            cell['outputs'] = merged(cell['outputs'])
+            cell['outputs'] = without_widgets(merged(cell['outputs']))
         if 'hide-output' in cell['metadata'].get('tags', []):
             cell['metadata'].update(FOLDED)
         if cell['cell_type'] == 'code' and cell['execution_count'] is not None:
@@ -99,7 +110,63 @@ def with_head(notebook, repository):
             for output in cell['outputs']:
                 if 'execution_count' in output:
                     output['execution_count'] = count
-    return {**notebook, 'cells': cells}
+    metadata = {name: value for name, value in notebook.get('metadata', {}).items() if name != 'widgets'}
+    return {**notebook, 'metadata': metadata, 'cells': cells}
+
+
+def words(notebook):
+    """How many words of Markdown a notebook has, headings, tables and formulas included."""
+    return sum(len(''.join(cell['source']).split()) for cell in notebook['cells'] if cell['cell_type'] == 'markdown')
+
+
+def lines(notebook):
+    """How many lines of code a notebook has, without the head cell."""
+    return sum(len(''.join(cell['source']).splitlines()) for cell in notebook['cells']
+               if cell['cell_type'] == 'code' and cell.get('id') != IDENTIFIER)
+
+
+def minutes(notebook):
+    """What a notebook says after **Time:**."""
+    return int(re.search(r'\*\*Time:\*\* about (\d+) minutes', _head(notebook))[1])
+
+
+def device(notebook):
+    """What a notebook says after **Device:**, up to the first comma or full stop."""
+    return re.search(r'\*\*Device:\*\* ([^.,;:]*)', _head(notebook))[1]
+
+
+def needs(notebook):
+    """The numbers of the notebooks to know first: ['02', '03'] for "02 and 03" as well as for "02 to 03"."""
+    said = re.search(r'\*\*What to know first:\*\*(.*)', _head(notebook), flags=re.S)[1].split('\n\n')[0]
+    numbers = [(int(low), int(high or low)) for low, high in re.findall(r'\b(\d\d)\b(?: to (\d\d)\b)?', said)]
+    return [f'{number:02}' for low, high in numbers for number in range(low, high + 1)]
+
+
+def _head(notebook):
+    return ''.join(notebook['cells'][0]['source'])
+
+
+def with_table(text, notebooks):
+    """A page with the table below its heading "The notebooks" made of the notebooks.
+
+    Parameters
+    ----------
+    text : str
+        With a table there: its head stays, its rows are written again.
+    notebooks : dict
+        Name to notebook.
+
+    Returns
+    -------
+    str
+    """
+    rows = ''
+    for name, notebook in notebooks.items():
+        title = _head(notebook).splitlines()[0].removeprefix('# ')
+        rows += (f'| [{name[:2]}]({name}.ipynb) {title} | {", ".join(needs(notebook)) or "-"} | {minutes(notebook)} | '
+                 f'{device(notebook)} | {words(notebook):,} | {lines(notebook)} |\n')
+    before, heading, after = text.partition('\n## The notebooks\n')
+    return before + heading + re.sub(r'(\|[-:|]+\n)(?:\|.*\n)*', lambda found: found[1] + rows, after, count=1)
 
 
 def main():
@@ -112,6 +179,10 @@ def main():
         if new != old:
             path.write_text(new, encoding='utf-8')
             print(path.relative_to(ROOT))
+    page = ROOT / 'notebooks' / 'README.md'
+    notebooks = {path.stem: json.loads(path.read_text(encoding='utf-8'))
+                 for path in sorted(ROOT.glob('notebooks/*.ipynb'))}
+    page.write_text(with_table(page.read_text(encoding='utf-8'), notebooks), encoding='utf-8')
 
 
 if __name__ == '__main__':

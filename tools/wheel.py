@@ -1,4 +1,4 @@
-"""What a wheel holds besides the package: mxnet_compat.pth and the notebooks.
+"""What a wheel holds besides the package: mxnet_compat.pth, the notebooks, and the recorded runs that they show.
 
 An editable installation has the first from tools/make-env, and the second beside it.
 """
@@ -19,19 +19,20 @@ class InstallData(install_data):
 
 
 class BuildPackage(build_py):
-    """The step that copies modules: copies notebooks/ into the package too, for ``d2l-densenet notebooks``."""
+    """The step that copies modules: copies notebooks/, for ``d2l-densenet notebooks``, and the runs in records/ too."""
 
     def run(self):
         super().run()
         if not self.editable_mode:
-            for source, target in self._notebooks():
+            for source, target in self._beside():
                 self.mkpath(str(target.parent))
                 self.copy_file(str(source), str(target))
 
     def get_outputs(self, include_bytecode=True):
-        return super().get_outputs(include_bytecode) + [str(target) for _, target in self._notebooks()]
+        return super().get_outputs(include_bytecode) + [str(target) for _, target in self._beside()]
 
-    def _notebooks(self):
-        for source in sorted(pathlib.Path('notebooks').rglob('*')):
-            if source.suffix in ('.ipynb', '.md') and '.ipynb_checkpoints' not in source.parts:
-                yield source, pathlib.Path(self.build_lib, 'd2l_densenet', source)
+    def _beside(self):
+        notebooks = [source for source in sorted(pathlib.Path('notebooks').rglob('*'))
+                     if source.suffix in ('.ipynb', '.md') and '.ipynb_checkpoints' not in source.parts]
+        for source in [*notebooks, *sorted(pathlib.Path('records').glob('*-seed?.json'))]:
+            yield source, pathlib.Path(self.build_lib, 'd2l_densenet', source)

@@ -45,8 +45,8 @@ def a_batch(name, number, item):
     with numpy.errstate(all='ignore'):
         # Large finite values may overflow the sum: only then is each looked at. (From a GPU one number is copied.)
         if numpy.dtype(X.dtype).kind == 'f' and not math.isfinite(
-                X.asnumpy().sum() if X.context.device_type == 'cpu' else X.sum().asnumpy()) and not numpy.isfinite(
-                X.asnumpy()).all():
+                X.sum().asnumpy().item() if X.context.device_type == 'gpu' else X.asnumpy().sum()) and not \
+                numpy.isfinite(X.asnumpy()).all():
             raise ValueError(f'the images in {where} hold NaN or infinity: leave such images out, or mend what made '
                              'them')
     return X, y

@@ -1,5 +1,6 @@
 """Numbers against numbers: training curves, accuracy against cost, memory against depth."""
 
+import sys
 from itertools import cycle
 from numbers import Real
 from statistics import fmean
@@ -11,7 +12,7 @@ from matplotlib.transforms import ScaledTranslation
 from .._common.arguments import number, show
 from .look import BESIDE, DENSENET, GREY, RESNET, an_array, colours, finished, in_style, labelled, new_figure, plural
 
-__all__ = ['plot_accuracy', 'plot_history', 'plot_memory']
+__all__ = ['LiveAccuracy', 'plot_accuracy', 'plot_history', 'plot_memory']
 
 
 @in_style
@@ -71,6 +72,61 @@ def _history_finding(histories):
     if len(histories) == 1:
         return f'{label + ": " if label else ""}{name} accuracy {value:.3f} after {epochs}'
     return f'best {name} accuracy at the end: {value:.3f} ({label}, {epochs})'
+
+
+class LiveAccuracy:
+    """A figure that grows during training: accuracy after each epoch, one curve per network.
+
+    In a notebook the cell that starts a curve shows the figure, and later points change it in place.
+
+    Parameters
+    ----------
+    what : str
+        What is measured, for the title and the axis.
+
+    Attributes
+    ----------
+    figure : matplotlib.figure.Figure
+        As of the last point.
+
+    Examples
+    --------
+    >>> live = LiveAccuracy('validation accuracy')
+    >>> live.add('linear', 0, 0.1)
+    >>> live.add('linear', 1, 0.8)
+    >>> live.figure._suptitle.get_text()
+    'highest validation accuracy so far: linear, 0.800'
+    """
+
+    def __init__(self, what):
+        self.what, self.curves, self.figure, self._shown = what, {}, None, None
+
+    def add(self, label, epoch, accuracy):
+        """Add a point, and show it. An epoch that does not follow the curve's last one starts the curve again."""
+        number('accuracy', accuracy, most=1)
+        curve = self.curves.get(label, [])
+        new = not curve or epoch <= curve[-1][0]
+        self.curves[label] = [*([] if new else curve), (epoch, accuracy)]
+        best = max(self.curves, key=lambda name: self.curves[name][-1][1])
+        self.figure = self._drawn(f'highest {self.what} so far: {best}, {self.curves[best][-1][1]:.3f}')
+        ipython = sys.modules.get('IPython')
+        if not hasattr(ipython and ipython.get_ipython(), 'kernel'):
+            return
+        if new or self._shown is None:
+            self._shown = ipython.display.display(self.figure, display_id=True)
+        else:
+            self._shown.update(self.figure)
+
+    @in_style
+    def _drawn(self, finding):
+        figure, axes = new_figure(7.5, 4.4)
+        for (label, curve), colour in zip(self.curves.items(), colours(self.curves)):
+            axes.plot(*zip(*curve), 'o-', color=colour, label=f'{label}: {curve[-1][1]:.3f}')
+        last = max(epoch for curve in self.curves.values() for epoch, _ in curve)
+        _panel(axes, whole=True, xlabel='epoch', ylabel=f'{self.what}\n(share of images)', ylim=(0, 1),
+               xlim=(-0.1, max(last, 1) + 0.1))
+        axes.legend(loc='lower right')
+        return finished(figure, finding)
 
 
 @in_style

@@ -10,7 +10,7 @@ from ..network import DenseNet
 from .look import DENSENET, GREY, RESNET, finished, in_style, new_figure, plural, tint
 from .pictures import MOST_LAYERS
 
-__all__ = ['draw_add_vs_concat', 'draw_chain', 'draw_dense_block', 'plot_channels', 'plot_stages']
+__all__ = ['draw_add_vs_concat', 'draw_chain', 'draw_dense_block', 'draw_growth', 'plot_channels', 'plot_stages']
 
 # For the features x_0, x_1, ...; with more of them the colours come again.
 SOURCE_COLOURS = (DENSENET, '#B88500', '#009E73', '#5F27CD', '#000000')
@@ -101,6 +101,59 @@ def _draw_layers(num_layers, pairs, colours, title, meaning):
     axes.set(xlim=(-0.6, num_layers * step + 0.6), ylim=(-0.95, lift(top + 1) + 0.75), title=title)
     axes.set_axis_off()
     figure.set_label(f'{title}. A row x0, H1, x1, H2, ...: {meaning}')
+    return figure
+
+
+@in_style
+def draw_growth(*blocks):
+    """How a dense block's stack of feature maps grows: one bar per step, one colour per source.
+
+    Parameters
+    ----------
+    *blocks : tuple
+        One to four blocks, drawn on one scale: ``(L, k, k0)`` or ``(L, k, k0, theta)``, with layers, growth rate,
+        channels of the input, and the compression of the transition that follows.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Bars have the gids ``'x0'``, ``'x1'``, ... and ``'transition'``. The titles give channels, connections and
+        trainable parameters (3x3 convolutions with biases, batch normalisation, the transition's convolution).
+
+    Examples
+    --------
+    >>> draw_growth((4, 10, 5)).axes[0].get_title()
+    '$k_0$ = 5, $L$ = 4, $k$ = 10: 45 channels out,\\n10 connections, 7,400 parameters'
+    """
+    figure, panels = new_figure(7.5, 4.6 if len(blocks) == 1 else 1 + 3 * len(blocks), len(blocks), squeeze=False,
+                                sharey=True)
+    for axes, (layers, rate, first, *theta) in zip(panels[:, 0], blocks):
+        widths = [first] + [rate] * layers
+        for step in range(layers + 1):
+            for source in range(step + 1):
+                bottom = sum(widths[:source])
+                axes.bar(step, widths[source], bottom=bottom, gid=f'x{source}', edgecolor='white', width=0.8,
+                         color=SOURCE_COLOURS[source % len(SOURCE_COLOURS)])
+        read = [first + rate * layer for layer in range(layers)]
+        channels, parameters = first + rate * layers, sum(2 * c + 9 * c * rate + rate for c in read)
+        after = 'after ' if layers <= 4 else ''
+        names = ['input'] + [f'{after}$H_{{{step}}}$' for step in range(1, layers + 1)]
+        for source, width in enumerate(widths):
+            if 14 * width > channels:                       # room for its name
+                axes.text(layers, sum(widths[:source]) + width / 2, f'$x_{{{source}}}$', color='white', ha='center',
+                          va='center')
+        given = f'$k_0$ = {first}, $L$ = {layers}, $k$ = {rate}'
+        out = f'{channels} channels out'
+        if theta:
+            kept = int(theta[0] * channels)
+            parameters += 2 * channels + channels * kept + kept
+            axes.bar(layers + 1, kept, color=GREY, width=0.8, gid='transition')
+            names.append('transition')
+            given, out = f'{given}, $\\theta$ = {theta[0]:g}', f'{channels} channels, {kept} after the transition'
+        count = plural(layers * (layers + 1) // 2, 'connection')
+        axes.set_xticks(range(len(names)), names, fontsize=11)
+        axes.set_title(f'{given}: {out},\n{count}, {parameters:,} parameters', fontsize=12)
+        axes.set_ylabel('channels')
     return figure
 
 

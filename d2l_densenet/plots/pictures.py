@@ -8,7 +8,7 @@ from matplotlib.colors import Normalize, PowerNorm
 from .._common.arguments import number, positive_int
 from .look import an_array, finished, in_style, labelled, new_figure, plural
 
-__all__ = ['plot_confusion_matrix', 'plot_feature_reuse', 'plot_images', 'plot_mistakes']
+__all__ = ['plot_confusion_matrix', 'plot_feature_maps', 'plot_feature_reuse', 'plot_images', 'plot_mistakes']
 
 #: More layers leave no room for the numbers of a map, or the arcs of a diagram.
 MOST_LAYERS = 12
@@ -139,7 +139,48 @@ def plot_images(images, labels, rows=2, title=None, data=None):
 
 
 @in_style
-def plot_feature_reuse(maps, label='mean absolute weight', title=None, data=None, power=1.0):
+def plot_feature_maps(features, title, most=6, data=None):
+    """Feature maps of one image, one row per layer.
+
+    Each map is shifted and scaled to mean 0 and standard deviation 1 over its own pixels: scales of maps differ.
+
+    Parameters
+    ----------
+    features : dict of str to array (C, H, W)
+        For each row its name and maps, NumPy or MXNet.
+    title : str
+    most : int, >= 1, default 6
+        Only the first so many maps of a row are shown.
+    data : optional
+        What the maps are of, to be written below.
+
+    Examples
+    --------
+    >>> figure = plot_feature_maps({'$x_0$': numpy.zeros((3, 8, 8)), '$x_1$': numpy.ones((2, 8, 8))}, 'maps')
+    >>> len(figure.axes), len([axes for axes in figure.axes if axes.images])
+    (6, 5)
+    """
+    positive_int('most', most)
+    rows = {name: an_array(f'features[{name!r}]', maps)[:most] for name, maps in
+            labelled('features', features, 'array (C, H, W)').items()}
+    for name, maps in rows.items():
+        if maps.ndim != 3 or not maps.size:
+            raise ValueError(f'features[{name!r}] must have the shape (C, H, W), got {maps.shape}')
+    columns = max(map(len, rows.values()))
+    figure, axes = new_figure(1.15 * columns + 0.8, 1.15 * len(rows) + 0.9, len(rows), columns, squeeze=False)
+    for line, (name, maps) in zip(axes, rows.items()):
+        for axis in line:
+            axis.set(xticks=[], yticks=[])
+            axis.spines[:].set_visible(False)
+        line[0].set_ylabel(name, rotation=0, ha='right', va='center', fontsize=15)
+        for axis, one in zip(line, maps):
+            scaled = (one - one.mean()) / (one.std() or 1)
+            axis.imshow(scaled, cmap='gray', vmin=-2.5, vmax=2.5, interpolation='nearest')
+    return finished(figure, title, data)
+
+
+@in_style
+def plot_feature_reuse(maps, label='mean absolute weight', title=None, data=None, power=1.0, rows=1, digits=3):
     """Numbers on the connections of dense blocks as heat maps, laid out as in figure 5 of the paper.
 
     A column is a layer that reads, a row what it reads: x0 is the block's input, x1 the output of layer 1, and so on.
@@ -158,6 +199,11 @@ def plot_feature_reuse(maps, label='mean absolute weight', title=None, data=None
         What the maps are of, to be written below.
     power : float, > 0, default 1
         Exponent of the scale of colours; below 1 it tells small numbers apart beside a large one.
+    rows : int, >= 1, default 1
+        Rows of panels.
+    digits : int, >= 1, default 3
+        Digits that are written of the largest number. With 1 or 2 the cells are small, so that three maps of six layers
+        fit the width of a page.
 
     Examples
     --------
@@ -166,17 +212,25 @@ def plot_feature_reuse(maps, label='mean absolute weight', title=None, data=None
     'largest mean absolute weight: 1.00, from x1 to layer 2'
     """
     number('power', power, above=0)
+    positive_int('digits', digits)
     shown = {str(name): _checked_map(f'maps[{name!r}]' if name else 'maps', values) for name, values in
              labelled('maps', maps if isinstance(maps, dict) else {'': maps}, 'array').items()}
     low = min(numpy.nanmin(values) for values in shown.values())
     high = max(numpy.nanmax(values) for values in shown.values())
     largest = max(abs(low), abs(high))
-    decimals = min(max(2 - math.floor(math.log10(largest)), 0), 4) if largest else 0        # three digits of it
+    decimals = min(max(digits - 1 - math.floor(math.log10(largest)), 0), 4) if largest else 0
     limits = {'vmin': low, 'vmax': high if high > low else low + 1}
     norm = Normalize(**limits) if power == 1 else PowerNorm(power, **limits)
-    figure, axes = new_figure(max(sum(0.68 * len(values) + 1.1 for values in shown.values()) + 1.2, 6.4),
-                              0.5 * max(map(len, shown.values())) + 2.6, columns=len(shown), squeeze=False)
-    for axis, (name, values) in zip(axes[0], shown.items()):
+    rows = min(positive_int('rows', rows), len(shown))
+    columns, most = -(-len(shown) // rows), max(map(len, shown.values()))
+    # Inches: a cell, and beside each panel its labels.
+    cell, beside = ((0.35, 0.3), 0.5) if digits < 3 else ((0.68, 0.5), 1.1)
+    widths = [max(map(len, list(shown.values())[column::columns])) for column in range(columns)]
+    figure, axes = new_figure(max(sum(cell[0] * width + beside for width in widths) + 1.2, 6.4),
+                              rows * (cell[1] * most + 1.1) + 1.5, rows, columns, squeeze=False)
+    for axis in axes.flat[len(shown):]:
+        axis.set_axis_off()
+    for place, (axis, (name, values)) in enumerate(zip(axes.flat, shown.items())):
         # Adding 0 takes the sign from a -0.
         written = {(source, layer): f'{round(values[layer, source], decimals) + 0:.{decimals}f}'
                    for layer, source in zip(*numpy.tril_indices(len(values)))}
@@ -185,9 +239,10 @@ def plot_feature_reuse(maps, label='mean absolute weight', title=None, data=None
         axis.set_xticks(range(len(values)), range(1, len(values) + 1))
         axis.set_yticks(range(len(values)), [f'$x_{{{source}}}$' for source in range(len(values))])
         axis.tick_params(length=0)
-        axis.set(title=name, xlabel='layer that reads')
-    axes[0, 0].set_ylabel('what it reads')
-    figure.colorbar(picture, ax=axes[0, -1], pad=0.03, label=label)
+        axis.set(title=name, xlabel='layer that reads' if place >= len(shown) - columns else None)
+        if place % columns == 0:
+            axis.set_ylabel('what it reads')
+    figure.colorbar(picture, ax=axes[:, -1], pad=0.03, label=label)
     if title is None:
         name = max(shown, key=lambda name: numpy.nanmax(shown[name]))
         layer, source = numpy.unravel_index(numpy.nanargmax(shown[name]), shown[name].shape)

@@ -38,6 +38,28 @@ def test_folds_what_answers_a_question_and_joins_what_was_printed_in_pieces():
     assert [output['text'] for output in cell['outputs']] == [['a\n', 'bc\n'], ['a\n', 'b']]
 
 
+def test_writes_the_table_of_the_map_and_nothing_else():
+    head = '# Two\n\nA promise.\n\n**Time:** about 40 minutes, 2 computing. **Device:** a GPU helps; CPU.\n\n' \
+        '**What to know first:** 02 to 04, and 07 (memory).\n\nThen 08.'
+    book = {'cells': [{'cell_type': 'markdown', 'source': head.splitlines(keepends=True)},
+                      {**head_cells.head_cell(''), 'outputs': []},
+                      {'cell_type': 'code', 'id': 'x', 'source': ['1\n', '2']}]}
+    page = 'a\n## The notebooks\n\nb\n\n| n |\n|---|--:|\n| old |\n| old |\n\nc\n\n| d |\n|---|\n| e |\n'
+    row = f'| [05](05_two.ipynb) Two | 02, 03, 04, 07 | 40 | a GPU helps | {len(head.split())} | 2 |'
+    assert head_cells.with_table(page, {'05_two': book}) == page.replace('| old |\n| old |', row)
+
+
+def test_saves_the_picture_of_sliders_and_not_the_sliders():
+    view = {head_cells.WIDGET: {'model_id': '1'}}
+    cells = [{'cell_type': 'code', 'id': name, 'execution_count': 1, 'metadata': {}, 'source': [], 'outputs': [
+        {'output_type': 'display_data', 'metadata': {}, 'data': {**view, **data}}]}
+        for name, data in (('with', {'image/png': 'abc'}), ('without', {}))]
+    title = {'cell_type': 'markdown', 'id': 'y', 'metadata': {}, 'source': ['# T']}
+    new = head_cells.with_head({'metadata': {'widgets': {'state': {}}, 'a': 1}, 'cells': [title, *cells]}, '')
+    assert [cell['outputs'][0]['data'] for cell in new['cells'][2:]] == [{'image/png': 'abc'}, view]
+    assert new['metadata'] == {'a': 1}
+
+
 # The cell
 
 @pytest.mark.parametrize('path', NOTEBOOKS, ids=lambda path: f'{path.parent.name}/{path.stem}')
@@ -51,7 +73,7 @@ def test_stands_after_the_title_of_every_notebook_and_is_the_same(path):
 
 
 def test_a_notebook_keeps_everything_but_its_numbers():
-    old = read(ROOT / 'notebooks' / '02_transition_layer.ipynb')
+    old = read(ROOT / 'notebooks' / '13_bug_hunt.ipynb')
     del old['cells'][1]
     new = head_cells.with_head(old, 'https://example.org/one')
     assert new == head_cells.with_head(head_cells.with_head(old, 'https://example.org/two'), 'https://example.org/one')

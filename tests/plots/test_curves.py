@@ -1,5 +1,7 @@
 """Curves: that they show what their data say."""
 
+from types import SimpleNamespace
+
 import numpy
 import pytest
 from plot_samples import costs, history, memory, texts
@@ -91,3 +93,29 @@ def test_memory_of_nothing_is_refused():
     for bad, error in [({}, ValueError), ([], TypeError), ({'a': []}, ValueError), ({'a': [(0, 1)]}, ValueError)]:
         with pytest.raises(error, match='measured'):
             plots.plot_memory(memory(6), bad)
+
+
+def test_live_accuracy_grows_and_starts_again():
+    live = plots.LiveAccuracy('validation accuracy')
+    for label, epoch, accuracy in (('linear', 0, 0.1), ('linear', 1, 0.8), ('DenseNet', 0, 0.2), ('linear', 0, 0.3)):
+        live.add(label, epoch, accuracy)
+    assert live.curves == {'linear': [(0, 0.3)], 'DenseNet': [(0, 0.2)]}
+    assert 'DenseNet: 0.200' in texts(live.figure) and 'so far: linear, 0.300' in texts(live.figure)
+    with pytest.raises(ValueError, match='accuracy'):
+        live.add('linear', 1, 1.5)
+
+
+def test_live_accuracy_changes_its_figure_in_place(monkeypatch):
+    """One display per curve; later points update it."""
+    calls = []
+
+    class Handle:
+        def update(self, figure):
+            calls.append('update')
+
+    monkeypatch.setattr('IPython.get_ipython', lambda: SimpleNamespace(kernel=True))
+    monkeypatch.setattr('IPython.display.display', lambda figure, display_id: calls.append('display') or Handle())
+    live = plots.LiveAccuracy('accuracy')
+    for label, epoch in (('a', 0), ('a', 1), ('a', 2), ('b', 0), ('b', 1), ('a', 0)):
+        live.add(label, epoch, 0.5)
+    assert calls == ['display', 'update', 'update', 'display', 'update', 'display']

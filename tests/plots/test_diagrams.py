@@ -1,10 +1,11 @@
 """Diagrams: every connection, every width."""
 
+import mxnet as mx
 import pytest
 from matplotlib.colors import to_hex
 from plot_samples import texts
 
-from d2l_densenet import DenseNet, plots
+from d2l_densenet import DenseBlock, DenseNet, plots, transition_block
 
 
 @pytest.mark.parametrize('layers', [1, 2, 5, 12])
@@ -48,3 +49,27 @@ def test_stages_side_by_side():
     assert list(below_right.lines[0].get_ydata()) == [56, 56, 28, 28, 14, 14, 7, 7]
     colours = [to_hex(axes.lines[0].get_color()).upper() for axes in (below_left, below_right)]
     assert colours == [plots.RESNET, plots.DENSENET]
+
+
+def test_growth_shows_every_source_in_every_stack():
+    figure = plots.draw_growth((4, 10, 5), (2, 4, 8, 0.5))
+    above, below = figure.axes
+    heights = {}
+    for bar in above.patches:
+        heights.setdefault(bar.get_gid(), []).append(bar.get_height())
+    assert heights == {'x0': [5] * 5, 'x1': [10] * 4, 'x2': [10] * 3, 'x3': [10] * 2, 'x4': [10]}
+    assert [bar.get_height() for bar in below.patches if bar.get_gid() == 'transition'] == [8]
+
+
+@pytest.mark.parametrize('layers, rate, first', [(4, 10, 5), (1, 3, 7), (8, 12, 16)])
+def test_growth_counts_what_the_package_builds(layers, rate, first):
+    net = mx.gluon.nn.HybridSequential()
+    net.add(DenseBlock(layers, rate), transition_block((first + layers * rate) // 2))
+    net.initialize()
+    net(mx.nd.ones((1, first, 4, 4)))
+    titles = [axes.get_title() for axes in plots.draw_growth((layers, rate, first),
+                                                             (layers, rate, first, 0.5)).axes]
+    for part, title in ((net[0], titles[0]), (net, titles[1])):
+        counted = sum(p.data().size for p in part.collect_params().values() if p.grad_req != 'null')
+        assert f' {counted:,} parameters' in title
+    assert f'{layers * (layers + 1) // 2} connection' in titles[0]

@@ -17,6 +17,7 @@ EXTREMES = {
     'smallest map': lambda: plots.plot_feature_reuse(reuse_map(1)),
     'largest map': lambda: plots.plot_feature_reuse(reuse_map(12)),
     'three maps': lambda: plots.plot_feature_reuse({f'dense block {i}': reuse_map(6) for i in (1, 2, 3)}, data='a net'),
+    'small maps': lambda: plots.plot_feature_reuse(dict.fromkeys('abcdef', 100 * reuse_map(6)), rows=2, digits=2),
     'smallest block': lambda: plots.draw_dense_block(1), 'smallest chain': lambda: plots.draw_chain(1),
     'large block': lambda: plots.draw_dense_block(8),
     'densenet121': lambda: plots.plot_channels({'growth_rate': 12, 'block_config': (6, 12, 24, 16)}, (224, 224)),

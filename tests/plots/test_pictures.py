@@ -69,6 +69,18 @@ def test_feature_reuse_is_laid_out_as_in_the_paper():
     assert [text.get_text() for text in tiny.texts] == ['0.00', '1.00', '0.50']
 
 
+def test_feature_reuse_in_rows_with_few_digits_fits_a_page():
+    maps = {name: 100 * reuse_map(6) for name in 'abcde'}
+    figure = plots.plot_feature_reuse(maps, rows=2, digits=2)
+    *panels, _ = [axes for axes in figure.axes if axes.axison]
+    assert [axes.get_title() for axes in panels] == list('abcde')
+    assert [axes.get_xlabel() != '' for axes in panels] == [False, False, True, True, True]
+    assert [axes.get_ylabel() != '' for axes in panels] == [True, False, False, True, False]
+    assert all('.' not in text.get_text() for axes in panels for text in axes.texts)
+    wide = plots.plot_feature_reuse({name: maps[name] for name in 'abc'})
+    assert figure.get_figwidth() < 10 < wide.get_figwidth()
+
+
 def test_the_scale_of_feature_reuse_can_spread_small_numbers():
     values = numpy.array([[100, 0], [1, 0]])
     plain, spread = (plots.plot_feature_reuse(values, power=power).axes[0].images[0].norm for power in (1, 0.5))
@@ -103,3 +115,15 @@ def test_feature_reuse_of_nothing_is_refused(bad, match):
         plots.plot_feature_reuse(bad)
     with pytest.raises(ValueError, match='power'):
         plots.plot_feature_reuse(reuse_map(2), power=0)
+
+
+def test_feature_maps_are_shown_row_by_row_on_a_scale_of_their_own():
+    maps = numpy.arange(3 * 4 * 5, dtype=float).reshape(3, 4, 5)
+    figure = plots.plot_feature_maps({'x0': maps, 'x1': 100 * maps[:1]}, 'a boot', most=2)
+    rows = [[axis.images[0].get_array() for axis in line if axis.images] for line in
+            (figure.axes[:2], figure.axes[2:])]
+    assert [len(row) for row in rows] == [2, 1]
+    numpy.testing.assert_allclose(rows[0][0], rows[1][0])
+    numpy.testing.assert_allclose([rows[0][1].mean(), rows[0][1].std()], [0, 1], atol=1e-12)
+    with pytest.raises(ValueError, match=r'\(C, H, W\)'):
+        plots.plot_feature_maps({'x0': maps[0]}, 'a boot')

@@ -1,0 +1,112 @@
+"""Put faults into the package at random, one at a time, and see whether the tests notice: ``make mutants N=600``.
+
+cosmic-ray, which keeps the kinds of faults, applies one to a copy of the checkout. The tests of the module that was
+changed run first, then, if they pass, all tests but the notebooks. The result of each goes to records/mutants.json at
+once: an interrupted run goes on where it was. A survivor is read by a person, who writes ``"equivalent": "why"`` into
+its entry if the fault changes nothing that a user can see.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+RECORD = ROOT / 'records' / 'mutants.json'
+# Slow, or about files that a fault in the package does not change.
+LEFT_OUT = ['notebooks', 'bare', 'colab', 'gpu', 'benchmarks', 'test_packaging.py', 'test_site.py']
+
+
+def draw(number, seed):
+    """`number` faults as (module, operator, arguments, occurrence): first a module, then one of its faults."""
+    from cosmic_ray.commands.init import _all_work_items
+    generator = random.Random(seed)
+    modules = sorted(path.relative_to(ROOT) for path in (ROOT / 'd2l_densenet').rglob('*.py'))
+    found = {}
+    for path in modules:
+        faults = [item.mutations[0] for item in _all_work_items([ROOT / path], {})]
+        found[path] = generator.sample(faults, len(faults))
+    found = {path: faults for path, faults in found.items() if faults}
+    drawn = []
+    while len(drawn) < number and any(found.values()):
+        path = generator.choice([path for path, faults in found.items() if faults])
+        drawn.append((path, found[path].pop()))
+    return drawn
+
+
+def tests_of(path):
+    """The tests that mirror a module, and its examples."""
+    folder = path.relative_to('d2l_densenet').parent
+    mirrored = ROOT / 'tests' / folder / f'test_{path.stem.strip("_")}.py'
+    own = [mirrored] if mirrored.exists() else sorted((ROOT / 'tests' / folder).glob('test_*.py')) \
+        if folder.parts else [ROOT / 'tests' / 'test_network.py', ROOT / 'tests' / 'test_training.py']
+    return [str(test.relative_to(ROOT)) for test in own] + [str(path)]
+
+
+def notice(copy, tests, seconds, *options):
+    """Whether the tests fail, in a copy of the checkout; a run that takes too long counts as noticed."""
+    environment = {**os.environ, 'PYTHONPATH': str(copy), 'OMP_NUM_THREADS': '1', 'TQDM_DISABLE': '1',
+                   'PYTHONDONTWRITEBYTECODE': '1', 'D2L_DENSENET_QUICK': '1'}
+    command = [sys.executable, '-m', 'pytest', '-x', '-q', '--no-header', '-p', 'no:cacheprovider', *options, *tests]
+    try:
+        done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, timeout=seconds)
+    except subprocess.TimeoutExpired:
+        return 'too slow'
+    return done.stdout[-600:] if done.returncode else None
+
+
+def judge(copy, path, fault):
+    """What became of one fault."""
+    from cosmic_ray.mutating import apply_mutation
+    from cosmic_ray.plugins import get_operator
+    operator = get_operator(fault.operator_name)(**fault.operator_args)
+    target, start = copy / path, time.perf_counter()
+    before, after = apply_mutation(target, operator, fault.occurrence)
+    try:
+        said = notice(copy, tests_of(path), 900) if after is not None else 'nothing was changed'
+        stage = 'module' if said else 'all'
+        if not said:
+            said = notice(copy, ['tests', *(f'--ignore=tests/{name}' for name in LEFT_OUT)], 3600)
+    finally:
+        target.write_text(before, encoding='utf-8')
+    lines = list(zip(before.splitlines(), (after or before).splitlines()))
+    changed = next(((i, old.strip(), new.strip()) for i, (old, new) in enumerate(lines, 1) if old != new), (0, '', ''))
+    return {'module': str(path), 'operator': fault.operator_name, 'occurrence': fault.occurrence, 'line': changed[0],
+            'before': changed[1], 'after': changed[2], 'noticed': bool(said), 'by': stage if said else None,
+            'seconds': round(time.perf_counter() - start)}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('-n', '--number', type=int, default=600, help='faults to draw (default 600)')
+    parser.add_argument('--seed', type=int, default=0, help='which ones (default 0)')
+    options = parser.parse_args()
+    from d2l_densenet.runs.directories import machine, versions, write_atomically
+    record = json.loads(RECORD.read_text()) if RECORD.exists() else {}
+    if record.get('seed') != options.seed:
+        record = {'seed': options.seed, 'versions': versions(), 'machine': machine(), 'faults': []}
+    known = {(fault['module'], fault['operator'], fault['occurrence']) for fault in record['faults']}
+    with tempfile.TemporaryDirectory() as folder:
+        copy = pathlib.Path(folder) / 'main'
+        shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns('.venv', '.git', 'build', 'runs', '__pycache__'))
+        for path, fault in draw(options.number, options.seed):
+            if (str(path), fault.operator_name, fault.occurrence) in known:
+                continue
+            result = judge(copy, path, fault)
+            record['faults'].append(result)
+            write_atomically(RECORD, json.dumps(record, indent=1) + '\n')
+            noticed = sum(entry['noticed'] for entry in record['faults'])
+            verdict = 'noticed' if result['noticed'] else 'SURVIVED'
+            print(f'{len(record["faults"])}: {noticed} noticed; {result["module"]}:{result["line"]} {verdict}: '
+                  f'{result["before"]}  ->  {result["after"]}', flush=True)
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
