@@ -160,7 +160,8 @@ def test_the_wheel_holds_the_package_and_the_notebooks_and_nothing_else(wheel):
     course = {f'd2l_densenet/{path.relative_to(ROOT).as_posix()}' for path in (ROOT / 'notebooks').rglob('*')
               if path.suffix in ('.ipynb', '.md') and '.ipynb_checkpoints' not in path.parts}
     assert len(course) > 25
-    runs = {f'd2l_densenet/records/{path.name}' for path in (ROOT / 'records').glob('*-seed?.json')}
+    runs = {f'd2l_densenet/records/{path.name}' for path in [*(ROOT / 'records').glob('*-seed?.json'),
+                                                               ROOT / 'records' / 'families.json']}
     weights = {f'd2l_densenet/weights/course-seed0.{ending}' for ending in ('safetensors', 'json')}
     assert contents(wheel) == modules | course | runs | weights
     assert any(name.endswith('LICENSE') for name in zipfile.ZipFile(wheel).namelist())

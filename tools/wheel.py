@@ -34,5 +34,6 @@ class BuildPackage(build_py):
     def _beside(self):
         notebooks = [source for source in sorted(pathlib.Path('notebooks').rglob('*'))
                      if source.suffix in ('.ipynb', '.md') and '.ipynb_checkpoints' not in source.parts]
-        for source in [*notebooks, *sorted(pathlib.Path('records').glob('*-seed?.json'))]:
+        for source in [*notebooks, *sorted(pathlib.Path('records').glob('*-seed?.json')),
+                       pathlib.Path('records', 'families.json')]:
             yield source, pathlib.Path(self.build_lib, 'd2l_densenet', source)
