@@ -140,20 +140,22 @@ def draw_growth(*blocks):
         names = ['input'] + [f'{after}$H_{{{step}}}$' for step in range(1, layers + 1)]
         for source, width in enumerate(widths):
             if 14 * width > channels:                       # room for its name
-                axes.text(layers, sum(widths[:source]) + width / 2, f'$x_{{{source}}}$', color='white', ha='center',
-                          va='center')
+                axes.text(layers + 0.45, sum(widths[:source]) + width / 2, f'$x_{{{source}}}$', va='center')
         given = f'$k_0$ = {first}, $L$ = {layers}, $k$ = {rate}'
         out = f'{channels} channels out'
         if theta:
             kept = int(theta[0] * channels)
             parameters += 2 * channels + channels * kept + kept
-            axes.bar(layers + 1, kept, color=GREY, width=0.8, gid='transition')
+            axes.bar(layers + 1.5, kept, color=GREY, width=0.8, gid='transition')
             names.append('transition')
             given, out = f'{given}, $\\theta$ = {theta[0]:g}', f'{channels} channels, {kept} after the transition'
         count = plural(layers * (layers + 1) // 2, 'connection')
-        axes.set_xticks(range(len(names)), names, fontsize=11)
+        axes.set_xticks([*range(layers + 1), layers + 1.5][:len(names)], names, fontsize=11)
+        axes.set_xlim(-0.6, layers + 2.1 if theta else layers + 0.9)
         axes.set_title(f'{given}: {out},\n{count}, {parameters:,} parameters', fontsize=12)
         axes.set_ylabel('channels')
+    titles = '; '.join(axes.get_title().replace('\n', ' ').replace('$', '').replace('\\', '') for axes in panels[:, 0])
+    figure.set_label(f'Stacks of feature maps that grow from layer to layer. {titles}.')
     return figure
 
 

