@@ -282,6 +282,8 @@ def wager_answers():
 def keep(*definitions):
     """Write functions and classes from a notebook to the reader's file, over earlier ones of the same names.
 
+    The package's own, which `yours` gives where the reader has none, are left out.
+
     Parameters
     ----------
     *definitions : functions or classes
@@ -292,7 +294,10 @@ def keep(*definitions):
     TypeError
         If one is not a function or class with source text.
     """
-    sources = {definition.__name__: source for definition in definitions if (source := _source(definition))}
+    sources = {definition.__name__: source for definition in definitions if (source := _source(definition))
+               and not definition.__module__.startswith(__package__)}
+    if not sources:
+        return
 
     def changed(text):
         for name, source in sources.items():

@@ -149,6 +149,14 @@ def test_a_file_that_cannot_be_run_or_written_stops_nobody(shell, tmp_path, caps
     assert 'cannot be written' in capsys.readouterr().out
 
 
+def test_the_packages_own_are_not_kept(tmp_path, monkeypatch):
+    monkeypatch.setenv('D2L_DENSENET_OWN_FILE', str(tmp_path / 'my_densenet.py'))
+    course.keep(d2l_densenet.conv_block)
+    assert not (tmp_path / 'my_densenet.py').exists()
+    course.keep(d2l_densenet.DenseBlock, test_tolerance)
+    assert 'class DenseBlock' not in (tmp_path / 'my_densenet.py').read_text()
+
+
 @pytest.mark.parametrize('definition', [3, len, 'conv_block', None])
 def test_only_definitions_can_be_kept(definition, tmp_path, monkeypatch):
     monkeypatch.setenv('D2L_DENSENET_OWN_FILE', str(tmp_path / 'my_densenet.py'))

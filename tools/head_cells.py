@@ -3,7 +3,8 @@
 On Colab and Kaggle the cell fetches the course and runs tools/colab.py. Elsewhere it does nothing, unless the kernel
 cannot import the course: then it says so. The address it fetches from is Repository at [project.urls] in
 pyproject.toml. The output of a cell with the tag `hide-output` is folded until it is opened: it answers a question.
-What a cell prints in several pieces becomes one piece.
+What a cell prints in several pieces becomes one piece. Sliders, which need a running kernel, are left out of the saved
+output, which holds a picture of them too.
 What else is in a notebook stays as it is, but for the numbers of execution, which count the new cell.
 notebooks/exercises/ comes from notebooks/solutions/: `make exercises` afterwards.
 """
@@ -24,6 +25,7 @@ TAG = 'hide-input'
 METADATA = {'_kg_hide-input': True, 'cellView': 'form', 'jupyter': {'source_hidden': True}, 'tags': [TAG]}
 #: JupyterLab's word, and the one of Jupyter's older pages and of Colab.
 FOLDED = {'collapsed': True, 'jupyter': {'outputs_hidden': True}}
+WIDGET = 'application/vnd.jupyter.widget-view+json'
 SOURCE = '''\
 # @title Run this first: it installs the course on Colab and Kaggle, and does nothing elsewhere
 import os
@@ -72,6 +74,14 @@ def merged(outputs):
     return found
 
 
+def without_widgets(outputs):
+    """A cell's outputs without views of widgets, where there is a picture too: saved, a widget has no kernel."""
+    for output in outputs:
+        if 'image/png' in output.get('data', {}):
+            output['data'].pop(WIDGET, None)
+    return outputs
+
+
 def with_head(notebook, repository):
     """The notebook with the cell after its title, in place of one that is there.
 
@@ -90,7 +100,7 @@ def with_head(notebook, repository):
     count = 0
     for cell in cells:
         if cell['cell_type'] == 'code':
-            cell['outputs'] = merged(cell['outputs'])
+            cell['outputs'] = without_widgets(merged(cell['outputs']))
         if 'hide-output' in cell['metadata'].get('tags', []):
             cell['metadata'].update(FOLDED)
         if cell['cell_type'] == 'code' and cell['execution_count'] is not None:
@@ -99,7 +109,8 @@ def with_head(notebook, repository):
             for output in cell['outputs']:
                 if 'execution_count' in output:
                     output['execution_count'] = count
-    return {**notebook, 'cells': cells}
+    metadata = {name: value for name, value in notebook.get('metadata', {}).items() if name != 'widgets'}
+    return {**notebook, 'metadata': metadata, 'cells': cells}
 
 
 def main():

@@ -95,7 +95,7 @@ class LiveAccuracy:
     >>> live.add('linear', 0, 0.1)
     >>> live.add('linear', 1, 0.8)
     >>> live.figure._suptitle.get_text()
-    'validation accuracy of linear after epoch 1: 0.800'
+    'highest validation accuracy so far: linear, 0.800'
     """
 
     def __init__(self, what):
@@ -107,7 +107,8 @@ class LiveAccuracy:
         curve = self.curves.get(label, [])
         new = not curve or epoch <= curve[-1][0]
         self.curves[label] = [*([] if new else curve), (epoch, accuracy)]
-        self.figure = self._drawn(f'{self.what} of {label} after epoch {epoch}: {accuracy:.3f}')
+        best = max(self.curves, key=lambda name: self.curves[name][-1][1])
+        self.figure = self._drawn(f'highest {self.what} so far: {best}, {self.curves[best][-1][1]:.3f}')
         ipython = sys.modules.get('IPython')
         if not hasattr(ipython and ipython.get_ipython(), 'kernel'):
             return

@@ -38,6 +38,17 @@ def test_folds_what_answers_a_question_and_joins_what_was_printed_in_pieces():
     assert [output['text'] for output in cell['outputs']] == [['a\n', 'bc\n'], ['a\n', 'b']]
 
 
+def test_saves_the_picture_of_sliders_and_not_the_sliders():
+    view = {head_cells.WIDGET: {'model_id': '1'}}
+    cells = [{'cell_type': 'code', 'id': name, 'execution_count': 1, 'metadata': {}, 'source': [], 'outputs': [
+        {'output_type': 'display_data', 'metadata': {}, 'data': {**view, **data}}]}
+        for name, data in (('with', {'image/png': 'abc'}), ('without', {}))]
+    title = {'cell_type': 'markdown', 'id': 'y', 'metadata': {}, 'source': ['# T']}
+    new = head_cells.with_head({'metadata': {'widgets': {'state': {}}, 'a': 1}, 'cells': [title, *cells]}, '')
+    assert [cell['outputs'][0]['data'] for cell in new['cells'][2:]] == [{'image/png': 'abc'}, view]
+    assert new['metadata'] == {'a': 1}
+
+
 # The cell
 
 @pytest.mark.parametrize('path', NOTEBOOKS, ids=lambda path: f'{path.parent.name}/{path.stem}')

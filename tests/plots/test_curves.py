@@ -100,7 +100,7 @@ def test_live_accuracy_grows_and_starts_again():
     for label, epoch, accuracy in (('linear', 0, 0.1), ('linear', 1, 0.8), ('DenseNet', 0, 0.2), ('linear', 0, 0.3)):
         live.add(label, epoch, accuracy)
     assert live.curves == {'linear': [(0, 0.3)], 'DenseNet': [(0, 0.2)]}
-    assert 'linear: 0.300' in texts(live.figure) and 'linear after epoch 0: 0.300' in texts(live.figure)
+    assert 'DenseNet: 0.200' in texts(live.figure) and 'so far: linear, 0.300' in texts(live.figure)
     with pytest.raises(ValueError, match='accuracy'):
         live.add('linear', 1, 1.5)
 
