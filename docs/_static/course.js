@@ -1,0 +1,12 @@
+// A box that scrolls can be reached and scrolled with the keyboard.
+'use strict';
+(() => {
+    const boxes = 'div.math, div.cell_output .output, .pst-scrollable-table-container, pre';
+    const mark = () => document.querySelectorAll(boxes).forEach(box => {
+        if (box.scrollWidth > box.clientWidth + 1) box.tabIndex = 0;
+    });
+    addEventListener('load', mark);
+    addEventListener('resize', mark);
+    // Answers and folded code are printed as they are on paper: open.
+    addEventListener('beforeprint', () => document.querySelectorAll('details').forEach(fold => { fold.open = true; }));
+})();
