@@ -177,6 +177,11 @@ def budget(full, quick):
     -------
     object
         One of the two.
+
+    Examples
+    --------
+    >>> budget(full=60_000, quick=512) in (60_000, 512)
+    True
     """
     if os.environ.get('D2L_DENSENET_QUICK') != '1':
         return full
@@ -196,6 +201,13 @@ def keep(*definitions):
     ------
     TypeError
         If one is not a function or class with source text.
+
+    Examples
+    --------
+    >>> def conv_block(num_channels):
+    ...     ...
+    >>> keep(conv_block)  # doctest: +SKIP
+    conv_block: kept in my_densenet.py
     """
     path = _own_path()
     sources = {definition.__name__: source for definition in definitions if (source := _source(definition))}
@@ -223,6 +235,12 @@ def yours(*names):
     -------
     object or tuple
         One for one name, several for several.
+
+    Examples
+    --------
+    >>> conv_block, DenseBlock = yours('conv_block', 'DenseBlock')  # doctest: +SKIP
+    conv_block: yours
+    DenseBlock: the package's, because my_densenet.py has none
     """
     own, said = _own_module(), []
     found = []

@@ -51,8 +51,10 @@ html_css_files = ['course.css']
 html_js_files = ['course.js']
 html_copy_source = True
 html_show_sphinx = False
+html_domain_indices = False
+html_context = {'default_mode': 'auto'}
 html_math_renderer = 'mathml'
-html_theme_options = {'navbar_persistent': [], 'use_download_button': True, 'show_toc_level': 2, 'home_page_in_toc': False,
+html_theme_options = {'navbar_persistent': [], 'show_toc_level': 2,
                       'pygments_light_style': 'a11y-high-contrast-light',
                       'pygments_dark_style': 'a11y-high-contrast-dark'}
 if REPOSITORY:
@@ -105,6 +107,14 @@ def launch_buttons(app, pagename, templatename, context, doctree):
                                          'icon': 'fas fa-rocket', 'label': 'launch-buttons', 'buttons': buttons})
 
 
+def public_name(app, env, node, contnode):
+    """A name of the package in the docstring of one of its modules: `fit` for `d2l_densenet.fit`."""
+    if node.get('reftype') == 'obj':
+        return env.get_domain('py').resolve_xref(env, node['refdoc'], app.builder, 'obj',
+                                                 f'd2l_densenet.{node["reftarget"]}', node, contnode)
+
+
 def setup(app):
     app.add_html_math_renderer('mathml', (inline_math, None), (block_math, None))
     app.connect('html-page-context', launch_buttons, priority=600)
+    app.connect('missing-reference', public_name)

@@ -14,7 +14,7 @@
             const others = 2 * m + (bottleneck ? 8 * k : 0) + bias * (bottleneck ? 5 * k : k);
             layers.push({ reads: m, parameters: weights + others, work: weights * area });
         }
-        const m = k0 + L * k, kept = Math.floor(theta * m / 100);
+        const m = k0 + L * k, kept = Math.floor(theta / 100 * m);
         const sum = key => layers.reduce((total, layer) => total + layer[key], 0);
         return { layers, out: m, kept, parameters: sum('parameters'), work: sum('work'), connections: L * (L + 1) / 2,
             transition: { parameters: m * kept + 2 * m + bias * kept, work: m * kept * area } };
