@@ -51,8 +51,7 @@
                 style: `width:${100 * channels / found.out}%;background:${color(l)};opacity:${added ? 1 : .45}` }))),
             make('td', {}, note[0]), make('td', {}, note[1]), make('td', {}, note[2]));
         const parts = l => [[k0, 0], ...Array.from({ length: l }, (_, i) => [k, i + 1])];
-        const table = make('table', {}, make('caption', {},
-            'Gray: the channels that come in. Pale: what a layer reads. Full: the k channels that it adds.'));
+        const table = make('table');
         table.append(make('thead', {}, make('tr', {}, ...['layer', 'channels', 'reads', 'parameters', 'multiply-adds']
             .map(text => make('th', { scope: 'col' }, text)))));
         table.append(make('tbody', {}, ...found.layers.map((layer, l) => row(`${l + 1}`, [...parts(l), [k, l + 1, true]],
@@ -80,7 +79,8 @@
             ['transition-parameters', 'parameters of the transition', number(found.transition.parameters)],
             ['transition-work', 'multiply-adds of the transition', number(found.transition.work)]])
             list.append(make('dt', {}, term), make('dd', { id: `play-${name}` }, text));
-        result.replaceChildren(list, stack(found, values));
+        result.replaceChildren(list, make('p', {},
+            'Gray: the channels that come in. Pale: what a layer reads. Full: the k channels that it adds.'), stack(found, values));
     }
 
     place.replaceChildren(settings, result);
