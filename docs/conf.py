@@ -9,7 +9,7 @@ import re
 import sys
 
 import tomllib
-from docutils.nodes import SkipNode
+from docutils.nodes import SkipNode, container
 from latex2mathml.converter import convert
 from myst_nb.core.render import NbElementRenderer
 
@@ -28,10 +28,6 @@ extensions = ['myst_nb', 'sphinx.ext.autodoc', 'numpydoc', 'sphinx_copybutton']
 
 nb_execution_mode = 'off'
 nb_merge_streams = True
-nb_code_prompt_show = 'Show the code'
-nb_code_prompt_hide = 'Hide the code'
-nb_output_prompt_show = 'Show the answer'
-nb_output_prompt_hide = 'Hide the answer'
 myst_enable_extensions = ['dollarmath', 'amsmath', 'colon_fence', 'attrs_block']
 myst_heading_anchors = 4
 
@@ -92,6 +88,14 @@ def with_alternative_text(render_image):
 NbElementRenderer.render_image = with_alternative_text(NbElementRenderer.render_image)
 
 
+def prompts(app, doctree):
+    """What is written over a folded part of a cell: the output of a cell with the tag hide-output is an answer."""
+    for cell in doctree.findall(container):
+        if cell.get('hide_mode'):
+            what = 'answer' if cell['hide_mode'] == 'output' else 'code'
+            cell['prompt_show'], cell['prompt_hide'] = f'Show the {what}', f'Hide the {what}'
+
+
 def launch_buttons(app, pagename, templatename, context, doctree):
     """Buttons that open a notebook elsewhere, where the repository's address is known and is one of GitHub."""
     place = re.fullmatch(r'https://github\.com/([^/]+/[^/]+)', REPOSITORY)
@@ -116,5 +120,6 @@ def public_name(app, env, node, contnode):
 
 def setup(app):
     app.add_html_math_renderer('mathml', (inline_math, None), (block_math, None))
+    app.connect('doctree-read', prompts)
     app.connect('html-page-context', launch_buttons, priority=600)
     app.connect('missing-reference', public_name)

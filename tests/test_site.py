@@ -76,7 +76,9 @@ def test_tagged_cells_are_folded_until_they_are_opened(pages):
         tags = [tag for cell in cells(path) for tag in cell['metadata'].get('tags', ())
                 if tag == 'hide-input' or tag == 'hide-output' and cell.get('outputs')]
         folds = pages[page_of(path)].select('.cell details')
-        assert len(folds) == len(tags) and not any(fold.has_attr('open') for fold in folds), path.name
+        assert [fold.find('p').get_text() for fold in folds] == \
+            [{'hide-input': 'Show the code', 'hide-output': 'Show the answer'}[tag] for tag in tags], path.name
+        assert not any(fold.has_attr('open') for fold in folds), path.name
 
 
 def test_every_picture_is_there_and_says_what_it_shows(site, pages):

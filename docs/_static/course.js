@@ -7,6 +7,4 @@
     });
     addEventListener('load', mark);
     addEventListener('resize', mark);
-    // Answers and folded code are printed as they are on paper: open.
-    addEventListener('beforeprint', () => document.querySelectorAll('details').forEach(fold => { fold.open = true; }));
 })();
