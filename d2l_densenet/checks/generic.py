@@ -1,5 +1,6 @@
 """Checks for any task: one answer, a function, an error that a call should raise."""
 
+import math
 import reprlib
 
 import mxnet as mx
@@ -64,6 +65,11 @@ def function(f, right, cases, hints=(), tolerance=1e-4):
     ------
     CheckFailed
     """
+    return compared(f, right, cases, hints, tolerance)
+
+
+def compared(f, right, cases, hints, tolerance):
+    """`function`, for a check that calls it."""
     if not callable(f):
         raise CheckFailed(f'A function is wanted, this is {as_written(f)}.')
     cases = list(cases(numpy.random.default_rng()) if callable(cases) else cases)
@@ -123,11 +129,16 @@ def _unlike(got, wanted, tolerance):
         got, wanted = _array(got), _array(wanted)
         if numpy.shape(got) != wanted.shape:
             return f'returns something of shape {numpy.shape(got)}; it should be {wanted.shape}'
-        scale = max(float(numpy.abs(wanted).max()), 1e-30) if wanted.size else 1
-        worst = float(numpy.abs(got - wanted).max()) if wanted.size else 0
+        numbers = numpy.isfinite(wanted)
+        if not numpy.array_equal(numpy.isfinite(got), numbers):
+            return 'returns nan or infinite values where numbers should be'
+        scale = max(float(numpy.abs(wanted[numbers]).max()), 1e-30) if numbers.any() else 1
+        worst = float(numpy.abs(got - wanted)[numbers].max()) if numbers.any() else 0
         return None if worst <= tolerance * scale else f'differs from what is right by up to {worst:.3g}'
     text = f'an array of shape {got.shape}' if getattr(got, 'shape', ()) else shown(plain(got))
     got, wanted = plain(got), plain(wanted)
+    if isinstance(wanted, float) and math.isnan(wanted):
+        return None if isinstance(got, float) and math.isnan(got) else f'returns {text}; it should be nan'
     return f'returns {text}; it should be {shown(wanted)}' if difference(got, wanted, tolerance) else None
 
 
