@@ -17,11 +17,11 @@ from nbclient import NotebookClient
 
 SOLUTIONS, EXERCISES = ROOT / 'notebooks' / 'solutions', ROOT / 'notebooks' / 'exercises'
 TOOL = runpy.run_path(str(ROOT / 'tools' / 'make_exercises.py'))
-EXPECTED = ['02_dense_block', '03a_transition', '03b_whole_network', '04_training', '05_resnet_vs_densenet',
-            '06_bottleneck_and_compression', '07_memory', '08_feature_reuse']
-SETS = sorted({*EXPECTED, *(path.stem for path in SOLUTIONS.glob('*.ipynb'))})
+SETS = sorted({*notebook_files.EXPECTED, *(path.stem for path in SOLUTIONS.glob('*.ipynb'))})  # one for each notebook
+MINUTES = dict(zip(notebook_files.CORE, (40, 110, 110, 110, 90)))  # at most; 90 for all others
 D2L = [1, 2, 3, 4, 5]  # exercises of d2l's chapter on DenseNet that are in the sets
 HEADING = re.compile(r'## (?P<kind>B|d2l |)(?P<number>\d)\. .+ \((?P<stars>★{1,3}), (?P<minutes>\d+) minutes\)')
+LISTED = re.compile(r'^(\d)\. \((★{1,3}), (\d+) minutes\) \S', flags=re.M)  # in the last cell of a notebook
 
 
 def read(directory, name):
@@ -156,20 +156,51 @@ def test_every_exercise_has_a_solution_and_is_graded(notebook):
                 assert region and len(region.group(1).strip()) > 5, cell.source
 
 
-def test_points_of_a_test_hang_on_hidden_tests_too(notebook):
-    """Hidden tests see to it that a solution cannot be fitted to what the student can read."""
+def test_a_test_judges_by_checks_also_where_it_is_hidden(notebook):
+    """A check says what is wrong, an assert does not; the hidden call of it meets data that nobody has seen."""
     for cell in notebook.cells:
         if is_test(cell):
             hidden = re.search(r'### BEGIN HIDDEN TESTS\n(.*?)### END HIDDEN TESTS', cell.source, flags=re.S)
-            assert hidden and 'assert' in hidden.group(1), cell.source
+            assert hidden and 'checks.' in hidden.group(1), cell.source
+            assert 'checks.' in cell.source[:hidden.start()], cell.source
+            assert not re.search(r'^\s*assert\b', cell.source, flags=re.M), cell.source
 
 
-def test_kinds_and_numbers_of_the_exercises(notebook):
-    kinds = {kind: [int(heading['number']) for heading, _ in exercises(notebook) if heading['kind'] == kind]
-             for kind in ('B', '', 'd2l ')}
-    assert kinds['B'] == list(range(1, len(kinds['B']) + 1)) != []
-    assert kinds[''] == [1, 2, 3, 4, 5, 6]
-    assert len(set(kinds['d2l '])) == len(kinds['d2l '])
+def test_a_written_answer_is_rare_and_can_be_graded(notebook):
+    written = [cell.source for cell in notebook.cells if cell.cell_type == 'markdown' and marks(cell)]
+    assert len(written) <= 1
+    for source in written:
+        assert '\nPoints: ' in source and '\nCommon wrong answers: ' in source, source
+
+
+def test_kinds_and_numbers(name, notebook):
+    """B1, B2, ... from memory, then 1, 2, ..., then those of d2l's chapter that belong here."""
+    found = [(heading['kind'], int(heading['number'])) for heading, _ in exercises(notebook)]
+    memory, own, d2l = ([number for kind, number in found if kind == wanted] for wanted in ('B', '', 'd2l '))
+    assert memory == list(range(1, len(memory) + 1))
+    assert own == list(range(1, len(own) + 1)) != []
+    assert d2l == sorted(set(d2l))
+    assert found == [*(('B', n) for n in memory), *(('', n) for n in own), *(('d2l ', n) for n in d2l)]
+
+
+def test_the_list_in_the_notebook_is_the_sets(name, notebook):
+    of = next(found for found in notebook_files.EXPECTED if found[:2] == name[:2])
+    last = nbformat.read(ROOT / 'notebooks' / f'{of}.ipynb', as_version=4).cells[-1].source
+    listed = last.partition('## Exercises\n')[2]
+    assert f'exercises/{name}.ipynb' in listed
+    assert LISTED.findall(listed) == [(heading['number'], heading['stars'], heading['minutes'])
+                                      for heading, _ in exercises(notebook) if heading['kind'] == '']
+
+
+def test_a_set_is_short(name, notebook):
+    assert sum(int(heading['minutes']) for heading, _ in exercises(notebook)) <= MINUTES.get(name, 90)
+
+
+def test_two_numbers_of_a_core_set_can_be_changed(name, notebook):
+    if name in MINUTES:
+        assert len(notebook.metadata.get('variants', {})) >= 2
+    for number in notebook.metadata.get('variants', {}):
+        assert any(number in cell.metadata.get('varies', []) for cell in notebook.cells), number
 
 
 def test_the_title_names_the_notebook_and_the_minutes(name, notebook):
@@ -190,7 +221,7 @@ def test_all_exercises_of_the_book_are_there():
 
 STUB = re.compile(r'^raise NotImplementedError\(\)', flags=re.M)  # not indented: it is met when the cell is run
 # NameError: what an unsolved cell should have defined.
-UNSOLVED = {'NotImplementedError', 'CheckFailed', 'AssertionError', 'NameError'}
+UNSOLVED = {'NotImplementedError', 'CheckFailed', 'NameError'}
 
 
 def test_the_handout_fails_where_it_is_unsolved_and_nowhere_else(name, monkeypatch):
