@@ -15,10 +15,12 @@ from .dense import dense_block, dense_mlp
 from .generic import answer, function, raises
 from .layers import bottleneck_layer, conv_block, transition_block
 from .network import densenet
+from .own import own
 from .residual import residual_block
 from .reuse import cut_connection, mean_absolute_weights
 from .training import accuracy, learning_rate, train_step
 
-__all__ = ['CheckFailed', 'TIME_LIMIT', 'answer', 'function', 'raises', 'connections', 'conv_block', 'dense_block',
-           'dense_mlp', 'transition_block', 'block_parameters', 'densenet', 'accuracy', 'train_step', 'learning_rate',
-           'residual_block', 'bottleneck_layer', 'kept_values', 'mean_absolute_weights', 'cut_connection']
+__all__ = ['CheckFailed', 'TIME_LIMIT', 'answer', 'function', 'own', 'raises', 'connections', 'conv_block',
+           'dense_block', 'dense_mlp', 'transition_block', 'block_parameters', 'densenet', 'accuracy', 'train_step',
+           'learning_rate', 'residual_block', 'bottleneck_layer', 'kept_values', 'mean_absolute_weights',
+           'cut_connection']
