@@ -39,7 +39,7 @@ def difference(answer, fact, tolerance=0.01, tell=True):
     Both are `plain`. With ``tell=False`` the words do not give the fact away.
     """
     if isinstance(fact, bool):
-        word = str(answer).strip().lower()
+        word = str(int(answer) if answer in (0, 1) else answer).strip().lower()
         said = {'yes': True, 'y': True, 'true': True, '1': True, 'no': False, 'n': False, 'false': False, '0': False}
         return 'the answer is yes or no' if word not in said else None if said[word] == fact else 'it is the other way'
     if isinstance(fact, (tuple, frozenset)):

@@ -200,7 +200,7 @@ def test_in_ipython_only_the_sentence_appears(tmp_path):
     assert text.startswith('CheckFailed: connections(1) raised NameError: '), cells[2]
     assert 'at Cell In[2], line 2: `return num_layer * 2`' in text
     assert 'ends Python, at Cell In[4], line 2: `exit()`' in ' '.join(cells[4].split())
-    assert cells[5].startswith('connections: L(L+1)/2 for L = 1, 2, 3, 4, 12 and 40. Correct.')
+    assert cells[5].startswith('connections: L(L+1)/2 for L = 1, 2, 3, 4, 12, 40 and others. Correct.')
     assert 'plain chain' in cells[6]
     assert 'Traceback' not in done.stdout and '.py' not in done.stdout
     assert all(len(line) <= 110 for cell in cells for line in cell.splitlines())
