@@ -34,13 +34,14 @@ def number(value, text, f, right, kind='a number'):
 
 
 def whole_number(value, text, f, right):
-    """The learner's result as an int; `right` is the integer that it should be."""
+    """The learner's result as an int, in whatever type it comes; `right` is the integer that it should be."""
+    if isinstance(value, (mx.nd.NDArray, numpy.ndarray)) and value.size == 1:
+        value = value.item()
     found = number(value, text, f, f'{right:,}', 'an integer')
-    if isinstance(value, numbers.Integral):
-        return int(value)
-    hint = ('A count is an integer: / always gives a float, // does not. Which do you want?' if found == right else
-            f'It should be {right:,}. Is there a / that should be a //?')
-    raise CheckFailed(f'{text} returns {value!r}, a float{place_of(f)}. {hint}')
+    if found == round(found):
+        return round(found)
+    raise CheckFailed(f'{text} returns {value!r}{place_of(f)}, and a count is a whole number. It should be {right:,}. '
+                      'Is there a / that should be a //?')
 
 
 def known_mistake(answers, cases, formulas, equal):

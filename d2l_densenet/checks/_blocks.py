@@ -4,6 +4,7 @@ import collections
 import inspect
 import itertools
 import re
+import weakref
 
 import mxnet as mx
 import numpy
@@ -18,6 +19,7 @@ from ._guard import CheckFailed, call, place_of, shown
 # The relative difference up to which two results are the same: float32 and another epsilon in BN stay far below it,
 # a wrong operation far above.
 _TOLERANCE = 0.01
+_USED = weakref.WeakKeyDictionary()  # block: its parts in the order of their first call
 
 
 def build(f, arguments, hints=()):
@@ -178,7 +180,7 @@ class _KnownValues(mx.init.Initializer):
 
 def _values(name, shape, generator):
     """Values that tell the operations apart: no statistics of 0 and 1, no scales of 1, no biases of 0."""
-    if name.endswith(('gamma', 'var')):
+    if re.search('gamma$|var(iance)?$', name):
         values = generator.uniform(0.5, 2.0, shape)
         if name.endswith('gamma'):  # of both signs: else a maximum could change places with BN
             values *= numpy.where(numpy.arange(values.size).reshape(shape) % 2, -1, 1)
@@ -207,7 +209,13 @@ def fill(block, X, text, hints=(), axes=4):
     generator = numpy.random.RandomState(1)
     params = call(text, block.collect_params)
     call(f'{text}.initialize()', block.initialize, _KnownValues(generator), force_reinit=True)
+    call(f'{text}.hybridize(False)', block.hybridize, False)  # a cached graph would not call its parts
+    used = _USED[block] = {}
+    hooks = [part.register_forward_pre_hook(lambda part, _: used.setdefault(id(part), len(used)))
+             for part in walk(block)]
     Y = run(block, X, text, hints)
+    for hook in hooks:
+        hook.detach()
     if axes and Y.ndim != axes:
         raise CheckFailed(f'{text}, given an input of shape {X.shape}, returns shape {Y.shape}; it should have {axes} '
                           f'axes, {"(N, C, H, W)" if axes == 4 else "(N, features)"}. Which layer adds some or '
@@ -337,26 +345,56 @@ def same(a, b):
 # The same operations in NumPy, with the learner's parameters.
 
 def parts(block):
-    """What `block` can learn, in the order of registration: lists of the parameters of its convolutions, batch
-    normalisations and dense layers, each a dict of NumPy arrays."""
+    """What `block` can learn, in the order of use: lists of the parameters of its convolutions, batch normalisations
+    and dense layers, each a dict of NumPy arrays, whatever their names and whoever wrote the layer."""
     mx.nd.waitall()
     convs, norms, denses = [], [], []
-    for part in walk(block):
-        values = {}
-        for name, parameter in part._reg_params.items():
-            if isinstance(parameter, Parameter) and parameter._data is not None:
-                values[name] = parameter.data().asnumpy()
-        weight = values.get('weight')
-        if weight is not None and weight.ndim == 4:
-            convs.append({'weight': weight, 'bias': values.get('bias'), 'layer': part})
-        elif weight is not None and weight.ndim == 2:
-            denses.append({'weight': weight, 'bias': values.get('bias'), 'layer': part})
-        elif 'gamma' in values:
-            fixed = getattr(part, '_kwargs', {}).get('fix_gamma')
-            norms.append({'gamma': numpy.ones_like(values['gamma']) if fixed else values['gamma'],
-                          'beta': values['beta'], 'mean': values.get('running_mean'),
-                          'var': values.get('running_var'), 'layer': part})
+    used = _USED.get(block, {})
+    for part in sorted(walk(block), key=lambda part: used.get(id(part), len(used))):
+        values, vectors = _weights_and_vectors(part)
+        norm = None
+        if 'mean' in vectors or 'gamma' in vectors or len(vectors) == 2 and not values:
+            norm = _norm(part, vectors)
+        for weight in values:
+            (convs if weight.ndim == 4 else denses).append({'weight': weight, 'bias': vectors.get('bias'),
+                                                            'layer': part})
+        if norm:
+            norms.append(norm)
     return convs, norms, denses
+
+
+_ROLES = (('mean', 'mean'), ('var', 'var'), ('gamma', 'gamma|scale'), ('beta', 'beta|shift|offset'),
+          ('bias', 'bias|^b$'))
+
+
+def _weights_and_vectors(part):
+    """The kernels and matrices of one layer, and {role: values} of what has one value for each channel."""
+    found = {name: parameter.data() for name, parameter in part._reg_params.items()
+             if isinstance(parameter, Parameter) and parameter._data is not None}
+    # Running statistics may be plain arrays.
+    found.update((name, value) for name, value in vars(part).items()
+                 if isinstance(value, mx.nd.NDArray) and re.search('mean|var', name))
+    values, vectors = [], {}
+    for name, value in found.items():
+        role = next((role for role, names in _ROLES if re.search(names, name)), None)
+        if value.ndim in (2, 4) and (value.size > max(value.shape) or re.search('weight|kernel|filter|^w', name)):
+            values.append(value.asnumpy())
+        else:
+            vectors[role or name] = value.asnumpy().ravel()
+    return values, vectors
+
+
+def _norm(part, vectors):
+    statistics = {role: vectors.pop(role, None) for role in ('mean', 'var')}
+    if 'gamma' not in vectors:  # other names: by custom the scale comes first
+        vectors = dict(zip(('gamma', 'beta'), vectors.values()))
+    gamma = vectors.get('gamma', numpy.ones(1, 'float32'))
+    if getattr(part, '_kwargs', {}).get('fix_gamma'):
+        gamma = numpy.ones_like(gamma)
+    size = max(gamma.shape, *(value.shape for value in statistics.values() if value is not None))
+    return {'gamma': numpy.broadcast_to(gamma, size),
+            'beta': numpy.broadcast_to(vectors.get('beta', numpy.zeros(1, 'float32')), size), 'layer': part,
+            **{role: value if value is None else numpy.broadcast_to(value, size) for role, value in statistics.items()}}
 
 
 def conv(x, part, stride=1, pad=None):

@@ -92,7 +92,9 @@ def transition_block(f, pool='avg'):
         block, text = look.build(f, {'num_channels': num_channels}, LAYER_HINTS)
         Y = look.fill(block, X, text, LAYER_HINTS)
         (n, c, height, width), k = X.shape, num_channels
-        convs, norms, _ = look.parts(block)
+        convs, norms, denses = look.parts(block)
+        if not convs:  # a fully connected layer at each pixel is a 1x1 convolution
+            convs = [{**part, 'weight': part['weight'][:, :, None, None]} for part in denses]
         _require_layers(block, text, len(convs), len(norms), 1, 1)
         out, _, *kernel = convs[0]['weight'].shape
         if tuple(kernel) != (1, 1):
@@ -269,7 +271,7 @@ def _require_statistics(block, norms, text, channels):
             kind = type(part['layer']).__name__
             raise CheckFailed(f'{text} normalises with {kind}; the paper uses batch normalisation, whose statistics '
                               'come from the whole batch. Which layer of gluon.nn does that?')
-        if part['layer']._kwargs.get('axis', 1) != 1:
+        if getattr(part['layer'], '_kwargs', {}).get('axis', 1) != 1:
             raise CheckFailed(f'The BatchNorm of {text} normalises along axis {part["layer"]._kwargs["axis"]}; '
                               'channels are axis 1. Can you leave its axis out?')
 

@@ -2,13 +2,14 @@
 
 import numpy
 
+from ..network import DenseNet
 from . import _blocks as look
 from ._guard import CheckFailed, check
 from .layers import LAYER_HINTS
 
 
 @check
-def densenet(f):
+def densenet(f, own=False):
     """Check the article's network: stem, dense blocks with halving transitions between them, classifier.
 
     Stem: 7x7 convolution with stride 2, BN, ReLU, 3x3 max-pooling with stride 2. A transition halves the channels and
@@ -19,20 +20,25 @@ def densenet(f):
     f : callable
         ``f(growth_rate, block_config, num_init_features, classes)`` gives a Gluon block.
         **Inputs:** (N, 1, H, W). **Outputs:** (N, classes).
+    own : bool
+        Whether to refuse the package's `DenseNet`. Its blocks may be used.
 
     Raises
     ------
     CheckFailed
     """
     # In each of these all layers of a kind read different numbers of channels.
-    _densenet(f, 6, (2, 3), 5, 7, look.images(3, 1, 32, 40))
-    _densenet(f, 4, (3, 1, 2), 9, 4, look.images(2, 1, 48, 40))
+    _densenet(f, 6, (2, 3), 5, 7, look.images(3, 1, 32, 40), own)
+    _densenet(f, 4, (3, 1, 2), 9, 4, look.images(2, 1, 48, 40), own)
     return 'densenet: stem, dense blocks, transitions and classifier, channels and order of operations. Correct.'
 
 
-def _densenet(f, k, blocks, stem, classes, X):
+def _densenet(f, k, blocks, stem, classes, X, own):
     net, text = look.build(f, {'growth_rate': k, 'block_config': blocks, 'num_init_features': stem, 'classes': classes},
                            LAYER_HINTS)
+    if own and any(isinstance(part, DenseNet) for part in look.walk(net)):
+        raise CheckFailed(f"{text} is the package's DenseNet. Can you build it yourself, out of layers of gluon.nn and "
+                          'the blocks?')
     Y = look.fill(net, X, text, [
         (r'kernel size \(\d+\) exceeds|non-?positive|invalid', 'The maps have become too small: does the stem or a '
          'transition shrink them more often than in the article?'), *LAYER_HINTS], axes=None)
