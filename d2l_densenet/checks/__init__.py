@@ -27,8 +27,9 @@ from .residual import residual_block
 from .reuse import cut_connection, mean_absolute_weights
 from .tasks import task
 from .training import accuracy, learning_rate, train_step
+from .training_runs import compare_rates, refresh_statistics
 
 __all__ = ['CheckFailed', 'TIME_LIMIT', 'answer', 'function', 'own', 'raises', 'connections', 'conv_block',
            'dense_block', 'dense_mlp', 'transition_block', 'block_parameters', 'densenet', 'accuracy', 'train_step',
            'learning_rate', 'residual_block', 'bottleneck_layer', 'kept_values', 'mean_absolute_weights',
-           'cut_connection', 'one_shot_block', 'task']
+           'cut_connection', 'one_shot_block', 'task', 'refresh_statistics', 'compare_rates']

@@ -22,10 +22,9 @@ def number(value, text, f, right, kind='a number'):
     require_one(value, text, where,
                 f'; it should return {right}. Did you forget `return`, or print the number instead of returning it?',
                 f'; it should return one number, {right}. Which function counts (len) or adds up (sum)?')
+    if isinstance(value, (mx.nd.NDArray, numpy.ndarray)) and value.size == 1:
+        value = numpy.asarray(value.asnumpy() if hasattr(value, 'asnumpy') else value).item()
     if isinstance(value, (mx.nd.NDArray, numpy.ndarray)):
-        if value.size == 1:
-            raise CheckFailed(f'{text} returns an array with one number in it{where}. Can you make a plain number of '
-                              'it with float(...) or int(...)?')
         raise CheckFailed(f'{text} returns an array of shape {value.shape}{where}; it should be one number, {right}. '
                           'Is there a mean or a sum missing?')
     if isinstance(value, bool) or not isinstance(value, numbers.Real):

@@ -33,7 +33,6 @@ ACCURACIES = [
     ('classes', lambda s, y: float((predicted(s) == y.asnumpy()).sum() / s.shape[1]), r'number of classes'),
     ('integer division', lambda s, y: int((predicted(s) == y.asnumpy()).sum() // len(y)), r'a // that should be a /'),
     ('batch size', lambda s, y: float((predicted(s) == y.asnumpy()).sum() / 256), r'divided by 256'),
-    ('array', lambda s, y: (s.argmax(axis=1).astype('int32') == y).mean(), r'float\(\.\.\.\)'),
     ('whole array', lambda s, y: s.argmax(axis=1).astype('int32') == y, r'array of shape \(8,\).*mean'),
     ('no axis', lambda s, y: float((s.asnumpy().argmax() == y.asnumpy()).mean()), r'without an axis'),
     ('first row', lambda s, y: float(predicted(s)[0] == y.asnumpy()[0]), r'first row alone'),
@@ -203,7 +202,6 @@ MISTAKES = [
     ('learning_rate', 'divides by zero', lambda t, n, p, w: p * t / w if t <= w else schedule(t, n, p, w),
      r'ZeroDivisionError.*\w+\.py, line \d+: `.*`\. warmup_steps may be 0'),
     ('learning_rate', 'no return', forgets_return, r'returns None'),
-    ('learning_rate', 'array', lambda t, n, p, w: np.array(schedule(t, n, p, w)), r'float\(\.\.\.\)'),
     ('learning_rate', 'the same', lambda t, n, p, w: 0.123, r'does it use step'),
     *[('accuracy', *row) for row in ACCURACIES],
     *[('train_step', *row) for row in TRAIN_STEPS],
@@ -212,9 +210,12 @@ MISTAKES = [
 CORRECT = [
     ('accuracy', lambda s, y: float((predicted(s) == y.asnumpy()).mean())),
     ('accuracy', lambda s, y: (predicted(s) == y.asnumpy()).mean(dtype='float32')),
+    ('accuracy', lambda s, y: (predicted(s) == y.asnumpy()).mean(keepdims=True)),
+    ('accuracy', lambda s, y: np.array((predicted(s) == y.asnumpy()).mean())),
     ('train_step', step_with()),
     ('train_step', step_by_mean),
     ('learning_rate', schedule),
+    ('learning_rate', lambda t, n, p, w: np.array(schedule(t, n, p, w))),
     ('learning_rate', lambda t, n, p, w: mx.lr_scheduler.CosineScheduler(n, p, 0, warmup_steps=w)(t)),
 ]
 
