@@ -35,12 +35,11 @@ def draw_dense_block(num_layers):
     Examples
     --------
     >>> draw_dense_block(4).axes[0].get_title()
-    'dense block: 4 layers, 4 · 5 / 2 = 10 connections'
+    'dense block: 4 layers, 10 connections'
     """
     layers = _layers(num_layers)
     pairs = [(i, j) for j in range(1, num_layers + 1) for i in range(j)]
-    return _draw_layers(num_layers, pairs, SOURCE_COLOURS, f'dense block: {layers}, {num_layers} · {num_layers + 1} / '
-                        f'2 = {plural(len(pairs), "connection")}',
+    return _draw_layers(num_layers, pairs, SOURCE_COLOURS, f'dense block: {layers}, {plural(len(pairs), "connection")}',
                         'arcs lead from every feature x to all later layers H.')
 
 
