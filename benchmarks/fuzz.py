@@ -145,7 +145,7 @@ def parameters(directory):
 
 def run_directory(directory, name):
     from d2l_densenet import plot_history
-    from d2l_densenet.runs.command import take_settings
+    from d2l_densenet.commands import take_settings
     from d2l_densenet.runs.directories import RunError, load_run, read_config
     for file in ('config.json', 'history.json', 'model.params'):
         (directory / file).write_bytes((CORPUS / 'run' / file.replace('.', '-')).read_bytes())

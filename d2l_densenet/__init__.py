@@ -27,7 +27,7 @@ _MODULES = {
     'optimizers': ['Muon'],
     'recipes': ['RECIPES', 'Recipe'],
     'runs.checkpoints': ['ResumeError'],
-    'runs.devices': ['try_gpu'],
+    'devices': ['try_gpu'],
     'analysis.counting': ['summary', 'count_parameters'],
     'interop.checkpoints': ['load_pretrained', 'save_torch', 'LoadReport', 'CheckpointError'],
     'analysis.reuse': ['cut_connection', 'mean_absolute_weights'],

@@ -58,8 +58,7 @@ def conv_block(num_channels, in_channels=0, bottleneck=None, dropout=0.0, bias=T
     _check(num_channels, in_channels, dropout, bias)
     steps = [(num_channels, 3)]
     if bottleneck is not None:
-        width = positive_int('bottleneck', bottleneck) * num_channels
-        steps.insert(0, (positive_int('bottleneck times num_channels', width), 1))
+        steps.insert(0, (positive_int('bottleneck', bottleneck) * num_channels, 1))
     block = HybridSequential('conv_block', **kwargs)
     with block.name_scope():
         for width, size in steps:
@@ -109,7 +108,6 @@ class DenseBlock(Block):
         super().__init__(**kwargs)
         positive_int('num_convs', num_convs)
         _check(num_channels, in_channels, dropout, bias)
-        positive_int('in_channels plus num_convs times num_channels', in_channels + num_convs * num_channels)
         self._num_channels = num_channels
         with self.name_scope():
             self.net = nn.HybridSequential()

@@ -6,23 +6,17 @@ import os
 import pathlib
 import sys
 
+from ._common.messages import last_line
+
 EPILOG = """\
 examples:
   d2l-densenet train                          the article's network, 5 epochs at 48x48, on Fashion-MNIST
-  d2l-densenet train --epochs 1               a taste of it
-  d2l-densenet train --recipe article         as the article trained it
   d2l-densenet train --resume runs/NAME       go on with a run that was interrupted or killed
-  d2l-densenet launch --workers 2 -- train    the same by two processes with a parameter server, on this machine
-  d2l-densenet evaluate runs/NAME             the test accuracy of a saved run
   d2l-densenet train --network densenet_bc_100_12 --size 32
                                               another network of the table that `networks` prints
-  d2l-densenet summary --size 28              the network, stage by stage
-  d2l-densenet summary --network densenet121  another one, at the size it was published for
-  d2l-densenet export runs/NAME               files for MXNet's other languages, and for ONNX
-  d2l-densenet networks                       all named networks: parameters and multiply-adds
+  d2l-densenet launch --workers 2 -- train    the same by two processes with a parameter server, on this machine
+  d2l-densenet evaluate runs/NAME             the test accuracy of a saved run
   d2l-densenet notebooks course               the notebooks of the course, into the directory course
-  d2l-densenet gpu                            MXNet for NVIDIA GPUs, if there is a card for it (2.1 GB)
-  d2l-densenet doctor                         what is installed, what is missing, what to do
 
 The data are looked for in --data-dir, then in the directory that the environment variable D2L_DENSENET_DATA
 names, then in the user's cache; else they are downloaded."""
@@ -96,7 +90,8 @@ def _parser():
         child.add_argument('--device', type=_device, default='auto',
                            help='auto, cpu, gpu or gpu:NUMBER; auto takes the first GPU that works')
 
-    train = add('train', 'Train a network and write parameters, history, curve and configuration.', _train)
+    train = add('train', 'Train a network and write parameters, history, curve and configuration.',
+                _with_mxnet('train'))
     _add_network(train)
     train.add_argument('--size', type=_at_least(1), default=48, help='height and width of the images in pixels')
     train.add_argument('--epochs', type=_at_least(1), default=5, help='passes over the training images')
@@ -140,19 +135,19 @@ def _parser():
                         help='what each worker runs: train and its options, or a program that calls '
                              "fit(kvstore='dist_sync')")
 
-    evaluate = add('evaluate', 'Evaluate a saved run on the test images.', _evaluate)
+    evaluate = add('evaluate', 'Evaluate a saved run on the test images.', _with_mxnet('evaluate'))
     evaluate.add_argument('directory', metavar='RUN', help='directory that train wrote')
     evaluate.add_argument('--mirrored', action='store_true',
                           help='print also the accuracy with the scores of each image and its mirror image added up')
     add_data(evaluate)
 
-    summary = add('summary', 'Print the network as a table, one stage a row.', _summary)
+    summary = add('summary', 'Print the network as a table, one stage per row.', _with_mxnet('summarize'))
     _add_network(summary)
     summary.add_argument('--size', type=_at_least(1), metavar='PIXELS',
                          help='height and width of the images (default: those the network was published for)')
 
     export = add('export', "Write a network as files for other programs: MXNet's symbol and parameters, and ONNX. They "
-                 'are run, and compared with the network, before they appear.', _export)
+                 'are run, and compared with the network, before they appear.', _with_mxnet('export'))
     export.add_argument('directory', metavar='RUN', nargs='?', help='directory that train wrote')
     export.add_argument('--network', type=_network, metavar='NAME', help='a named network, instead of RUN')
     export.add_argument('--weights', metavar='FILE',
@@ -165,7 +160,7 @@ def _parser():
     export.add_argument('--name', help='how the file names begin (default: the name of the network, or densenet)')
 
     add('networks', 'Print a Markdown table of the named networks: parameters and multiply-adds by formula, by count '
-        'on the graph, and as published.', _networks)
+        'on the graph, and as published.', _with_mxnet('networks'))
 
     notebooks = add('notebooks', 'Write the notebooks of the course, as they were run, and their exercises into a '
                     'directory. They are those of the installed version.', _notebooks)
@@ -187,9 +182,12 @@ def _add_network(child):
                        help='which network: a name from the table that d2l-densenet networks prints')
 
 
-def _train(options):
-    from .runs.command import train
-    return train(options)
+def _with_mxnet(name):
+    """The function of `commands` of this name, imported when it is called."""
+    def run(options):
+        from . import commands
+        return getattr(commands, name)(options)
+    return run
 
 
 def _launch(options):
@@ -209,87 +207,6 @@ def _launch(options):
             equal_share(train.batch_size or RECIPES[train.recipe].batch_size, options.workers)
         program = [sys.executable, '-m', 'd2l_densenet', *program, '--kvstore', 'dist_sync']
     return launch(program, options.workers, options.servers, options.time_limit)
-
-
-def _evaluate(options):
-    from . import evaluate_accuracy, load_data_fashion_mnist
-    from .runs.command import device
-    from .runs.directories import load_run
-    net, _, config = load_run(options.directory, device(options.device))
-    size, batch_size, data = (_setting(options.directory, config, name) for name in ('size', 'batch_size', 'data'))
-    net.hybridize(static_alloc=True, static_shape=True)
-    _, test_iter = load_data_fashion_mnist(batch_size, resize=size, root=options.data_dir, data=options.data)
-    if test_iter.source.name != data['name']:
-        print(f'note: the run was trained on {data["name"]} and is evaluated on {test_iter.source.name}')
-    accuracy = evaluate_accuracy(net, test_iter)
-    print(f'test accuracy {accuracy:.4f} on {test_iter.num_examples} images, data: {test_iter.source}')
-    if options.mirrored:
-        accuracy = evaluate_accuracy(net, test_iter, mirrored=True)
-        print(f'with mirror images {accuracy:.4f}')
-    return 0
-
-
-def _setting(directory, config, name):
-    """A setting of a run; ValueError if its config.json has none."""
-    if name not in config:
-        raise ValueError(f'config.json in {directory} has no {name}: it is not one that d2l-densenet train wrote')
-    return config[name]
-
-
-def _summary(options):
-    from . import summary
-    from .named import published_shape
-    channels, height, width = published_shape(options.network)
-    print(summary(options.network, (channels, options.size or height, options.size or width)))
-    return 0
-
-
-def _export(options):
-    from .interop.export import FORMATS, export_model
-    if (options.directory is None) == (options.network is None):
-        raise ValueError('give either RUN or --network NAME')
-    if options.network:
-        if options.output is None:
-            raise ValueError('--network needs --output DIR')
-        net, shape = _with_weights(options.network, options.weights, options.size)
-    else:
-        if options.weights is not None:
-            raise ValueError('--weights goes with --network; a RUN has its own')
-        from .runs.directories import load_run
-        net, _, config = load_run(options.directory)
-        size = _setting(options.directory, config, 'size')
-        shape = (config['network'].get('in_channels', 1), size, size)
-    exported = export_model(net, options.directory if options.output is None else options.output,
-                            (shape[0], options.size or shape[1], options.size or shape[2]),
-                            options.format or list(FORMATS),
-                            (options.network or 'densenet') if options.name is None else options.name)
-    for kind, difference in exported.differences.items():
-        print(f'{kind}: checked, largest difference {difference:.1e} of the largest score')
-    print('wrote ' + ', '.join(f'{path} ({path.stat().st_size / 1e6:.1f} MB)' for path in exported.files))
-    return 0
-
-
-def _with_weights(name, weights, size):
-    """The named network with the values in the file `weights`, or initial ones; and the shape of its images."""
-    from . import he_initialize
-    from .named import RESNETS, named_network, published_shape
-    shape = published_shape(name)
-    net = named_network(name, size=(size or shape[1], size or shape[2]))
-    if weights is not None and name in RESNETS:
-        raise ValueError(f'--weights reads DenseNet checkpoints, and {name} is a ResNet')
-    if weights is not None:
-        from .interop.checkpoints import load_pretrained
-        load_pretrained(net, weights)
-    else:
-        he_initialize(net, input_shape=shape)
-        print('no --weights: the network has random initial values')
-    return net, shape
-
-
-def _networks(options):
-    from .analysis.published import network_table
-    print(network_table())
-    return 0
 
 
 def _notebooks(options):
@@ -327,9 +244,6 @@ def _gpu(options):
             print('removed' if gpu.remove_gpu() else 'there is nothing to remove')
             return 0
         print('Now installed.' if gpu.install_gpu(options.anyway) else 'All is installed already.')
-    except RuntimeError as error:
-        print(f'd2l-densenet gpu: {error}', file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
         print('interrupted, and nothing is changed: the same command goes on from here, --remove takes away what was '
               'downloaded', file=sys.stderr)
@@ -347,26 +261,10 @@ def main(arguments=None):
         from . import doctor
         return doctor.main()
     try:
-        if options.command in ('gpu', 'launch', 'notebooks'):  # without MXNet
-            return options.run(options)
-        from .runs.workers import check_kvstore
-        check_kvstore(getattr(options, 'kvstore', 'device'))
-    except ValueError as error:
-        print(f'd2l-densenet {options.command}: error: {error}', file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f'd2l-densenet {options.command}: error: {error}', file=sys.stderr)
-        return 1
-    try:
-        from mxnet.base import MXNetError
-
-        from ._common.messages import last_line
-        from .history import DivergenceError
-    except (ImportError, OSError, AttributeError) as error:  # the three ways in which `import mxnet` fails
-        print(f'd2l-densenet {options.command}: error: MXNet cannot be imported ({error}): d2l-densenet doctor '
-              'says what to do', file=sys.stderr)
-        return 1
-    try:
+        if options.command not in ('gpu', 'launch', 'notebooks'):
+            from .runs.workers import check_kvstore
+            check_kvstore(getattr(options, 'kvstore', 'device'))
+            _import_mxnet()
         return options.run(options)
     except BrokenPipeError:  # the reader of the output, `head` perhaps, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -374,12 +272,14 @@ def main(arguments=None):
     except KeyboardInterrupt:
         print('interrupted', file=sys.stderr)
         return 130
-    except DivergenceError as error:
-        print(f'd2l-densenet {options.command}: {error}', file=sys.stderr)
-        return 1
-    except ValueError as error:
-        print(f'd2l-densenet {options.command}: error: {error}', file=sys.stderr)
-        return 2
-    except (OSError, MemoryError, MXNetError) as error:  # no space, no rights, no memory
-        print(f'd2l-densenet {options.command}: error: {last_line(error)}', file=sys.stderr)
-        return 1
+    except (ValueError, OSError, MemoryError, RuntimeError) as error:  # MXNetError and DivergenceError among the last
+        usage = isinstance(error, ValueError)
+        print(f'd2l-densenet {options.command}: error: {error if usage else last_line(error)}', file=sys.stderr)
+        return 2 if usage else 1
+
+
+def _import_mxnet():
+    try:
+        import mxnet  # noqa: F401
+    except (ImportError, OSError, AttributeError) as error:  # the three ways in which it fails
+        raise RuntimeError(f'MXNet cannot be imported ({error}): d2l-densenet doctor says what to do') from error

@@ -36,31 +36,14 @@ class Check(NamedTuple):
 
 
 def run_checks():
-    """Look at everything that the course stands on.
-
-    Returns
-    -------
-    list of Check
-        In the order in which trouble should be mended. No check raises.
-    """
+    """Look at everything that the course needs: a list of Check, the most basic first. No check raises."""
     checks = [_python(), _libraries(), _numpy(), _mxnet()]
     checks += [_package(name) for name in ('matplotlib', 'tqdm', 'pooch', 'd2l', 'jupyterlab', 'ipykernel')]
     return [*checks, _ipython(), check_gpu(), _data(), _home(), _disk(), _project()]
 
 
 def main(checks=None):
-    """Print the checks, one a line, and what to do about those that fail.
-
-    Parameters
-    ----------
-    checks : list of Check, optional
-        By default all of them.
-
-    Returns
-    -------
-    int
-        Exit status: 0 if everything that is required is there, else 1.
-    """
+    """Print the checks (default: all), one per line, and what to do about those that fail; returns the exit status."""
     whole = checks is None
     checks = run_checks() if whole else checks
     width = max((len(check.name) for check in checks), default=0)
@@ -193,7 +176,7 @@ def check_gpu():
     except Exception as error:
         return Check('GPU', False, f'not asked: {_tell(error)}', 'mend what stands above first', required=False)
     try:
-        from d2l_densenet.runs import devices
+        from d2l_densenet import devices
         failure = devices.why_not_gpu(0)
     except Exception as error:
         failure = f'not tried: {_tell(error)}'

@@ -7,7 +7,7 @@ from ._common.arguments import gluon_block, switch
 from ._common.arrays import first_not_finite, to_device
 from ._common.batches import a_batch, iterable, labels_of
 from ._common.engine import settled, surfacing
-from .runs.devices import usable
+from .devices import usable
 
 __all__ = ['evaluate_accuracy', 'predict']
 
@@ -133,6 +133,20 @@ def place(net, ctx, task='this evaluation'):
         raise ValueError(f'parameter {name} holds NaN or infinity: initialise the network again, or load values that '
                          'are finite')
     return ctx or first.list_ctx()[0]
+
+
+def places(net, ctx):
+    """The devices to train on, as a list, once the network's parameters are on all of them."""
+    if not isinstance(ctx, (list, tuple)):
+        return [place(net, ctx, 'training')]
+    if not ctx or not all(isinstance(one, mx.Context) for one in ctx) or len({str(one) for one in ctx}) < len(ctx):
+        raise TypeError(f'ctx must be an mxnet device or a list of different ones, got {ctx!r}')
+    for one in ctx:
+        usable('ctx', one)
+    place(net, None, 'training')
+    if any(param.list_ctx() != list(ctx) for param in net.collect_params().values()):
+        net.collect_params().reset_ctx(list(ctx))
+    return list(ctx)
 
 
 def not_finite(net):

@@ -58,12 +58,7 @@ class Driver(NamedTuple):
 
 
 def ask_driver():
-    """Ask NVIDIA's driver for its version and its cards; without a driver, the answer is empty.
-
-    Returns
-    -------
-    Driver
-    """
+    """What NVIDIA's driver says of its version and its cards; without a driver the `Driver` is empty."""
     try:
         cuda = ctypes.CDLL('libcuda.so.1')
         version = ctypes.c_int()
@@ -104,20 +99,7 @@ def _cards(cuda):
 
 
 def why_no_gpu(i=0, driver=None):
-    """Say why MXNet's wheels cannot use GPU number `i`, from what the driver says.
-
-    Parameters
-    ----------
-    i : int, >= 0, default 0
-        Number of the GPU, counted as CUDA counts those that this process may see.
-    driver : Driver, optional
-        By default the answer of `ask_driver`.
-
-    Returns
-    -------
-    tuple of two str, or None
-        What stands in the way and what to do about it; None if nothing does.
-    """
+    """Why MXNet's wheels cannot use GPU number `i`, and what to do, from what the driver says; None if they can."""
     driver = ask_driver() if driver is None else driver
     hidden = os.environ.get('CUDA_VISIBLE_DEVICES')
     if not driver.version:
@@ -284,13 +266,7 @@ def _take_over(one, new):
 
 
 def remove_gpu():
-    """Take away what `install_gpu` has installed, so that ``import mxnet`` takes the CPU's wheel again.
-
-    Returns
-    -------
-    bool
-        Whether there was something.
-    """
+    """Remove what `install_gpu` has installed, so that ``import mxnet`` takes the CPU's wheel; False if nothing was."""
     place, *_ = places = _places()
     there = [path for path in places if path.exists()]
     for path in there:

@@ -7,10 +7,10 @@ import mxnet as mx
 from ._common.arguments import a_seed, gluon_block, known_name, show, sizes
 from ._common.engine import surfacing
 from ._common.portable import array_mode
+from .devices import usable
 from .execution.block import written_graph
 from .network import DenseNet
 from .resnets import RESNETS, resnet
-from .runs.devices import usable
 
 __all__ = ['NETWORKS', 'densenet', 'he_initialize']
 

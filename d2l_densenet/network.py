@@ -4,11 +4,10 @@ The module is not called densenet, because that name in the package is the funct
 """
 
 import math
-import numbers
 
 from mxnet.gluon import nn
 
-from ._common.arguments import MOST_ELEMENTS, one_of, positive_int, share, show, switch
+from ._common.arguments import number, one_of, positive_int, share, sizes, switch
 from .blocks import POOLING_CONVENTIONS, DenseBlock, transition_block
 from .execution import recompute
 from .execution.block import Block
@@ -87,21 +86,15 @@ class DenseNet(Block):
                  compression=0.5, dropout=0.0, stem='imagenet', bias=True, classes=10, in_channels=1,
                  pooling_convention='valid', memory_efficient=False, **kwargs):
         super().__init__(**kwargs)
-        if isinstance(block_config, (str, bytes, dict, set)) or not hasattr(block_config, '__len__') or \
-                not len(block_config):
-            raise ValueError(f'block_config must be a sequence of positive integers, got {show(block_config)}')
-        if isinstance(compression, bool) or not isinstance(compression, numbers.Real) or not 0 < compression <= 1:
-            raise ValueError(f'compression must be a number with 0 < compression <= 1, got {show(compression)}')
         self._config = {
             'growth_rate': positive_int('growth_rate', growth_rate),
-            'block_config': [positive_int('each entry of block_config', num_convs) for num_convs in block_config],
+            'block_config': list(sizes('block_config', block_config, '(4, 4, 4, 4)')),
             'num_init_features': positive_int('num_init_features', num_init_features),
             'bottleneck': None if bottleneck is None else positive_int('bottleneck', bottleneck),
-            'compression': float(compression), 'dropout': share('dropout', dropout),
+            'compression': number('compression', compression, above=0, most=1), 'dropout': share('dropout', dropout),
             'stem': one_of('stem', stem, STEMS), 'bias': switch('bias', bias),
             'classes': positive_int('classes', classes), 'in_channels': positive_int('in_channels', in_channels),
             'pooling_convention': one_of('pooling_convention', pooling_convention, POOLING_CONVENTIONS)}
-        self._check_widths()
         #: The argument, which may be changed at any time.
         self.memory_efficient = switch('memory_efficient', memory_efficient)
         with self.name_scope():
@@ -114,6 +107,9 @@ class DenseNet(Block):
                     num_channels += num_convs * growth_rate
                     if i != len(block_config) - 1:
                         width = math.floor(compression * num_channels)
+                        if not width:
+                            raise ValueError(f'compression {compression!r} leaves transition {i + 1} no channel: '
+                                             f'floor({compression!r} * {num_channels}) is 0')
                         self.features.add(transition_block(width, num_channels, dropout, bias, pooling_convention))
                         num_channels = width
                 self.features.add(nn.BatchNorm(in_channels=num_channels), nn.Activation('relu'), nn.GlobalAvgPool2D(),
@@ -133,7 +129,7 @@ class DenseNet(Block):
     def run(self, x, *args):
         if self.memory_efficient and not args and recompute.recording():
             known = type(self).hybrid_forward is DenseNet.hybrid_forward
-            return recompute.forward(self, x, [self.features, self.output] if known else None, super().run)
+            return recompute.forward(self, x, [self.features, self.output] if known else None, super().run, DenseBlock)
         return super().run(x, *args)
 
     def stages(self):
@@ -153,28 +149,6 @@ class DenseNet(Block):
                 parts[-1][1].append(layer)
         last = parts.pop()[1] if len(parts) > 1 else []
         return [part for part in (*parts, ('classifier', [*last, self.output])) if part[1]]
-
-    def _check_widths(self):
-        """ValueError if a layer would have no channel, or more weights than MXNet can count."""
-        config = self._config
-        compression, growth_rate = config['compression'], config['growth_rate']
-        width = config['num_init_features']
-        most = 49 * config['in_channels'] * width
-        for i, num_convs in enumerate(config['block_config']):
-            bottleneck = (config['bottleneck'] or 0) * growth_rate
-            width += num_convs * growth_rate
-            most = max(most, 9 * growth_rate * (bottleneck or width), bottleneck * width)
-            if i != len(config['block_config']) - 1:
-                before, width = width, math.floor(compression * width)
-                if not width:
-                    raise ValueError(f'compression {compression!r} leaves transition {i + 1} no channel: '
-                                     f'floor({compression!r} * {before}) is 0')
-                most = max(most, before * width)
-        most = max(most, config['classes'] * width)
-        if most > MOST_ELEMENTS:
-            raise ValueError(f'a layer of this network would have {most:,} weights, and MXNet counts to '
-                             f'{MOST_ELEMENTS:,}: take a smaller growth_rate, block_config, num_init_features, '
-                             f'bottleneck, classes or in_channels than in {config}')
 
     @property
     def smallest_input_size(self):

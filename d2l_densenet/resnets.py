@@ -7,7 +7,7 @@ pre-activation networks: "Identity Mappings in Deep Residual Networks", ECCV 201
 from mxnet.gluon import HybridBlock, nn
 from mxnet.gluon.model_zoo.vision import resnet as zoo
 
-from ._common.arguments import MOST_ELEMENTS, block_options, known_name, one_of, positive_int
+from ._common.arguments import block_options, known_name, one_of, positive_int
 from .blocks import conv_block, transition_block
 from .execution.block import Block, HybridSequential
 
@@ -17,18 +17,7 @@ __all__ = ['RESNETS', 'resnet', 'small_resnet']
 class Residual(HybridBlock):
     """Residual block of the d2l book: two 3x3 convolutions with biases, a shortcut that is added.
 
-    Unlike the zoo's block it has no batch normalisation on the shortcut's 1x1 convolution.
-
-    Parameters
-    ----------
-    channels : int
-        Channels that the block produces.
-    stride : int
-        Of the first convolution and the shortcut.
-    downsample : bool
-        Whether the shortcut is a 1x1 convolution; else it is the input itself.
-    in_channels : int
-        Channels of the input.
+    Unlike the zoo's block it has no batch normalisation on the shortcut's 1x1 convolution, which `downsample` asks for.
 
     **Inputs:** (N, in_channels, H, W). **Outputs:** (N, channels, ceil(H / stride), ceil(W / stride)).
     """
@@ -149,7 +138,7 @@ def resnet(name, classes=None, **kwargs):
     """
     block, layers, channels, published_classes, published = known_name(name, RESNETS)
     block_options(kwargs)
-    classes = published_classes if classes is None else positive_int('classes', classes, most=MOST_ELEMENTS // 2048)
+    classes = published_classes if classes is None else positive_int('classes', classes)
     cifar = published[1] == 32
     parts = (zoo.ResNetV2 if cifar else zoo.ResNetV1)(block, layers, channels, classes=classes, thumbnail=cifar)
     features = parts.features
@@ -204,9 +193,9 @@ def small_resnet(width, design='pre-activation', blocks=3, classes=10):
     >>> net(mx.nd.ones((2, 1, 28, 28))).shape
     (2, 10)
     """
-    positive_int('width', width, most=MOST_ELEMENTS // 2 ** 20)
+    positive_int('width', width)
     positive_int('blocks', blocks, most=2 ** 10)
-    positive_int('classes', classes, most=MOST_ELEMENTS // 2 ** 20)
+    positive_int('classes', classes)
     one_of('design', design, DESIGNS)
     net = HybridSequential()
     net.add(nn.Conv2D(width, 7, 2, 3, in_channels=1), nn.BatchNorm(in_channels=width), nn.Activation('relu'),

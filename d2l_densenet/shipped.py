@@ -7,7 +7,7 @@ import mxnet as mx
 
 from ._common.arguments import one_of
 from .network import DenseNet
-from .runs.devices import usable
+from .devices import usable
 
 __all__ = ['recorded_runs', 'trained_network', 'weights_record']
 

@@ -10,15 +10,14 @@ from mxnet.util import is_np_array
 from ._common.arguments import a_seed, gluon_block, number, positive_int, share, show, switch
 from ._common.batches import iterable
 from ._common.disk import a_path
-from .evaluation import evaluate_accuracy, place, predict
+from .evaluation import evaluate_accuracy, place, places, predict
 from .execution import recompute
 from .execution.mixed_precision import MixedPrecision, check_dtype
 from .history import DivergenceError, History
 from .optimizers import make_trainer, own_optimizer
 from .runs.checkpoints import Checkpoints
-from .runs.devices import usable
 from .runs.resume import Keeper, settings_of
-from .runs.session import Session
+from .runs.session import Session, article_line, report_line
 from .runs.workers import check_kvstore, join_workers
 
 __all__ = ['DivergenceError', 'History', 'evaluate_accuracy', 'fit', 'predict', 'train_ch5']
@@ -137,8 +136,10 @@ def fit(net, train_iter, test_iter=None, num_epochs=5, *, optimizer='sgd', optim
         raise TypeError(f'on_epoch must be callable or None, got {show(on_epoch)}')
     switch('progress', progress)
     _check_checkpoints(checkpoint_dir, checkpoint_seconds, resume)
-    devices = _devices(net, ctx)
-    mixed = _mixed_precision(net, dtype, devices)
+    devices = places(net, ctx)
+    for one in devices:
+        check_dtype(dtype, one)
+    mixed = None if dtype == 'float32' else MixedPrecision(net, dtype)
     if seed is not None:
         a_seed('seed', seed)
         mx.random.seed(seed)
@@ -148,11 +149,13 @@ def fit(net, train_iter, test_iter=None, num_epochs=5, *, optimizer='sgd', optim
         workers, train_iter = join_workers(net, train_iter)
     first = not workers or workers.rank == 0
     if switch('data_on_device', data_on_device):
-        train_iter, test_iter = _on_device(train_iter, test_iter, devices[0])
+        from .data.on_device import OnDevice  # here, because most runs do without
+        train_iter = OnDevice(train_iter, devices[0], 'train_iter')
+        test_iter = None if test_iter is None else OnDevice(test_iter, devices[0], 'test_iter')
     trainer = make_trainer(net, optimizer, kvstore=workers.store if workers else kvstore)
     session = Session(
         net, trainer, loss, devices, reported_loss, test_iter=test_iter if first else None,
-        report=_report_line if progress and first else None, on_epoch=on_epoch if first else None, seed=seed,
+        report=report_line if progress and first else None, on_epoch=on_epoch if first else None, seed=seed,
         workers=workers, mixed=mixed)
     if checkpoint_dir is None:
         return _train(session, train_iter, num_epochs)
@@ -213,7 +216,7 @@ def train_ch5(net, train_iter, test_iter, batch_size, trainer, ctx, num_epochs):
                          f'and has {len(strangers)} others, the first {strangers[0]}')
     print('training on', ctx)
     session = Session(net, trainer, gluon.loss.SoftmaxCrossEntropyLoss(), [ctx], test_iter=test_iter,
-                      report=_article_line, step_size=batch_size)
+                      report=article_line, step_size=batch_size)
     return _train(session, train_iter, num_epochs)
 
 
@@ -273,47 +276,3 @@ def _check_checkpoints(checkpoint_dir, checkpoint_seconds, resume):
     number('checkpoint_seconds', checkpoint_seconds)
     if switch('resume', resume) and checkpoint_dir is None:
         raise ValueError('resume=True needs checkpoint_dir, the directory with the checkpoints')
-
-
-def _devices(net, ctx):
-    """The devices to compute on, as a list, once the network's parameters are on all of them."""
-    if not isinstance(ctx, (list, tuple)):
-        return [place(net, ctx, 'training')]
-    if not ctx or not all(isinstance(one, mx.Context) for one in ctx) or len({str(one) for one in ctx}) < len(ctx):
-        raise TypeError(f'ctx must be an mxnet device or a list of different ones, got {ctx!r}')
-    for one in ctx:
-        usable('ctx', one)
-    place(net, None, 'training')
-    if any(param.list_ctx() != list(ctx) for param in net.collect_params().values()):
-        net.collect_params().reset_ctx(list(ctx))
-    return list(ctx)
-
-
-def _mixed_precision(net, dtype, devices):
-    for ctx in devices:
-        check_dtype(dtype, ctx)
-    return None if dtype == 'float32' else MixedPrecision(net, dtype)
-
-
-def _on_device(train_iter, test_iter, ctx):
-    from .data.on_device import OnDevice  # here, because most runs do without
-    return (OnDevice(train_iter, ctx, 'train_iter'),
-            test_iter if test_iter is None else OnDevice(test_iter, ctx, 'test_iter'))
-
-
-def _article_line(history):
-    # The article's line has no place for the data set: only what is not Fashion-MNIST is named.
-    print(_line(history) + (f', data {history.data}' if history.data == 'synthetic' else ''), flush=True)
-
-
-def _report_line(history):
-    row = history.rows[-1]
-    print(f'{_line(history)}, {row["images_per_second"]:.0f} images/s, lr {row["learning_rate"]:.4g}, data '
-          f'{history.data}', flush=True)
-
-
-def _line(history):
-    row = history.rows[-1]
-    test = '' if row['test_acc'] is None else f'test acc {row["test_acc"]:.3f}, '
-    return (f'epoch {row["epoch"]}, loss {row["loss"]:.4f}, train acc {row["train_acc"]:.3f}, {test}'
-            f'time {row["seconds"]:.1f} sec')

@@ -122,8 +122,8 @@ def test_ipython(monkeypatch, version, ok):
 
 
 def test_gpu_is_optional_and_has_its_reason(monkeypatch):
+    from d2l_densenet import devices as device
     from d2l_densenet import gpu
-    from d2l_densenet.runs import devices as device
     monkeypatch.setattr(gpu, 'ask_driver', lambda: gpu.Driver((12, 4), (('Tesla T4', (7, 5)),)))
     monkeypatch.setattr(device, 'why_not_gpu', lambda i: 'the fan is broken')
     found = check('GPU')

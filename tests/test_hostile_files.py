@@ -95,9 +95,9 @@ def test_mxnets_reader_is_never_given_a_damaged_file(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize('changes, words', [
     ({'network': {'block_config': [10 ** 9]}}, 'convolution blocks'),
-    ({'network': {'growth_rate': 10 ** 9, 'block_config': [1]}}, 'growth_rate|weights'),
+    ({'network': {'growth_rate': 10 ** 9, 'block_config': [1]}}, 'does not fit'),
     ({'network': {'prefix': 'x'}}, 'must be a dict with'), ({'network': {'params': {}}}, 'must be a dict with'),
-    ({'network': {'name': 'resnet18', 'classes': 10 ** 9}}, 'classes'), ({'network': None}, 'network must be'),
+    ({'network': {'name': 'resnet18', 'classes': 10 ** 9}}, 'does not fit'), ({'network': None}, 'network must be'),
     ({'size': 10 ** 9}, 'size'), ({'batch_size': 10 ** 9}, 'batch_size'),
     ({'batch_size': 10 ** 6, 'size': 100}, 'memory'),
     ({'data': {'name': '\x1b[2J', 'checksum': ''}}, 'name must be a short text'), ({'data': 3}, 'data must be'),

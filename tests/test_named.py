@@ -236,7 +236,7 @@ def test_he_initialisation_asks_for_the_shape_it_needs():
 
 
 @pytest.mark.parametrize('arguments, message', [
-    ({'compression': 0}, 'compression must be a number with 0 < compression <= 1, got 0'),
+    ({'compression': 0}, 'compression must be a finite number above 0 and at most 1, got 0'),
     ({'compression': 1.5}, 'compression must'), ({'compression': True}, 'compression must'),
     ({'compression': 0.01, 'num_init_features': 8, 'growth_rate': 4}, 'leaves transition 1 no channel'),
     ({'bottleneck': 0}, 'bottleneck must be an integer of at least 1, got 0'),

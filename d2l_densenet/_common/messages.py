@@ -1,19 +1,28 @@
-"""What a reader is told: notices that must not be overlooked, and the one line of an error that says what happened."""
+"""What a reader sees: notices, progress bars, and the one line of an error that says what happened."""
 
+import os
 import re
 import sys
 
 
-def notice(text):
-    """Show `text`: on stdout, or in a notebook as an output of its own, with a mark in its metadata.
-
-    Whether there is something to say depends on the machine, so tests that compare a notebook's outputs leave out what
-    carries the mark (conftest.py).
-    """
+def _in_notebook():
     ipython = sys.modules.get('IPython')
-    shell = ipython and ipython.get_ipython()
-    if hasattr(shell, 'kernel'):
-        ipython.display.display({'text/plain': text}, raw=True, metadata={'d2l_densenet': 'notice'})
+    return hasattr(ipython and ipython.get_ipython(), 'kernel')
+
+
+def progress_shows(stream=None):
+    """Whether to show a progress bar: in a notebook or a terminal (`stream`: stderr), unless TQDM_DISABLE is set."""
+    if os.environ.get('TQDM_DISABLE', '0') not in ('', '0'):
+        return False
+    return _in_notebook() or (stream or sys.stderr).isatty()
+
+
+def notice(text):
+    """Show `text`: on stdout, or in a notebook as an output of its own, with a mark in its metadata."""
+    # Whether there is something to say depends on the machine, so tests that compare a notebook's outputs leave out
+    # what has the mark (conftest.py).
+    if _in_notebook():
+        sys.modules['IPython'].display.display({'text/plain': text}, raw=True, metadata={'d2l_densenet': 'notice'})
     else:
         print(text, flush=True)
 

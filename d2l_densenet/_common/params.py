@@ -82,10 +82,7 @@ class NamelessError(ValueError):
 def read_params(data):
     """The entries {name: Entry} of a .params file, of nd mode, np mode or MXNet before 1.0.
 
-    Raises
-    ------
-    ValueError
-        If `data` is no such file, or is cut off or damaged; NamelessError if its arrays have no names.
+    ValueError if `data` is no such file, or cut off or damaged; NamelessError if its arrays have no names.
     """
     cursor = _Cursor(data)
     try:

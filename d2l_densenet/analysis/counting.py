@@ -67,7 +67,7 @@ def count_parameters(net):
     >>> count_parameters(mx.gluon.nn.Dense(10, in_units=20))
     210
     """
-    _check_block(net)
+    gluon_block('net', net)
     total = 0
     for name, parameter in net.collect_params().items():
         if parameter.grad_req == 'null':
@@ -76,7 +76,7 @@ def count_parameters(net):
         if shape is None or any(size <= 0 for size in shape):
             raise ValueError(f'the shape of parameter {name} is not known yet (so far {shape}): call the network on '
                              f'one batch first, or use summary(net, input_shape).parameters')
-        total += _product(shape)
+        total += math.prod(shape)
     return total
 
 
@@ -121,7 +121,7 @@ def summary(net, input_shape=None):
         input_shape = published_shape(name) if input_shape is None else input_shape
         input_shape = sizes('input_shape', input_shape, _EXAMPLE)
         net = named_network(name, size=input_shape[1:] if len(input_shape) == 3 else None)
-    _check_block(net)
+    gluon_block('net', net)
     input_shape = _check_shape(net, (1, 48, 48) if input_shape is None else input_shape)
     parts = _parts(net)
     with _left_as_found(net):
@@ -201,14 +201,6 @@ class Summary:
             '<tfoot>', line(total, 'th'), '</tfoot>', '</table>', f'<p><small>{_NOTE}</small></p>'])
 
 
-def _product(sizes):
-    return math.prod(int(size) for size in sizes)
-
-
-def _check_block(net):
-    gluon_block('net', net)
-
-
 def _check_shape(net, input_shape):
     input_shape = sizes('input_shape', input_shape, _EXAMPLE)
     if isinstance(net, DenseNet):
@@ -238,18 +230,13 @@ def _parts(net):
     return parts
 
 
-def _all_blocks(net):
-    found = []
-    net.apply(found.append)
-    return found
-
-
 @contextmanager
 def _left_as_found(net):
     """Put back at the end what tracing touches: variables of the parameters and cached graphs of the blocks."""
     parameters = list(net.collect_params().values())
     variables = [parameter._var for parameter in parameters]
-    hybrids = [block for block in _all_blocks(net) if isinstance(block, HybridBlock)]
+    hybrids = []
+    net.apply(lambda block: hybrids.append(block) if isinstance(block, HybridBlock) else None)
     graphs = [(block._cached_graph, block._cached_op, block._cached_op_args) for block in hybrids]
     # A parameter keeps the variable of the array mode in which it was first traced: start without any.
     for parameter in parameters:
@@ -336,11 +323,11 @@ class _Graph:
             entry = self._nodes[current]
             todo += [source for source, *_ in entry['inputs']]
             if entry['op'] == 'null' and entry['name'] in self._trainable:
-                row['parameters'] += _product(self._shapes[current, 0])
+                row['parameters'] += math.prod(self._shapes[current, 0])
             elif entry['op'] in _WEIGHTED:
                 channels = int(entry['attrs'][_WEIGHTED[entry['op']]])
-                positions = _product(self._shapes[current, 0]) // channels
-                row['multiply_adds'] += positions * _product(self._shapes[tuple(entry['inputs'][1][:2])])
+                positions = math.prod(self._shapes[current, 0]) // channels
+                row['multiply_adds'] += positions * math.prod(self._shapes[tuple(entry['inputs'][1][:2])])
             row['activation_bytes'] += self._newly_kept(current, entry)
         shape = tuple(self._shapes[node, output][1:])
         row['output_shape'], row['channels'] = shape, (shape[0] if shape else None)
@@ -353,7 +340,7 @@ class _Graph:
         arrays = {tuple(entry['inputs'][i][:2]) for i in inputs} | {(node, i) for i in outputs}
         arrays -= self._kept
         self._kept |= arrays
-        return sum(_FLOAT32 * _product(self._shapes[array if array in self._shapes else (array[0], 0)])
+        return sum(_FLOAT32 * math.prod(self._shapes[array if array in self._shapes else (array[0], 0)])
                    for array in arrays)
 
 

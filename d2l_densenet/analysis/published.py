@@ -43,13 +43,7 @@ _COLUMNS = ('network', 'input', 'parameters: formula', 'count', 'published', 'di
 
 
 def network_rows():
-    """One row a named network: what `network_formula` and `summary` give and what is published, as text.
-
-    Yields
-    ------
-    list of str
-        Ten cells, as the headings of `network_table`. A difference is that of the count from the published figure.
-    """
+    """Ten texts per named network, under the headings of `network_table`; a difference is that of the count."""
     from .counting import summary
     from .formulas import network_formula
 

@@ -23,26 +23,7 @@ class DataError(ValueError):
 
 
 def read_idx(path, kind):
-    """Read an idx file of unsigned bytes, plain or gzipped (the content decides, not the name).
-
-    Parameters
-    ----------
-    path : str or os.PathLike
-        The file.
-    kind : {'images', 'labels'}
-        What it should hold.
-
-    Returns
-    -------
-    numpy.ndarray
-        uint8, read-only; (n, height, width) for images, (n,) for labels.
-
-    Raises
-    ------
-    DataError
-        If the file cannot be read, is not an idx file of that kind, is cut off, or goes on after its end. A header
-        that claims more than 256 MiB is refused before any memory is taken.
-    """
+    """The array in an idx file of 'images' or 'labels', plain or gzipped, as the content says; DataError if bad."""
     try:
         with open_file(path) as raw:
             start = raw.read(2)
@@ -92,10 +73,7 @@ def _parse(path, stream, kind):
 
 
 def check_pair(images_path, images, labels_path, labels, classes=10):
-    """Raise DataError unless images (n, 28, 28) and labels (n,), each below `classes`, belong together.
-
-    The paths are named in the errors.
-    """
+    """Raise DataError unless images (n, 28, 28) and labels (n,), each below `classes`, belong together."""
     if images.shape[1:] != (28, 28):
         raise DataError(f'{images_path}: expected images of 28 x 28 pixels, found {images.shape[1]} x '
                         f'{images.shape[2]}. Put the official file in its place.')
@@ -109,10 +87,8 @@ def check_pair(images_path, images, labels_path, labels, classes=10):
 
 
 def content_md5(array):
-    """MD5 of the unzipped idx file that holds `array` (uint8), as 32 hexadecimal digits.
-
-    Two gzip programs may pack the same file differently, so the content is what is compared.
-    """
+    """MD5 of the unzipped idx file that holds `array` (uint8), as 32 hexadecimal digits."""
+    # Two gzip programs may pack the same file differently, so the content is compared.
     magic = _MAGIC['images' if array.ndim == 3 else 'labels']
     digest = hashlib.md5(struct.pack(f'>{1 + array.ndim}I', magic, *array.shape))
     digest.update(numpy.ascontiguousarray(array))

@@ -29,6 +29,9 @@ FASHION_MNIST_LABELS = ('t-shirt/top', 'trouser', 'pullover', 'dress', 'coat',
 # more), each batch is resized when it is needed, which costs time in every epoch but fits in memory.
 _RESIZE_AT_ONCE = 10 ** 9
 
+# No image is scaled to a larger height and width.
+_MOST_PIXELS = 4096
+
 # How many images are handed to the resizing operator at a time, so that its copies stay small.
 _RESIZE_CHUNK = 4096
 
@@ -187,11 +190,7 @@ class ImageLoader:
         self.resize = None
         height, width = images.shape[1:]
         if resize is not None:
-            height = width = positive_int('resize', resize)
-            count = min(self.batch_size, len(images), _RESIZE_CHUNK)
-            if count * height * width > MOST_ELEMENTS:
-                raise ValueError(f'resize must be smaller, got {resize!r}: {count:,} images would have '
-                                 f'{count * height * width:,} pixels, and MXNet counts to {MOST_ELEMENTS:,}')
+            height = width = positive_int('resize', resize, most=_MOST_PIXELS)
             if images.shape[1:] != (height, width):
                 if len(images) * height * width > _RESIZE_AT_ONCE:
                     self.resize = height

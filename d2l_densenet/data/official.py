@@ -4,13 +4,11 @@ import hashlib
 import os
 import sys
 import tempfile
-import threading
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from .._common.disk import a_path
-from .._common.messages import notice
-from .._common.progress import progress_shows
+from .._common.messages import notice, progress_shows
 from .idx import DataError, check_pair, content_md5, read_idx
 
 
@@ -42,16 +40,12 @@ MIRRORS = (
     'https://storage.googleapis.com/tensorflow/tf-keras-datasets/',
 )
 
-# Other data sets that have been found under these names, by the checksum of the .gz.
-_MNIST_MD5 = {
-    'f68b3c2dcbeaaa9fbdd348bbdeb94873', 'd53e105ee54ea40749a09fcbcd1e9432',
-    '9fb629c4189551a2d022fa330f9573f3', 'ec29112dd5afa0611ce80d1b7f02629c',
-}
+# What has been found under these names: Gluon's pinned files, and MNIST, however it was packed, by its first labels and
+# its mean pixel (0.1307 of 255 in training, 0.1325 in test).
 _GLUON_SHA1 = {
     '0cf37b0d40ed5169c6b3aba31069a9770ac9043d', '236021d52f1e40852b06a4c3008d8de8aef1e40b',
     '626ed6a7c06dd17c0eec72fa3be1740f146a2863', '17f9ab60e7257a1620f4ad76bbbaf857c3920701',
 }
-# MNIST packed by another program keeps its first digits and its mean pixel (0.1307 of 255 in training, 0.1325 in test).
 _MNIST_FIRST_LABELS = ((5, 0, 4, 1, 9, 2, 1, 3, 1, 4), (7, 2, 1, 0, 4, 1, 4, 9, 5, 9))
 _MNIST_MEANS = {60000: 0.1307, 10000: 0.1325}
 
@@ -60,7 +54,7 @@ REMEDY = ('Put the four official .gz files of https://github.com/zalandoresearch
            'one directory and set D2L_DENSENET_DATA to it.')
 
 # Seconds: for a mirror to answer, and between two pieces of a file.
-_ANSWER, _READ = 5, 20
+_ANSWER, _READ = 5, 10
 
 
 class Unavailable(DataError):
@@ -68,9 +62,7 @@ class Unavailable(DataError):
 
 
 def cache_directory():
-    """The directory that downloads are kept in: in the user's cache, or where that cannot be written (as in many
-    containers) in the directory for temporary files.
-    """
+    """The directory for downloads: the user's cache, or where that cannot be written, one for temporary files."""
     import pooch
     cache = os.fspath(pooch.os_cache('d2l-densenet'))
     if can_be_written(cache):
@@ -91,15 +83,15 @@ def can_be_written(directory):
 def _what_is_it(path, array):
     """Name the data set behind a well-formed file that is not the official one."""
     with open(path, 'rb') as file:
-        packed = file.read(min(os.path.getsize(path), 2 ** 26))  # the largest of the known ones has 26 MB
-    if hashlib.sha1(packed).hexdigest() in _GLUON_SHA1:
+        sha1 = hashlib.sha1(file.read(2 ** 25)).hexdigest()  # the largest of the known ones has 26 MB
+    if sha1 in _GLUON_SHA1:
         return ("Gluon's older release of Fashion-MNIST, of 2017-08-26. Zalando replaced it on 2017-08-31 to remove "
                 'duplicate samples; mxnet.gluon and d2l still download the old one')
     if array.ndim == 1:
         mnist = tuple(array[:10]) in _MNIST_FIRST_LABELS
     else:
         mnist = abs(array.mean() / 255 - _MNIST_MEANS.get(len(array), 9)) < 0.0005
-    if mnist or hashlib.md5(packed).hexdigest() in _MNIST_MD5:
+    if mnist:
         return 'MNIST (handwritten digits) under the names of Fashion-MNIST'
     return (f'an idx file of {len(array):,} {"labels" if array.ndim == 1 else "images"} with another content: changed, '
             'cut to size, or an older release')
@@ -112,25 +104,7 @@ def _locate(directory, name):
 
 
 def read_directory(directory, files=OFFICIAL):
-    """Read the four files from `directory`, gzipped or plain, and verify them.
-
-    Parameters
-    ----------
-    directory : str
-        Where the files are.
-    files : sequence of OfficialFile, default OFFICIAL
-        Training images, training labels, test images, test labels.
-
-    Returns
-    -------
-    list of numpy.ndarray
-        uint8, in the order of `files`.
-
-    Raises
-    ------
-    DataError
-        If the directory or a file cannot be read, is missing, malformed, or not the official one.
-    """
+    """Read the four files in `directory`, gzipped or plain; DataError if one is missing, damaged or not official."""
     directory = os.path.expanduser(directory)
     try:
         os.listdir(directory)
@@ -168,51 +142,32 @@ def _verify(path, array, official):
 
 
 def download(directory, files=OFFICIAL, mirrors=MIRRORS):
-    """Download the files that `directory` lacks or holds in a bad state, each from the first mirror that has it.
-
-    A file appears under its name only when it is complete and its MD5 is right; until then it has a temporary
-    name, which is removed on every failure. Bad files are named and replaced.
-
-    Parameters
-    ----------
-    directory : str
-        Made if it is not there.
-    files : sequence of OfficialFile
-        What to fetch; the ``.gz`` of each is compared with its `md5`.
-    mirrors : sequence of str
-        Addresses that a file name is appended to, tried in turn.
-
-    Raises
-    ------
-    Unavailable
-        If the directory cannot be written or no mirror serves a file; the message names them all and why.
-    """
+    """Download the files that `directory` lacks or holds in a bad state; Unavailable if no mirror has one of them."""
     import pooch
 
     _make_writable(directory)
-    wanted, reasons = [official for official in files if not _is_good(directory, official)], {}
+    wanted, reasons = [official for official in files if not _is_good(directory, official)], []
     logger = pooch.get_logger()
     level = logger.level
     logger.setLevel('ERROR')  # pooch reports its progress on stderr; the lines below report it on stdout
     try:
-        for mirror in mirrors if wanted else ():
-            reasons[mirror] = _why_silent(mirror + wanted[0].name + '.gz')
-            for official in () if reasons[mirror] else list(wanted):
-                name = official.name + '.gz'
-                notice(f'downloading {name} from {urlsplit(mirror).netloc}')
-                try:
+        for mirror in mirrors:
+            try:
+                for official in list(wanted):
+                    name = official.name + '.gz'
+                    notice(f'downloading {name} from {urlsplit(mirror).netloc}')
+                    # A file appears under its name when it is complete and its MD5 is right.
                     pooch.retrieve(mirror + name, known_hash=f'md5:{official.md5}', fname=name, path=directory,
                                    downloader=_fetch)
                     wanted.remove(official)
-                except Exception as error:  # whatever is wrong with this mirror, the next may do
-                    reasons[mirror] = _reason(error)
-                    notice(f'  {reasons[mirror]}')
+            except Exception as error:  # whatever is wrong with this mirror, the next may do
+                reasons.append(f'{mirror}: {_reason(error)}')
+                notice(f'  {_reason(error)}')
     finally:
         logger.setLevel(level)
     if wanted:
-        tried = '; '.join(f'{mirror}: {reason}' for mirror, reason in reasons.items())
         raise Unavailable(f'{os.path.join(directory, wanted[0].name)}.gz: expected the official file, found none that '
-                          f'is good, and no download worked ({tried}). {REMEDY}')
+                          f'is good, and no download worked ({"; ".join(reasons)}). {REMEDY}')
 
 
 def _make_writable(directory):
@@ -238,28 +193,6 @@ def _is_good(directory, official):
     except DataError as error:
         notice(f'damaged file in the cache, it will be downloaded again: {error}')
         return False
-
-
-def _why_silent(url):
-    """Why nothing answers at `url`, or None.
-
-    In a thread: a look-up of the name, or one address of it after the other, may take as long as it likes.
-    """
-    import requests
-
-    found = [f'no answer within {_ANSWER} seconds']
-
-    def ask():
-        try:
-            requests.head(url, timeout=_ANSWER, allow_redirects=True).close()
-            found[0] = None
-        except Exception as error:
-            found[0] = _reason(error)
-
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(_ANSWER)
-    return found[0]
 
 
 def _fetch(url, output_file, pooch_of_it):
@@ -288,48 +221,21 @@ def _reason(error):
 
     if isinstance(error, exceptions.HTTPError) and error.response is not None:
         return f'HTTP status {error.response.status_code}'
-    if isinstance(error, exceptions.Timeout) or isinstance(error, exceptions.ConnectionError) and 'timed out' in str(
-            error):
-        return 'timed out'
-    if isinstance(error, (exceptions.ChunkedEncodingError, exceptions.ContentDecodingError)):
-        return 'the connection was cut off midway'
-    if isinstance(error, exceptions.ConnectionError):
-        resolve = any(word in str(error) for word in ('resolve', 'Name or service', 'getaddrinfo'))
-        return 'the name cannot be resolved' if resolve else 'no connection'
-    if isinstance(error, DataError):
-        return str(error)
+    for kinds, text in ((exceptions.Timeout, 'timed out'), (
+            (exceptions.ChunkedEncodingError, exceptions.ContentDecodingError), 'the connection was cut off midway'), (
+            exceptions.ConnectionError, 'no connection, or it was lost')):
+        if isinstance(error, kinds):
+            return text
     if isinstance(error, ValueError) and 'hash' in str(error).lower():
         return 'served another file or an incomplete one (wrong MD5)'
-    return f'{type(error).__name__}: {error}'
+    return str(error) if isinstance(error, DataError) else f'{type(error).__name__}: {error}'
 
 
 def find_fashion_mnist(root=None, *, cache=None, files=OFFICIAL, mirrors=MIRRORS):
     """Find the official Fashion-MNIST: `root`, ``D2L_DENSENET_DATA``, the user's cache, a download.
 
-    A place that the user named (the first two) is used or is an error; it is never passed over.
-
-    Parameters
-    ----------
-    root : str or os.PathLike, optional
-        Directory of the four files.
-    cache : str, optional
-        Directory for downloads, by default `cache_directory()`.
-    files, mirrors
-        As for `download`.
-
-    Returns
-    -------
-    list of numpy.ndarray
-        Training images, training labels, test images, test labels; uint8.
-    str
-        The directory they are in.
-
-    Raises
-    ------
-    Unavailable
-        If no place is named, the cache has no good files and the download fails.
-    DataError
-        If the place that is named is bad.
+    Returns the four uint8 arrays and their directory. DataError if a place that the user named (the first two) is bad;
+    Unavailable, a DataError, if no place is named, the cache has no good files and the download fails.
     """
     named = root if root is not None else os.environ.get('D2L_DENSENET_DATA') or None
     if named is not None:

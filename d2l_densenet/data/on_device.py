@@ -13,21 +13,8 @@ __all__ = ['OnDevice']
 class OnDevice(ImageLoader):
     """The batches of an `ImageLoader`, equal to the bit, made on a device from images that lie there.
 
-    What is random is drawn on the CPU, some hundred bytes for each image. **Not run on a card:** it is tested on CPU
-    devices.
-
-    Parameters
-    ----------
-    loader : ImageLoader
-        Its passes are counted: ``epoch`` is that of the loader.
-    ctx : mxnet.Context
-    name : str
-        What errors call the loader.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If it is another loader, or one whose images are too large to be resized once.
+    What is random is drawn on the CPU, some hundred bytes per image; `epoch` is that of the loader. **Not run on a
+    card:** it is tested on CPU devices. TypeError, ValueError if it is another loader, or its images are too large.
     """
 
     def __init__(self, loader, ctx, name='loader'):

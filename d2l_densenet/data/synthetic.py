@@ -78,32 +78,11 @@ _SHOES = 5, 7, 9
 
 
 def synthetic_fashion(num, seed):
-    """Draw `num` grey images of the ten classes of Fashion-MNIST, as light silhouettes on black.
+    """Draw `num` grey images (num, 28, 28), uint8, of the ten classes, and their labels (num,), int32.
 
     Each image has its own proportions, place, size, turn, brightness, pattern and noise. The classes come equally
-    often and in random order, and the images of a smaller `num` are the first ones of a larger.
+    often and in random order. The same seed gives the same images, those of a smaller `num` the first of a larger.
 
-    Parameters
-    ----------
-    num : int, >= 1
-        Number of images.
-    seed : int, >= 0
-        Another seed gives other images; the same seed the same.
-
-    Returns
-    -------
-    images : numpy.ndarray
-        (num, 28, 28), uint8.
-    labels : numpy.ndarray
-        (num,), int32, 0 to 9, in the order of `FASHION_MNIST_LABELS`.
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of its range.
-
-    Examples
-    --------
     >>> images, labels = synthetic_fashion(20, seed=0)
     >>> images.shape, str(images.dtype), sorted(set(labels.tolist()))
     ((20, 28, 28), 'uint8', [0, 1, 2, 3, 4, 5, 6, 7, 8, 9])

@@ -34,18 +34,7 @@ _IN_16_BITS = ('Convolution', 'Deconvolution', 'FullyConnected')
 class MixedPrecision:
     """A network, called in mixed precision: maps float32 images to float32 scores. The first call traces it.
 
-    Parameters
-    ----------
-    net : mxnet.gluon.HybridBlock
-        Initialised.
-    dtype : {'float16', 'bfloat16'}
-
-    Raises
-    ------
-    TypeError
-        If `net` cannot be traced.
-    ValueError
-        If it is to save memory by recomputation, which has a graph of its own.
+    TypeError if `net` cannot be traced, ValueError if it saves memory by recomputation, which has a graph of its own.
     """
 
     def __init__(self, net, dtype):

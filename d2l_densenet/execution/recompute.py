@@ -36,7 +36,6 @@ from mxnet.gluon.parameter import DeferredInitializationError
 from mxnet.util import is_np_array
 
 from .._common.arguments import show, switch
-from ..blocks import DenseBlock
 from .block import Graph, HybridSequential, as_built, state
 from .fast import faster
 from .operators import SIMD_BLOCK, RoundingUpAvgPool2D, aligned
@@ -115,20 +114,20 @@ def _record(train_mode):
                 parameter.grad(call.device)[:] = math.nan
 
 
-def backward(heads, head_grads=None, train_mode=True):
+def backward(heads):
     """Take a loss backward; used instead of ``loss.backward()`` or ``autograd.backward(losses)``.
 
     What was recorded by ``autograd.record()`` goes backward as ever.
 
     Parameters
     ----------
-    heads, head_grads, train_mode
-        As for ``autograd.backward``.
+    heads : mxnet array, or list of them
+        The loss, or a loss per device.
 
     Raises
     ------
     ValueError
-        If `heads` or `head_grads` are not arrays, or of different numbers, or `train_mode` is neither True nor False.
+        If `heads` is neither.
     RuntimeError
         If the loss comes from an earlier `record` than the last, or has gone backward already.
 
@@ -142,16 +141,15 @@ def backward(heads, head_grads=None, train_mode=True):
     >>> weight.grad.asnumpy()
     array([3., 3.], dtype=float32)
     """
-    switch('train_mode', train_mode)
-    number = _number_of_arrays('heads', heads)
-    if head_grads is not None and _number_of_arrays('head_grads', head_grads, also=type(None)) != number:
-        raise ValueError(f'head_grads must be as many as heads, {number}, got {show(head_grads)}')
+    arrays = heads if isinstance(heads, (list, tuple)) else [heads]
+    if not arrays or not all(isinstance(array, mx.nd.NDArray) for array in arrays):
+        raise ValueError(f'heads must be an array of MXNet, such as a loss, or a list of them, got {show(heads)}')
     calls = _tape.pending
     # From here on a fresh gradient is one that this loss has given.
     former = [array for call in calls for array in call.weights() if array._fresh_grad]
     for array in former:
         array._fresh_grad = False
-    autograd.backward(heads, head_grads, train_mode=train_mode)
+    autograd.backward(heads)
     if any(output._fresh_grad for output in _tape.gone):
         _tape.gone = []
         raise RuntimeError('this loss comes from an earlier recompute.record() than the last, or has gone backward '
@@ -163,19 +161,10 @@ def backward(heads, head_grads=None, train_mode=True):
         if not group:
             break
         _tape.pending = [call for call in _tape.pending if call not in group]
-        _go_backward(group, train_mode)
+        _go_backward(group)
         _forget(group)
     for array in former:
         array._fresh_grad = True
-
-
-def _number_of_arrays(name, value, also=()):
-    """How many arrays `value` holds; ValueError if it is not an array or a list of some."""
-    arrays = value if isinstance(value, (list, tuple)) else [value]
-    kinds = (mx.nd.NDArray, also) if isinstance(value, (list, tuple)) else mx.nd.NDArray
-    if not arrays or not all(isinstance(array, kinds) for array in arrays):
-        raise ValueError(f'{name} must be an array of MXNet, such as a loss, or a list of them, got {show(value)}')
-    return len(arrays)
 
 
 def recording():
@@ -183,14 +172,14 @@ def recording():
     return _tape.open and autograd.is_recording() and autograd.is_training()
 
 
-def forward(net, x, layers, usual):
+def forward(net, x, layers, usual, dense):
     """What `net` gives for `x`, with what the backward pass needs noted down.
 
     `layers` are those that it applies one after the other, or None if that is not known; `usual` is the function that
-    computes it as ever.
+    computes it as ever; `dense` is the class of the dense blocks whose layers are computed again.
     """
     leaf = x.grad is not None
-    plan = _plan(net, layers, leaf)
+    plan = _plan(net, layers, leaf, dense)
     if plan.reason is None and not leaf and _on_tape(x):
         plan.tell('the network', 'layers before it are trained')
     elif plan.reason is None and plan.has_values(x.context):
@@ -241,33 +230,33 @@ class _Call:
         """The arrays of the trained parameters, and the images if they have a gradient."""
         return [*(parameter.data(self.device) for parameter in self.parameters), *self.leaf]
 
-    def backward(self, train_mode):
+    def backward(self):
         """Go backward; a generator that stops after each dense block."""
         gradient, buffers = self.output.grad, self.plan.buffers(self.device)
         for block, piece in zip(reversed(self.plan.blocks), self.plan.pieces[:0:-1]):
             kept, of_piece = self.kept.pop()
-            with autograd.pause(train_mode=train_mode):
-                through = functools.partial(piece.backward, of_piece, gradient, self.seeds, train_mode)
+            with autograd.pause(train_mode=True):
+                through = functools.partial(piece.backward, of_piece, gradient, self.seeds)
                 gradient = block.backward(*kept, through, self.seeds, buffers)
             yield
         first = self.plan.pieces[0]
         if self.leaf or first.trained():
-            with autograd.pause(train_mode=train_mode):
-                gradient = first.backward(self.of_first, gradient, self.seeds, train_mode, self.image.detach())
+            with autograd.pause(train_mode=True):
+                gradient = first.backward(self.of_first, gradient, self.seeds, self.image.detach())
         if self.leaf:
             with autograd.record():
                 image = self.image * 1
             autograd.backward(image, gradient.as_np_ndarray() if is_np_array() else _classic(gradient))
 
 
-def _go_backward(calls, train_mode):
+def _go_backward(calls):
     """Take calls on different devices backward, side by side."""
     # What the loss itself gave to an array (a penalty on weights), or another call, would be overwritten, or, where
     # gradients add up, counted twice.
     before = [(array.grad, array.grad.copy()) for call in calls for array in call.weights() if array._fresh_grad]
     for gradient, _ in before:
         gradient[:] = 0
-    for _ in itertools.zip_longest(*(call.backward(train_mode) for call in calls)):
+    for _ in itertools.zip_longest(*(call.backward() for call in calls)):
         # Else the engine would compute the parts further on ahead of the gradients that wait for them, and keep all.
         mx.nd.waitall()
     for gradient, part in before:
@@ -324,12 +313,12 @@ class _Piece:
             y = self(x, seeds)
         return y.detach(), (x, y)
 
-    def backward(self, kept, gradient, seeds, train_mode, y, out=None):
+    def backward(self, kept, gradient, seeds, y, out=None):
         """The gradient of what it reads: of `y`, which holds the same numbers as in the forward pass."""
         if not self.layers or not self.known:
             if self.layers:
                 x, again = kept
-                autograd.backward(again, gradient, train_mode=train_mode)
+                autograd.backward(again, gradient)
                 gradient = x.grad
             # A whole array may have oneDNN's layout, which must not meet parts of buffers.
             return gradient if gradient is None or out is None else _invoke('_copy', [gradient], out)
@@ -340,7 +329,7 @@ class _Piece:
             autograd.mark_variables([y], [mx.nd.empty(y.shape, y.context) if out is None else out])
         with autograd.record():
             again = self(y, seeds)
-        autograd.backward(again, gradient, train_mode=train_mode)
+        autograd.backward(again, gradient)
         return y.grad if self.needs else None
 
     def __call__(self, x, seeds, first=False):
@@ -386,9 +375,7 @@ class _DenseBlock:
         self.aligned = aligned(self.widths[0], *grown)
 
     def forward(self, x, seeds, buffers):
-        """All features; of each layer the statistics of the batch and, with `keep`, the bottleneck's output; and what
-        the next part of the network reads.
-        """
+        """All features; per layer the batch's statistics and perhaps the bottleneck's output; what comes after it."""
         features, statistics = [x], []
 
         def joined(width):
@@ -481,12 +468,10 @@ class _Step:
             self.dropout = dropout[0]._rate if dropout else 0
 
     def normalise(self, x, out, again=False):
-        """Batch normalisation and ReLU with the statistics of the batch; mean and inverse standard deviation.
-
-        ``again``: running statistics stay as they are. (The CPU moves them in the backward pass, cuDNN here.)
-        """
+        """Batch normalisation and ReLU with the statistics of the batch; mean and inverse standard deviation."""
         device, norm = x.context, self.norm
         running = [norm.running_mean.data(device), norm.running_var.data(device)]
+        # The CPU moves them in the backward pass, cuDNN here.
         if again:
             running = [array.copy() for array in running]
         if out is not None:
@@ -615,10 +600,8 @@ def _give(parameter, gradient):
 
 
 def _parts(*arrays):
-    """The arrays in parts along the batch, of 16 MB at most, or one image.
-
-    oneDNN copies what a convolution reads and gives where its kernel wants another layout, and MXNet keeps the memory.
-    """
+    """The arrays in parts along the batch, of 16 MB at most, or one image."""
+    # oneDNN copies what a convolution reads and gives where its kernel wants another layout; MXNet keeps the memory.
     count = len(arrays[0])
     pieces = min(count, -(-max(array.size for array in arrays) // 2**22))
     ends = [count * i // pieces for i in range(pieces + 1)]
@@ -637,13 +620,10 @@ _SEQUENTIAL = (nn.HybridSequential, HybridSequential)
 
 
 class _Plan:
-    """How a network is computed: its dense blocks, and the pieces before, between and after them.
+    """How a network is computed: dense blocks, the pieces around them, or the `reason` why it is computed as ever."""
 
-    `reason` says why the whole of it is computed as ever; None: it is not.
-    """
-
-    def __init__(self, net, layers, leaf):
-        self.net, self.reason = type(net).__name__, None
+    def __init__(self, net, layers, leaf, dense):
+        self.net, self.dense, self.reason = type(net).__name__, dense, None
         self.pieces, self.blocks, self._buffers, self._told = [], [], {}, _told.setdefault(net, set())
         # Each once, though it may stand in several places.
         self.parameters = list({id(p): p for p in net._collect_params_with_prefix().values()}.values())
@@ -663,7 +643,7 @@ class _Plan:
         items = list(self.layers)
         while items:
             path, layer = items.pop(0)
-            groups = _layers_of(layer)
+            groups = _layers_of(layer, self.dense)
             if groups is None:
                 run.append((path, layer))
                 continue
@@ -702,7 +682,7 @@ class _Plan:
         for path, layer in run:
             on_tape = on_tape or _trained(layer)
             if on_tape and not _known(layer):
-                self.tell(path, _reason(layer))
+                self.tell(path, _reason(layer, self.dense))
         known = all(_known(layer) for _, layer in run)
         self.pieces.append(_Piece([layer for _, layer in run], place, known, needs, hybridized))
 
@@ -730,13 +710,13 @@ class _Plan:
 _plans, _told = weakref.WeakKeyDictionary(), weakref.WeakKeyDictionary()
 
 
-def _plan(net, layers, leaf):
+def _plan(net, layers, leaf, dense):
     # What a plan depends on, looked at in each step: a layer may have been replaced, frozen or given other settings.
     key = [leaf, net._active, net._backend, net._callback is None, layers is None, state(net),
            [parameter.grad_req for parameter in net._collect_params_with_prefix().values()]]
     known, plan = _plans.get(net, (None, None))
     if known != key:
-        plan = _Plan(net, layers, leaf)
+        plan = _Plan(net, layers, leaf, dense)
         _plans[net] = key, plan
     return plan
 
@@ -765,12 +745,9 @@ def _known(layer):
     return type(layer) in _KNOWN and as_built(layer) and all(map(_known, layer._children.values()))
 
 
-def _layers_of(block):
-    """The layers of a dense block in groups of batch normalisation, ReLU, convolution and perhaps dropout.
-
-    None if it is no dense block, or has other layers, or one of them twice.
-    """
-    if type(block) is not DenseBlock or not as_built(block) or (
+def _layers_of(block, dense):
+    """The layers of a dense block in `_groups`; None if it is no dense block, or has others, or one of them twice."""
+    if type(block) is not dense or not as_built(block) or (
             type(block.net) not in _SEQUENTIAL or not as_built(block.net)):
         return None
     found = [_groups([layer for _, layer in _one_by_one([layer])]) for layer in block.net]
@@ -779,10 +756,10 @@ def _layers_of(block):
     return found if found and all(found) and len(set(places)) == len(places) else None
 
 
-def _reason(layer):
+def _reason(layer, dense):
     """Why a layer is not computed again."""
-    if type(layer) is DenseBlock and as_built(layer):
-        if _layers_of(layer):
+    if type(layer) is dense and as_built(layer):
+        if _layers_of(layer, dense):
             return 'its first layer is frozen'
         for path, part in _one_by_one(layer.net._children.values(), layer.net._children):
             if not _convolution(part) and not _known_in_a_block(part):

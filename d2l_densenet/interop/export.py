@@ -8,7 +8,6 @@ import math
 import os
 import pathlib
 import re
-import shutil
 import tempfile
 import warnings
 from typing import NamedTuple
@@ -17,7 +16,7 @@ import mxnet as mx
 import numpy
 from mxnet.base import MXNetError
 
-from .._common.arguments import MOST_ELEMENTS
+from .._common.arguments import MOST_ELEMENTS, one_of, show
 from .._common.disk import a_path
 from .._common.engine import settled
 from .._common.messages import last_line
@@ -139,8 +138,8 @@ def export_model(net, directory, input_shape=(1, 48, 48), formats=('mxnet', 'onn
     # Files are made beside their place, so that moving them there is one step each.
     try:
         existing = next(path for path in (directory, *directory.absolute().parents) if path.exists())
-        staging = pathlib.Path(tempfile.mkdtemp(prefix='.export-', dir=existing))
-        try:
+        with tempfile.TemporaryDirectory(prefix='.export-', dir=existing) as staging:
+            staging = pathlib.Path(staging)
             for kind in formats:
                 _WRITERS[kind](staging / name, symbol, values, input_shape, scores[0].shape[1:], properties)
             differences = {kind: _difference(kind, scores, _RUNNERS[kind](staging / name, images)) for kind in formats}
@@ -153,8 +152,6 @@ def export_model(net, directory, input_shape=(1, 48, 48), formats=('mxnet', 'onn
             directory.mkdir(parents=True, exist_ok=True)
             for file in files:
                 os.replace(staging / file, directory / file)
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
     except OSError as error:
         raise ExportError(f'cannot write {", ".join(files)} to {directory}: {error.strerror or error}; choose another '
                           'directory or free the space') from error
@@ -162,14 +159,10 @@ def export_model(net, directory, input_shape=(1, 48, 48), formats=('mxnet', 'onn
 
 
 def _check_formats(formats):
-    known = ', '.join(repr(kind) for kind in FORMATS)
-    try:
-        chosen = [] if isinstance(formats, str) else list(formats)
-        if not chosen or any(kind not in FORMATS for kind in chosen):
-            raise TypeError
-    except TypeError:
-        raise ValueError(f'formats must be a sequence of one or more of {known}, got {formats!r}') from None
-    return list(dict.fromkeys(chosen))
+    if not isinstance(formats, (list, tuple)) or not formats:
+        raise ValueError(f'formats must be a sequence of one or more of {", ".join(map(repr, FORMATS))}, got '
+                         f'{show(formats)}')
+    return list(dict.fromkeys(one_of('each of formats', kind, FORMATS) for kind in formats))
 
 
 def _check_packages():

@@ -206,18 +206,9 @@ class _Reader(pickle._Unpickler):
 
 
 def read(content):
-    """Read the content of a file.
+    """The content of a file: {keys that lead to it, joined by points: {name: Entry}} for each dictionary with a tensor.
 
-    Returns
-    -------
-    dict
-        {keys that lead to it, joined by points: {name: Entry}} for each dictionary with a tensor in it. An array is
-        a view of its storage.
-
-    Raises
-    ------
-    OtherFile, Refused
-        See there. A damaged file may raise anything else as well.
+    An array is a view of its storage. OtherFile, Refused: see there. A damaged file may raise anything else as well.
     """
     saved, storages, order = (_from_zip if content[:2] == b'PK' else _from_legacy)(content)
     parts, todo, seen, arrays = {}, [('', saved, 0)], set(), {}
@@ -314,17 +305,7 @@ def _from_legacy(content):
 
 
 def write(arrays):
-    """The content of a file for ``torch.load`` with an OrderedDict of these arrays.
-
-    Parameters
-    ----------
-    arrays : dict
-        {name: numpy.ndarray}, contiguous; float16, float32 or float64.
-
-    Returns
-    -------
-    bytes
-    """
+    """The content of a file for ``torch.load`` with an OrderedDict of these contiguous float arrays, {name: array}."""
     def plain(value):
         return pickle.dumps(value, 2)[2:-1]  # without its first and last opcode
 

@@ -21,6 +21,9 @@ __all__ = ['Checkpoints', 'ResumeError']
 # Parameters, the optimizer's state and the running statistics of the largest named network come to less than 1 GB.
 _MOST_BYTES = 2 ** 32
 
+# How many of the newest stay.
+_KEEP = 2
+
 _NAME = re.compile(r'checkpoint-(\d{6})-(\d{8})-([0-9a-f]{32})\.safetensors')
 
 
@@ -31,26 +34,13 @@ class ResumeError(ValueError):
 class Checkpoints:
     """The checkpoints in a directory, which it holds for itself while it is open (``with Checkpoints(path) as c``).
 
-    Parameters
-    ----------
-    directory : str or pathlib.Path
-        Made if it is not there.
-    keep : int, default 2
-        How many of the newest stay.
-    new : bool, default False
-        Whether the run is a new one: then the directory must hold no checkpoints.
-
-    Raises
-    ------
-    ResumeError
-        If another process has the directory open, it cannot be written, or it holds another run.
+    The newest two stay. ResumeError if another process has the directory open, if it cannot be written, or if the
+    run is `new` and there are checkpoints already.
     """
 
-    def __init__(self, directory, keep=2, new=False):
+    def __init__(self, directory, new=False):
         self.directory = pathlib.Path(a_path('directory', directory))
-        if type(keep) is not int or keep < 1:
-            raise ValueError(f'keep must be an integer of at least 1, got {keep!r}')
-        self.keep, self.new = keep, new
+        self.new = new
 
     def __enter__(self):
         try:
@@ -84,20 +74,9 @@ class Checkpoints:
         return sorted((path for path in self.directory.iterdir() if _NAME.fullmatch(path.name)), reverse=True)
 
     def save(self, epoch, batch, arrays, state):
-        """Write a checkpoint, then remove what is too old.
+        """Write a checkpoint after `epoch` epochs and `batch` batches of the next, then remove what is too old.
 
-        Parameters
-        ----------
-        epoch, batch : int
-            How far the run is: finished epochs, and batches of the next.
-        arrays : dict of str to numpy.ndarray
-        state : dict
-            What JSON can hold.
-
-        Raises
-        ------
-        OSError
-            If it cannot be written. The earlier ones are then as they were.
+        OSError if it cannot be written; the earlier ones are then as they were.
         """
         from safetensors.numpy import save
 
@@ -106,7 +85,7 @@ class Checkpoints:
         digest = hashlib.sha256(content).hexdigest()[:32]
         path = self.directory / f'checkpoint-{epoch:06d}-{batch:08d}-{digest}.safetensors'
         replace_file(path, content)
-        for old in self.files()[self.keep:]:
+        for old in self.files()[_KEEP:]:
             old.unlink(missing_ok=True)
 
     def newest(self):

@@ -5,7 +5,6 @@ import json
 import os
 import pathlib
 import platform
-import sys
 
 import mxnet as mx
 import numpy
@@ -125,24 +124,9 @@ def _check_config(config):
 
 
 def load_run(directory, ctx=None):
-    """Read what `save_run` wrote.
+    """The network (on `ctx`, default ``mx.cpu()``), the History and the config that `save_run` wrote to `directory`.
 
-    Parameters
-    ----------
-    directory : str or pathlib.Path
-    ctx : mxnet.Context, optional
-        Device for the parameters; default ``mx.cpu()``.
-
-    Returns
-    -------
-    net : DenseNet
-    history : History
-    config : dict
-
-    Raises
-    ------
-    RunError
-        If a file is missing or is not what it should be.
+    RunError if a file is missing or is not what it should be.
     """
     directory = pathlib.Path(a_path('directory', directory))
     if not directory.is_dir():
@@ -169,8 +153,8 @@ def load_run(directory, ctx=None):
         raise RunError(f'{error.filename} is missing: {directory} does not hold a finished epoch') from None
     except RunError:
         raise
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f'the run in {directory} cannot be read: {type(error).__name__}: {error}') from error
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, mx.base.MXNetError) as error:
+        raise RunError(f'the run in {directory} cannot be read: {type(error).__name__}: {last_line(error)}') from error
     if not params.is_file():
         raise RunError(f'{params} is missing: the run cannot be used without its parameters')
     try:
@@ -178,8 +162,3 @@ def load_run(directory, ctx=None):
     except (AssertionError, ValueError, OSError, mx.base.MXNetError) as error:
         raise RunError(f'{params} does not fit the network in config.json: {last_line(error)}') from error
     return net, history, config
-
-
-def command():
-    """The command line that runs, for a record."""
-    return ' '.join(['d2l-densenet', *sys.argv[1:]])

@@ -3,6 +3,7 @@
 Left alone, the processes of MXNet's parameter server wait for ever for one that has died. Nothing here imports MXNet.
 """
 
+import contextlib
 import ctypes
 import dataclasses
 import math
@@ -68,35 +69,16 @@ class Role:
     def send(self, number):
         """Send a signal to the process and its children."""
         if self.running:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, number)
-            except ProcessLookupError:
-                pass
 
 
 def launch(program, workers=2, servers=1, time_limit=None, log=None):
-    """Run a job on this machine, on the loopback interface, until it ends.
+    """Run a job on this machine, on the loopback interface, until it ends or `time_limit` seconds have passed.
 
-    Parameters
-    ----------
-    program : list of str
-        Command line of a worker, ``sys.executable`` first if it is Python.
-    workers, servers : int, >= 1
-    time_limit : float, optional
-        Seconds after which the job is ended.
-    log : binary file, optional
-        Where every line that a process writes goes, after its name; default: the standard output.
-
-    Returns
-    -------
-    int
-        0 if all ended well; else the status of the one that ended first (128 + number of a signal), 124 if the time
-        was up, 130 or 143 after Ctrl-C or SIGTERM.
-
-    Raises
-    ------
-    ValueError
-        If `program` cannot be found.
+    `program` is the command line of a worker; ValueError if it cannot be found. What the processes write goes to the
+    binary file `log`, default the standard output. Returns 0 if all ended well; else the status of the one that ended
+    first (128 + number of a signal), 124 if the time was up, 130 or 143 after Ctrl-C or SIGTERM.
     """
     if not shutil.which(program[0]):
         raise ValueError(f'{program[0]} is neither train nor a program that can be run')
@@ -129,13 +111,18 @@ def supervise(roles, time_limit=None, log=None):
               if signal.getsignal(number) != signal.SIG_IGN}  # nohup
     lock, width = threading.Lock(), max(len(role.name) for role in roles)
     copiers = [threading.Thread(target=_copy, args=(role, width, log or sys.stdout.buffer, lock)) for role in roles]
+    end_at = time.monotonic() + (time_limit or math.inf)
     try:
         for role, copier in zip(roles, copiers):
             role.start()
             copier.start()
         while any(role.running for role in roles):
             time.sleep(0.05)
-            job.look(signals, time_limit)
+            job.look(time.monotonic())
+            while signals:
+                job.interrupt(signals.pop(0))
+            if not job.error and time.monotonic() > end_at:
+                job.end(TIME_IS_UP, f'the time limit of {time_limit:g} s has passed', _AFTER_LIMIT)
         for copier in copiers:
             copier.join()
     finally:
@@ -160,49 +147,38 @@ class _Job:
     """What has happened to a job: its exit status, why it ends, and when the rest is killed."""
 
     def __init__(self, roles):
-        self.roles, self.started = roles, time.monotonic()
-        self.status, self.error, self.kill_at = 0, None, math.inf
-        self.ended_well, self.by_signal = None, False
+        self.roles, self.status, self.error, self.kill_at, self.ended_well = roles, 0, None, math.inf, None
 
-    def look(self, signals, time_limit):
-        """See who has ended, and what follows from that, from the clock and from signals."""
-        ended = [role for role in self.roles if role.has_ended()]
+    def look(self, now):
+        """See who has ended, and what follows from that."""
         # Of those that ended within one look, one that was killed comes before one that ended by itself.
-        for role in sorted(ended, key=lambda role: role.process.returncode):
-            self._ended(role)
-        for number in signals:
-            what = 'interrupted' if number == signal.SIGINT else f'ended by {signal.Signals(number).name}'
-            if self.by_signal:
-                self.kill_at = 0
+        for role in sorted(filter(Role.has_ended, self.roles), key=lambda role: role.process.returncode):
+            code = role.process.returncode
+            if not code:
+                self.ended_well = self.ended_well or (role.name, now)
             elif not self.error:
-                self.by_signal = True
-                self._end(128 + number, f'{what}, and the workers told to end', _AFTER_SIGNAL, number)
-        signals.clear()
-        now = time.monotonic()
-        if not self.error and time_limit and now - self.started > time_limit:
-            self._end(TIME_IS_UP, f'the time limit of {time_limit:g} s has passed', _AFTER_LIMIT, signal.SIGTERM)
+                how = f'was killed by {signal.Signals(-code).name}' if code < 0 else f'ended with status {code}'
+                self.end(code if code > 0 else 128 - code, f'{role.name} {how}, before any other; the others were '
+                         'ended', _AFTER_DEATH, everyone=True)
+        running = [role for role in self.roles if role.running]
         if not self.error and self.ended_well and now - self.ended_well[1] > _AFTER_SUCCESS:
-            running = ', '.join(role.name for role in self.roles if role.running)
-            self._end(1, f'{self.ended_well[0]} ended well, and {_AFTER_SUCCESS} s later {running} had not: they were '
-                      'ended', 0)
+            self.end(1, f'{self.ended_well[0]} ended well, and {_AFTER_SUCCESS} s later '
+                     f'{", ".join(role.name for role in running)} had not: they were ended', 0)
+        if self.error and not any(role.works for role in running):
+            self.kill_at = min(self.kill_at, now + _AFTER_DEATH)
         if now >= self.kill_at:
-            for role in self.roles:
+            for role in running:
                 role.send(signal.SIGKILL)
 
-    def _ended(self, role):
-        code, now = role.process.returncode, time.monotonic()
-        if code == 0:
-            self.ended_well = self.ended_well or (role.name, now)
-        elif not self.error:
-            how = f'was killed by {signal.Signals(-code).name}' if code < 0 else f'ended with status {code}'
-            self._end(code if code > 0 else 128 - code, f'{role.name} {how} after {now - self.started:.1f} s, before '
-                      'any other; the others were ended', _AFTER_DEATH, signal.SIGTERM, everyone=True)
-        # A worker that stops as told says so by its status; any other death is final.
-        elif code not in (128 + signal.SIGINT, 128 + signal.SIGTERM) or not any(
-                other.running and other.works for other in self.roles):
-            self.kill_at = min(self.kill_at, now + _AFTER_DEATH)
+    def interrupt(self, number):
+        """The user's signal: the first is passed on to the workers, another kills all."""
+        if self.error:
+            self.kill_at = 0
+        else:
+            what = 'interrupted' if number == signal.SIGINT else f'ended by {signal.Signals(number).name}'
+            self.end(128 + number, f'{what}, and the workers told to end', _AFTER_SIGNAL, number)
 
-    def _end(self, status, error, seconds, number=signal.SIGTERM, everyone=False):
+    def end(self, status, error, seconds, number=signal.SIGTERM, everyone=False):
         """End the job: tell the workers, after which the others end by themselves, or tell everyone."""
         self.status, self.error, self.kill_at = status, error, time.monotonic() + seconds
         for role in self.roles:
@@ -212,11 +188,6 @@ class _Job:
 
 def _free_ports(number):
     """So many free ports of the loopback interface, rising. Another program could take one before it is used."""
-    sockets = [socket.socket() for _ in range(number)]
-    try:
-        for one in sockets:
-            one.bind(('127.0.0.1', 0))
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.create_server(('127.0.0.1', 0))) for _ in range(number)]
         return sorted(one.getsockname()[1] for one in sockets)
-    finally:
-        for one in sockets:
-            one.close()

@@ -39,20 +39,10 @@ class Progress:
 
 
 class Keeper:
-    """Writes the checkpoints of one run, and puts the newest one back.
+    """Writes the checkpoints of one run, at most one in `seconds` within an epoch, and puts the newest one back.
 
-    Parameters
-    ----------
-    store : Checkpoints or None
-        Open; None in a worker that writes nothing.
-    net : mxnet.gluon.Block
-    trainer : mxnet.gluon.Trainer
-    settings : dict
-        What may not differ when the run is resumed: `settings_of`.
-    seconds : float
-        Least time between two checkpoints within an epoch.
-    workers : Workers, optional
-        Those that train together: the first one's checkpoint is put back into all.
+    `store` is an open `Checkpoints`, or None in a worker that writes nothing; `settings`, from `settings_of`, may not
+    differ when the run is resumed. The checkpoint of the first of the `workers` is put back into all of them.
     """
 
     def __init__(self, store, net, trainer, settings, seconds, workers=None):
@@ -220,18 +210,13 @@ def _differences(old, new):
     """Settings that differ, each as a text."""
     texts = []
     for part in new:
-        if part == 'network':
-            names = [name for name in {**old[part], **new[part]} if old[part].get(name) != new[part].get(name)]
-            if names:
-                was, now = (settings[part].get(names[0], 'missing') for settings in (old, new))
-                texts.append(f'the network has {len(names)} other parameters, the first {shown(names[0])}: {show(was)} '
-                             f'in the checkpoint, {show(now)} here')
-        elif isinstance(new[part], dict):
-            texts += [f'{part} {shown(name)}: {show(old[part].get(name))} in the checkpoint, '
-                      f'{show(new[part].get(name))} here'
-                      for name in {**old[part], **new[part]} if old[part].get(name) != new[part].get(name)]
-        elif old[part] != new[part]:
-            texts.append(f'{part}: {show(old[part])} in the checkpoint, {show(new[part])} here')
+        was, now = (settings[part] if isinstance(new[part], dict) else {'': settings[part]} for settings in (old, new))
+        names = [name for name in {**was, **now} if was.get(name) != now.get(name)]
+        if names and part == 'network':
+            texts.append(f'the network has {len(names)} other parameters')
+            names = names[:1]
+        texts += [f'{part} {shown(name)}: {show(was.get(name))} in the checkpoint, {show(now.get(name))} here'
+                  if name else f'{part}: {show(was[name])} in the checkpoint, {show(now[name])} here' for name in names]
     return texts
 
 

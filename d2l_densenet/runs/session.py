@@ -18,7 +18,7 @@ from .._common.arguments import show
 from .._common.arrays import array, first_not_finite, to_device
 from .._common.batches import a_batch, labels_of
 from .._common.engine import surfacing
-from .._common.progress import progress_shows
+from .._common.messages import progress_shows
 from ..evaluation import accuracy, not_finite, snapshot
 from ..execution.mixed_precision import MixedPrecision
 from ..history import DivergenceError, History
@@ -33,40 +33,18 @@ _STEPS_TO_DOUBLE, _LEAST_SCALE = 2000, 2.0 ** -20
 
 @dataclasses.dataclass
 class Session:
-    """The machinery of a training run: what there is besides the network and its loop.
-
-    Attributes
-    ----------
-    net, trainer
-        The network, and the ``gluon.Trainer`` of its parameters.
-    loss_function : callable
-        (scores, labels) -> one loss for each image.
-    devices : list of mxnet.Context
-        Those that share the work of each batch.
-    reported_loss : callable, optional
-        Loss for the history, where it differs from the one that is trained.
-    test_iter : iterable, optional
-        Evaluated after each epoch.
-    report, on_epoch : callable, optional
-        Called with the history after each epoch; `report` prints, and with it there is a progress bar.
-    step_size : int, optional
-        What the summed gradient is divided by; default: the number of images in the batch.
-    seed, keeper, workers, mixed
-        Seed of what layers draw; writer of checkpoints; the other processes of the job; the network in mixed precision.
-    history, progress
-        What is finished, and how far the epoch is that is running.
-    """
+    """The machinery of a training run: what there is besides the network and its loop."""
 
     net: gluon.Block
     trainer: gluon.Trainer
-    loss_function: Callable
-    devices: list
-    reported_loss: Callable | None = None
+    loss_function: Callable  # (scores, labels) -> one loss per image
+    devices: list  # share the work of each batch
+    reported_loss: Callable | None = None  # for the history, where it differs from the one that is trained
     test_iter: Iterable | None = None
-    report: Callable | None = None
-    on_epoch: Callable | None = None
-    step_size: int | None = None
-    seed: int | None = None
+    report: Callable | None = None  # gets the history after each epoch and prints; with it there is a progress bar
+    on_epoch: Callable | None = None  # gets the history after each epoch
+    step_size: int | None = None  # what the summed gradient is divided by; default: the number of images
+    seed: int | None = None  # of what layers draw
     keeper: Keeper | None = None
     workers: Workers | None = None
     mixed: MixedPrecision | None = None
@@ -186,29 +164,20 @@ class Session:
     def split(self, X, y):
         """The batch in parts, one on each device: (X, y) pairs. A short batch may leave the last devices without."""
         with autograd.pause(train_mode=autograd.is_training()):
-            return self._split(X, y)
-
-    def _split(self, X, y):
-        if len(self.devices) == 1:
-            return [(to_device(X, self.devices[0]), to_device(y, self.devices[0]))]
-        used = self.devices[:len(y)]
-        for idle in self.devices[len(used):]:
-            # The gradients of all devices are added up: what an idle one still holds must not count again. Trainer
-            # takes a gradient that no backward pass has written for a mistake; here it is none.
-            for parameter in self.trainer._params:
-                if parameter.grad_req != 'null':
-                    parameter.grad(idle)[:] = 0
-                    parameter.data(idle)._fresh_grad = True
-        return list(zip(*(gluon.utils.split_and_load(part, used, even_split=False) for part in (X, y))))
+            used = self.devices[:len(y)]
+            if len(self.devices) == 1:
+                return [(to_device(X, used[0]), to_device(y, used[0]))]
+            for idle in self.devices[len(used):]:
+                # The gradients of all devices are added up: what an idle one still holds must not count again. Trainer
+                # takes a gradient that no backward pass has written for a mistake; here it is none.
+                for parameter in self.trainer._params:
+                    if parameter.grad_req != 'null':
+                        parameter.grad(idle)[:] = 0
+                        parameter.data(idle)._fresh_grad = True
+            return list(zip(*(gluon.utils.split_and_load(part, used, even_split=False) for part in (X, y))))
 
     def loss(self, scores, labels):
-        """The losses to go backward from, one for each image; notes them, and the scores, for `step`.
-
-        Raises
-        ------
-        ValueError
-            If scores, labels and losses do not fit together.
-        """
+        """The losses to go backward from, one per image, checked; notes them, and the scores, for `step`."""
         number = self.progress.batch + 1
         labels_of('train_iter', number, scores, labels)
         if self._good is None:
@@ -332,6 +301,26 @@ def together(workers, numbers, signals):
     if interrupted or terminated:
         signals.ended_by = _ENDED_BY[signal.SIGINT if interrupted else signal.SIGTERM]
     return [int(size), *losses, int(right)] if numbers else []
+
+
+def article_line(history):
+    """Print the line of d2lzh's `train_ch5` for the epoch that has ended."""
+    # The article's line has no place for the data set: only what is not Fashion-MNIST is named.
+    print(_line(history) + (f', data {history.data}' if history.data == 'synthetic' else ''), flush=True)
+
+
+def report_line(history):
+    """Print the line of `fit` for the epoch that has ended."""
+    row = history.rows[-1]
+    print(f'{_line(history)}, {row["images_per_second"]:.0f} images/s, lr {row["learning_rate"]:.4g}, data '
+          f'{history.data}', flush=True)
+
+
+def _line(history):
+    row = history.rows[-1]
+    test = '' if row['test_acc'] is None else f'test acc {row["test_acc"]:.3f}, '
+    return (f'epoch {row["epoch"]}, loss {row["loss"]:.4f}, train acc {row["train_acc"]:.3f}, {test}'
+            f'time {row["seconds"]:.1f} sec')
 
 
 _ENDED_BY = {signal.SIGINT: 'interrupted', signal.SIGTERM: 'ended by SIGTERM'}

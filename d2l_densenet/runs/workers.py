@@ -41,13 +41,7 @@ class Job:
 
 
 def job_of(environment=None):
-    """The `Job` that the DMLC variables in `environment` (default: this process's) describe.
-
-    Raises
-    ------
-    ValueError
-        If one is missing or is not what it should be; it says which.
-    """
+    """The `Job` that the DMLC variables in `environment` describe (default: this process's); ValueError if none."""
     environment = os.environ if environment is None else environment
     names = ('DMLC_ROLE', 'DMLC_NUM_WORKER', 'DMLC_NUM_SERVER', 'DMLC_PS_ROOT_URI', 'DMLC_PS_ROOT_PORT')
     missing = [name for name in names if not environment.get(name)]
@@ -82,16 +76,9 @@ def check_kvstore(kvstore, environment=None):
 
 
 class Workers:
-    """The workers of a job, seen from one of them. `join` makes it.
+    """The workers of a job, seen from one of them. `join` makes it; `store` is for ``gluon.Trainer``.
 
-    Attributes
-    ----------
-    rank : int
-        Number of this worker, from 0. The one with rank 0 writes files and evaluates.
-    number : int
-        How many workers there are.
-    store : mxnet.kvstore.KVStore
-        For ``gluon.Trainer``.
+    The worker with `rank` 0, of `number`, writes files and evaluates.
     """
 
     def __init__(self, store):
@@ -99,7 +86,7 @@ class Workers:
         self._used, self._started = False, set()
         # An error in one worker must end it. With MXNet's barrier it would wait at its exit, for ever, for the
         # others, which wait for its gradients; and nobody would see that it has failed.
-        self._wait_at_exit(False)
+        self.leave_together(False)
 
     def take(self):
         """Claim the parameter server for one training run; ValueError if there was one before."""
@@ -150,11 +137,8 @@ class Workers:
         digests = self.total(places)
         return digests[0::2] == digests[0:1] * self.number and digests[1::2] == digests[1:2] * self.number
 
-    def leave_together(self):
+    def leave_together(self, wait=True):
         """Wait at the process's exit for the others, because all workers are about to end."""
-        self._wait_at_exit(True)
-
-    def _wait_at_exit(self, wait):
         from mxnet.base import _LIB, check_call
         check_call(_LIB.MXKVStoreSetBarrierBeforeExit(self.store.handle, ctypes.c_int(wait)))
 
@@ -165,10 +149,7 @@ _joined = None
 def join():
     """Connect this worker to its job, once in a process, and return its `Workers`; waits until all have come.
 
-    Raises
-    ------
-    ValueError
-        If the DMLC variables are unusable, or no scheduler answers.
+    ValueError if the DMLC variables are unusable, or no scheduler answers.
     """
     global _joined
     if _joined:

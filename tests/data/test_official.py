@@ -287,7 +287,7 @@ def test_download_goes_on_to_a_good_mirror(server, small, tmp_path, capfd):
     assert not records.buffer, 'pooch tells things on stderr'
     asked = len(server.asked)
     told = capfd.readouterr()
-    assert told.out.count('downloading') == 4 * 6 and not told.err, 'the dead mirror is left out; nothing on stderr'
+    assert told.out.count('downloading') == 6 + 4 and not told.err, 'a bad mirror is left at once; nothing on stderr'
     # Now they are in the cache: nothing is asked again, even with every mirror dead.
     assert same(find_fashion_mnist(cache=place, files=small.files, mirrors=['http://127.0.0.1:1/'])[0], small.arrays)
     assert len(server.asked) == asked
@@ -363,23 +363,11 @@ def test_a_cache_that_cannot_be_written_gives_way_to_the_temporary_directory(tmp
 
 
 def test_a_mirror_that_never_answers_takes_a_few_seconds(small, tmp_path, monkeypatch):
-    monkeypatch.setattr(files, '_ANSWER', 0.3)
+    monkeypatch.setattr(files, '_READ', 0.3)
     monkeypatch.setenv('NO_PROXY', '127.0.0.1')
     with socket.create_server(('127.0.0.1', 0)) as mute:
         mirrors = [f'http://127.0.0.1:{mute.getsockname()[1]}/{name}/' for name in 'ab']
         begun = time.monotonic()
-        with pytest.raises(Unavailable, match='/a/: (no answer within 0.3 seconds|timed out); .*/b/: '):
+        with pytest.raises(Unavailable, match='/a/: timed out; .*/b/: '):
             download(str(tmp_path), small.files, mirrors)
         assert time.monotonic() - begun < 5
-
-
-def test_a_name_that_is_looked_up_for_ever_takes_a_few_seconds(small, tmp_path, monkeypatch):
-    """As on a machine behind a firewall that drops everything; no time limit of requests holds there."""
-    monkeypatch.setattr(files, '_ANSWER', 0.3)
-    asked = threading.Event()
-    monkeypatch.setattr(socket, 'getaddrinfo', lambda *_: asked.wait(20))
-    begun = time.monotonic()
-    with pytest.raises(Unavailable, match='http://nowhere/: no answer within 0.3 seconds'):
-        download(str(tmp_path), small.files, ['http://nowhere/'])
-    assert time.monotonic() - begun < 5
-    asked.set()

@@ -4,9 +4,9 @@ import mxnet as mx
 from mxnet import autograd
 from mxnet.base import MXNetError
 
-from .._common.arguments import positive_int, show
-from .._common.messages import last_line
-from ..gpu import why_no_gpu
+from ._common.arguments import positive_int, show
+from ._common.messages import last_line
+from .gpu import why_no_gpu
 
 __all__ = ['try_gpu']
 

@@ -5,9 +5,9 @@ import pytest
 from mxnet import npx
 from mxnet.base import MXNetError
 
+from d2l_densenet import devices as device
 from d2l_densenet import gpu, try_gpu
 from d2l_densenet._common.messages import last_line
-from d2l_densenet.runs import devices as device
 
 # What CUDA reports through MXNet when the library holds no code for the card.
 NO_CODE = ('Traceback (most recent call last):\n  File "../src/engine/threaded_engine.cc", line 547\n'

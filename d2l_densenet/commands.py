@@ -1,4 +1,4 @@
-"""What ``d2l-densenet train`` does: a network, data, a run directory and `fit`, as the options say."""
+"""What the commands that need MXNet do: ``d2l-densenet train``, ``evaluate``, ``export``, ``summary``, ``networks``."""
 
 import datetime
 import fcntl
@@ -7,21 +7,28 @@ import itertools
 import json
 import os
 import pathlib
+import sys
 
 import mxnet as mx
 
-from .._common.arguments import one_of, switch
-from .._common.disk import a_path
-from .._common.shares import equal_share
-from ..data.loader import load_data_fashion_mnist
-from ..execution.mixed_precision import DTYPES
-from ..named import he_initialize, named_network
-from ..plots import plot_history
-from ..recipes import RECIPES
-from ..training import fit
+from ._common.arguments import one_of, switch
+from ._common.disk import a_path
+from ._common.shares import equal_share
+from .analysis.counting import summary
+from .analysis.published import network_table
+from .data.loader import load_data_fashion_mnist
 from .devices import try_gpu
-from .directories import command, machine, read_config, save_run, versions, write_atomically
-from .workers import job_of, join
+from .evaluation import evaluate_accuracy
+from .execution.mixed_precision import DTYPES
+from .interop.checkpoints import load_pretrained
+from .interop.export import FORMATS, export_model
+from .named import he_initialize, named_network, published_shape
+from .plots import plot_history
+from .recipes import RECIPES
+from .resnets import RESNETS
+from .runs.directories import load_run, machine, read_config, save_run, versions, write_atomically
+from .runs.workers import job_of, join
+from .training import fit
 
 #: Options that make a run what it is: where each stands in config.json.
 SETTINGS = {'network': 'network_name', 'size': 'size', 'epochs': 'epochs', 'batch_size': 'batch_size',
@@ -33,7 +40,7 @@ _FORMERLY = {'memory_efficient': False, 'dtype': 'float32'}
 
 
 def train(options):
-    """Run the command; returns the exit status."""
+    """A network, data, a run directory and `fit`, as the options say; returns the exit status."""
     resumed = None
     if options.resume is not None:
         resumed = read_config(options.resume)
@@ -121,7 +128,8 @@ def _initialise(net, options, ctx):
 
 def _config(options, net, ctx, source, workers):
     return {
-        'command': command(), 'started': datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds'),
+        'command': ' '.join(['d2l-densenet', *sys.argv[1:]]),
+        'started': datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds'),
         'network': net.config, **{key: getattr(options, option) for option, key in SETTINGS.items()},
         'device': str(ctx), 'data': {'name': source.name, 'checksum': source.checksum},
         'workers': workers.number if workers else 1, 'versions': versions(), 'machine': machine()}
@@ -183,3 +191,77 @@ def _make(path, exist_ok=False):
         if isinstance(error, FileExistsError) and path.is_dir():
             return False
         raise ValueError(f'cannot make the output directory {path}: {error.strerror}; give another --output') from error
+
+
+def evaluate(options):
+    """Print the test accuracy of a saved run."""
+    net, _, config = load_run(options.directory, device(options.device))
+    size, batch_size, data = (_setting(options.directory, config, name) for name in ('size', 'batch_size', 'data'))
+    net.hybridize(static_alloc=True, static_shape=True)
+    _, test_iter = load_data_fashion_mnist(batch_size, resize=size, root=options.data_dir, data=options.data)
+    if test_iter.source.name != data['name']:
+        print(f'note: the run was trained on {data["name"]} and is evaluated on {test_iter.source.name}')
+    accuracy = evaluate_accuracy(net, test_iter)
+    print(f'test accuracy {accuracy:.4f} on {test_iter.num_examples} images, data: {test_iter.source}')
+    if options.mirrored:
+        accuracy = evaluate_accuracy(net, test_iter, mirrored=True)
+        print(f'with mirror images {accuracy:.4f}')
+    return 0
+
+
+def _setting(directory, config, name):
+    """A setting of a run; ValueError if its config.json has none."""
+    if name not in config:
+        raise ValueError(f'config.json in {directory} has no {name}: it is not one that d2l-densenet train wrote')
+    return config[name]
+
+
+def export(options):
+    """Write a network as files for other programs."""
+    if (options.directory is None) == (options.network is None):
+        raise ValueError('give either RUN or --network NAME')
+    if options.network:
+        if options.output is None:
+            raise ValueError('--network needs --output DIR')
+        net, shape = _with_weights(options.network, options.weights, options.size)
+    else:
+        if options.weights is not None:
+            raise ValueError('--weights goes with --network; a RUN has its own')
+        net, _, config = load_run(options.directory)
+        size = _setting(options.directory, config, 'size')
+        shape = (config['network'].get('in_channels', 1), size, size)
+    exported = export_model(net, options.directory if options.output is None else options.output,
+                            (shape[0], options.size or shape[1], options.size or shape[2]),
+                            options.format or list(FORMATS),
+                            (options.network or 'densenet') if options.name is None else options.name)
+    for kind, difference in exported.differences.items():
+        print(f'{kind}: checked, largest difference {difference:.1e} of the largest score')
+    print('wrote ' + ', '.join(f'{path} ({path.stat().st_size / 1e6:.1f} MB)' for path in exported.files))
+    return 0
+
+
+def _with_weights(name, weights, size):
+    """The named network with the values in the file `weights`, or initial ones; and the shape of its images."""
+    shape = published_shape(name)
+    net = named_network(name, size=(size or shape[1], size or shape[2]))
+    if weights is not None and name in RESNETS:
+        raise ValueError(f'--weights reads DenseNet checkpoints, and {name} is a ResNet')
+    if weights is not None:
+        load_pretrained(net, weights)
+    else:
+        he_initialize(net, input_shape=shape)
+        print('no --weights: the network has random initial values')
+    return net, shape
+
+
+def summarize(options):
+    """Print a network as a table."""
+    channels, height, width = published_shape(options.network)
+    print(summary(options.network, (channels, options.size or height, options.size or width)))
+    return 0
+
+
+def networks(options):
+    """Print the table of the named networks."""
+    print(network_table())
+    return 0

@@ -15,7 +15,7 @@ import pytest
 from helpers import ROOT
 
 from d2l_densenet import cli
-from d2l_densenet.runs import command as run_command
+from d2l_densenet import commands as run_command
 
 
 def command(*arguments, cwd):
