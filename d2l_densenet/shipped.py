@@ -6,8 +6,8 @@ import pathlib
 import mxnet as mx
 
 from ._common.arguments import one_of
-from .network import DenseNet
 from .devices import usable
+from .network import DenseNet
 
 __all__ = ['recorded_runs', 'trained_network', 'weights_record']
 

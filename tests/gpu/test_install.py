@@ -207,7 +207,8 @@ def test_the_command(packages, pip, capsys, monkeypatch):
     assert cli.main(['gpu', '--remove']) == 0 and capsys.readouterr().out == 'removed\n'
     monkeypatch.setattr(gpu, 'ask_driver', lambda: gpu.Driver(error='gone'))
     assert cli.main(['gpu']) == 1
-    assert capsys.readouterr().err.startswith('d2l-densenet gpu: error: there is no NVIDIA driver (gone); use the CPU; if')
+    said = capsys.readouterr().err
+    assert said.startswith('d2l-densenet gpu: error: there is no NVIDIA driver (gone); use the CPU; if')
 
     def interrupt(anyway):
         raise KeyboardInterrupt
