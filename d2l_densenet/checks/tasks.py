@@ -292,7 +292,8 @@ def _chance(ece, confidence, probability, draws=1000):
 
 def _chance_cases(rng):
     return [(_Part('ece', lambda c, r, b=bins: _ece(numpy.asarray(c), numpy.asarray(r), b)),
-             rng.uniform(low, 1, n)) for n, bins, low in ((60, 5, 0.3), (150, 15, 0.5), (300, 10, 0.2))]
+             rng.uniform(low, 1, n)) for n, bins, low in ((60, 5, 0.3), (100, 8, 0.4), (150, 15, 0.5),
+                                                 (200, 20, 0.6), (300, 10, 0.2))]
 
 
 _BY_CHANCE = Task(lambda ece, c: _chance(ece, c, c), _chance_cases, [
@@ -301,7 +302,7 @@ _BY_CHANCE = Task(lambda ece, c: _chance(ece, c, c), _chance_cases, [
      'Each answer should be right with its own confidence as probability, not all with the mean.'),
     (lambda ece, c: _chance(ece, c, 0.5), 'These coins are fair. Each answer is right with probability confidence.'),
     (lambda ece, c: _chance(ece, c, 1 - c), 'Yours are wrong with probability confidence.'),
-    (lambda ece, c: ece(c, c > 0.5), 'Whether an answer is right must be drawn at random.')], 0.1)
+    (lambda ece, c: ece(c, c > 0.5), 'Whether an answer is right must be drawn at random.')], 0.15)
 
 
 def _thresholds(confidence, right, risk, accept=numpy.greater_equal):
