@@ -4,12 +4,15 @@ It stands beside the package and not in tests/, because pytest gives a conftest.
 doctests lie in the package.
 """
 
+import atexit
 import collections
 import os
 import pathlib
 import random
+import shutil
 import signal
 import sys
+import tempfile
 import zlib
 
 import hypothesis
@@ -37,6 +40,12 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 _DATA = pathlib.Path(__file__).resolve().parent.parent / 'shared' / 'fashion-mnist'
 if not os.environ.get('D2L_DENSENET_DATA') and _DATA.is_dir():
     os.environ['D2L_DENSENET_DATA'] = str(_DATA)
+
+# The notebooks run with blocks that a reader may have written, each process with a file of its own.
+_OWN_FILE = pathlib.Path(tempfile.mkdtemp(prefix='d2l-densenet-')) / 'my_densenet.py'
+shutil.copy(pathlib.Path(__file__).parent / 'tests' / 'reader_file.py', _OWN_FILE)
+os.environ['D2L_DENSENET_OWN_FILE'] = str(_OWN_FILE)
+atexit.register(shutil.rmtree, _OWN_FILE.parent, ignore_errors=True)
 
 # A seed of its own for each test, the same at each run, so that a green test stays green. To look further:
 # D2L_DENSENET_TEST_SEED=random draws new ones, and =N repeats the one that a failure has printed.

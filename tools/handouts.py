@@ -87,18 +87,21 @@ def questions():
             printed = ''.join(output.get('text', '') for output in cell.outputs)
             answers = re.findall(r'^(.*) \(no prediction\)$', printed, flags=re.M)
             if len(answers) == 1:
-                yield path.stem, re.sub(r'\*\*Predict\*\*:?\s*', '', text).strip(), answers[0]
+                yield path.stem, re.sub(r'\*\*Predict[.:]?\*\*[.:]?\s*', '', text).strip(), answers[0]
 
 
 def quiz(target):
     """Write the questions to `target` in Moodle's XML: one category a notebook. Returns how many there are."""
     root = ElementTree.Element('quiz')
     asked = list(questions())
+    answers = [answer for _, _, answer in asked]
+    # What could only be chosen, and has nothing to choose from, is left out.
+    asked = [one for one in asked if _is_number(one[2]) or _distractors(one[2], answers)]
     for number, (notebook, text, answer) in enumerate(asked, 1):
         if number == 1 or asked[number - 2][0] != notebook:
             category = ElementTree.SubElement(root, 'question', type='category')
             _text(category, 'category', f'$course$/DenseNet/{notebook}')
-        root.append(_question(f'{notebook} {number}', text, answer, [other for _, _, other in asked]))
+        root.append(_question(f'{notebook} {number}', text, answer, answers))
     ElementTree.indent(root)
     target.parent.mkdir(parents=True, exist_ok=True)
     ElementTree.ElementTree(root).write(target, encoding='utf-8', xml_declaration=True)
@@ -118,8 +121,7 @@ def _html(text):
 
 def _question(name, text, answer, others):
     """One question: a number is typed in, everything else chosen."""
-    value = answer.replace(',', '')
-    numerical = re.fullmatch(r'-?\d+(\.\d+)?(e[-+]?\d+)?', value)
+    value, numerical = answer.replace(',', ''), _is_number(answer)
     question = ElementTree.Element('question', type='numerical' if numerical else 'multichoice')
     _text(question, 'name', name)
     _text(question, 'questiontext', _html(text), format='html')
@@ -137,10 +139,17 @@ def _question(name, text, answer, others):
     return question
 
 
+def _is_number(answer):
+    # Not 0: one per cent of it is nothing, and amc2moodle takes its logarithm.
+    return re.fullmatch(r'-?[\d,]+(\.\d+)?(e[-+]?\d+)?', answer) and answer != '0'
+
+
 def _distractors(answer, others):
     """Up to three wrong answers of the same kind."""
     if answer in ('yes', 'no'):
         return [{'yes': 'no', 'no': 'yes'}[answer]]
+    if answer == '0':
+        return ['1', '2', '3']
     numbers = re.findall(r'\d+', answer)
     if re.fullmatch(r'\([\d, ]+\)', answer) and len(numbers) > 1:
         n = [int(number) for number in numbers]

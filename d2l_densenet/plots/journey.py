@@ -76,10 +76,10 @@ def draw_network(net, image, maps=6, labels=None, data=None):
     _bar(axes, 'classifier', (before, 1, 1), 0, most, max(image.shape))
     axes = figure.add_subplot(grid[-1, 1:-1])
     axes.bar(range(len(names)), logits, color=[DENSENET if value == logits.max() else GREY for value in logits])
-    axes.axhline(0, color='black', lw=0.8)
-    axes.set_xticks(range(len(names)), names, fontsize=9, rotation=30, ha='right', rotation_mode='anchor')
-    axes.tick_params(axis='y', labelsize=9)
-    axes.set_ylabel('logit', fontsize=9)
+    axes.axhline(0, color='black', lw=1.5)
+    axes.set_xticks(range(len(names)), names, fontsize=11, rotation=30, ha='right', rotation_mode='anchor')
+    axes.tick_params(axis='y', labelsize=11)
+    axes.set_ylabel('logit', fontsize=11)
     height, width = image.shape
     finding = f'{height} x {width} pixels become {before} numbers, and these {len(names)} logits'
     sizes = '; '.join(f'{name}: {_size(values.shape[1:])}' for name, values, _ in stages[:-1])
@@ -111,6 +111,6 @@ def _bar(axes, name, shape, came_in, most, highest):
                              gid=name))
     if came_in:
         axes.add_patch(Rectangle((0, -thick / 2), came_in, thick, color=tint(DENSENET), lw=1))
-    axes.text(0, 0.62, f'{name}: {_size(shape)}', fontsize=9.5, va='bottom')
+    axes.text(0, 0.62, f'{name}: {_size(shape)}', fontsize=11, va='bottom')
     axes.set(xlim=(0, most), ylim=(-0.55, 1.0))
     axes.set_axis_off()

@@ -3,7 +3,7 @@
 # %% untrained
 for block, means in zip(blocks, untrained.values()):
     read = numpy.array([9 * layer[2].weight.shape[1] for layer in block.net])
-    assert numpy.nanmax(abs(means / (2000 / numpy.sqrt(numpy.pi * read))[:, None] - 1)) < 0.15
+    assert numpy.nanmax(abs(means / (2e4 / numpy.sqrt(numpy.pi * read))[:, None] - 1)) < 0.15
 
 # %% train
 assert len(history['test_acc']) == epochs and 0 <= history['test_acc'][-1] <= 1
@@ -13,7 +13,7 @@ lower = numpy.tril_indices(LAYERS)
 assert all(numpy.isfinite(means[lower]).all() and numpy.isnan(means).sum() == LAYERS * (LAYERS - 1) // 2
            for means in trained.values())
 assert not numpy.allclose(trained['block 1'][lower], untrained['block 1'][lower])
-assert numpy.allclose(trained['block 2'][lower], 1000 * d2l.mean_absolute_weights(blocks[1])[lower], rtol=1e-5)
+assert numpy.allclose(trained['block 2'][lower], 1e4 * d2l.mean_absolute_weights(blocks[1])[lower], rtol=1e-5)
 
 # %% observe
 assert means.shape == (LAYERS, LAYERS) and 0 <= least <= LAYERS - 1
