@@ -172,8 +172,8 @@ def _table(got, rates, shape, text, f):
         hint = (' The rows are the rates, the columns the seeds.' if table.shape == shape[::-1] else
                 ' Is there one number for each seed, not their mean or their maximum?' if table.shape == shape[:1] else
                 '')
-        raise CheckFailed(f'{text} returns something of shape {table.shape}; it should be {shape}: a row for each rate, '
-                          f'with a number for each seed.{hint}')
+        raise CheckFailed(f'{text} returns something of shape {table.shape}; it should be {shape}: a row for each '
+                          f'rate, with a number for each seed.{hint}')
     return table
 
 
