@@ -99,7 +99,8 @@ CONVERT := -m nbconvert --to notebook --execute --inplace --log-level WARN --Exe
 	--ExecutePreprocessor.record_timing=False --ClearMetadataPreprocessor.enabled=True \
 	--ClearMetadataPreprocessor.clear_notebook_metadata=False \
 	--ClearMetadataPreprocessor.preserve_cell_metadata_mask=tags \
-	--ClearMetadataPreprocessor.preserve_cell_metadata_mask=nbgrader
+	--ClearMetadataPreprocessor.preserve_cell_metadata_mask=nbgrader \
+	--ClearMetadataPreprocessor.preserve_cell_metadata_mask=varies
 
 notebooks: env
 	@for notebook in notebooks/*.ipynb notebooks/solutions/*.ipynb; do \

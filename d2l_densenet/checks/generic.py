@@ -74,7 +74,7 @@ def function(f, right, cases, hints=(), tolerance=1e-4):
             hint = next((hint for other, hint in hints if all(
                 not _unlike(result, other(*arguments), tolerance) for arguments, result, _ in results)), '')
             raise CheckFailed(f'{_call_text(f, case)} {wrong}{place_of(f)}.{" " * bool(hint)}{hint}')
-    return f'{getattr(f, "__name__", "your function")}: {len(cases)} cases. Correct.'
+    return f'{getattr(f, "__name__", "your function")}: {len(cases)} case{"s" * (len(cases) != 1)}. Correct.'
 
 
 @check
