@@ -266,7 +266,7 @@ def closest(goal, rates):
 
 twin = closest(resnet, range(8, 33))
 
-# %% test-closest wrong: rates ignored | said by `rates`
+# %% test-closest wrong: rates ignored | `rates` says
 def closest(goal, rates):
     return min(((k, a, 12 - a) for k in range(8, 33) for a in range(1, 12)), key=lambda n: max(abs(cost(*n) / goal - 1)))
 
@@ -417,7 +417,7 @@ def silence(block):
 
 can_learn = 32
 
-# %% test-silence wrong: everything | fewer do
+# %% test-silence wrong: everything | fewer suffice
 def silence(block):
     for p in block.collect_params().values():
         if p.grad_req != 'null':
