@@ -197,7 +197,7 @@ def table():
 
 def with_table(text):
     """A page with the table between its two marks."""
-    return re.sub(r'(<!-- sets -->\n\n).*?(\n\n<!-- end -->)', lambda found: found[1] + table() + found[2], text,
+    return re.sub(r'(<!-- sets -->\n).*?(<!-- end -->)', lambda found: f'{found[1]}\n{table()}\n\n{found[2]}', text,
                   flags=re.S)
 
 
