@@ -50,7 +50,7 @@ help:
 	@echo 'make quiz      the predictions as questions for Moodle, into build/quiz.xml'
 	@echo 'make grader    nbgrader, and a course directory for it in build/grading   (ARGS="--target DIR")'
 	@echo 'make head-cells  the first cell of every notebook, with the address in pyproject.toml'
-	@echo 'make site      the course as HTML, in build/site: reads on a phone, prints, needs no network'
+	@echo 'make site      the course, the guides and a reference of the package as HTML, in build/site; needs no network'
 	@echo 'make records   the recorded runs into records/: two recipes, three seeds, and the long one; hours, can be resumed'
 	@echo 'make records-accuracy   the same'
 	@echo 'make records-families   ResNets and DenseNets of several widths, for notebooks 05 and 09; half an hour, can be resumed'
@@ -126,8 +126,11 @@ head-cells: env
 	@$(RUN) tools/head_cells.py
 	@$(RUN) tools/make_exercises.py
 
+# Strict: a warning is an error. From nothing each time, so that no page of yesterday stays.
 site: env
-	@$(RUN) tools/build_site.py $(ARGS)
+	@$(RUN) -c 'import sphinx' 2>/dev/null || { echo 'make site needs Python 3.13 or later: make env PYTHON=/path/to/python3.13' >&2; exit 1; }
+	@rm -rf build/site build/doctrees
+	@$(RUN) -m sphinx -qW --keep-going -c docs -d build/doctrees . build/site $(ARGS)
 
 records records-accuracy: env
 	@$(RUN) benchmarks/accuracy.py $(ARGS)
@@ -185,7 +188,7 @@ lint: env
 # Registry addresses and this machine's paths stay out: --no-emit-*, and a relative name for the input.
 lock:
 	@command -v $(UV) >/dev/null || { echo 'make lock needs uv: pip install uv (or UV=/path/to/uv)' >&2; exit 1; }
-	@$(UV) pip compile pyproject.toml --extra course --extra newer --extra interop --extra test --extra build --override overrides.txt --universal --python-version 3.10 --generate-hashes \
+	@$(UV) pip compile pyproject.toml --extra course --extra newer --extra interop --extra test --extra site --extra build --override overrides.txt --universal --python-version 3.10 --generate-hashes \
 		--no-header --no-emit-index-url --no-emit-find-links --no-config --quiet -o requirements.lock $(ARGS)
 
 clean:

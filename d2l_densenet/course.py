@@ -78,6 +78,11 @@ def budget(full, quick):
     -------
     object
         One of the two.
+
+    Examples
+    --------
+    >>> budget(full=60_000, quick=512) in (60_000, 512)
+    True
     """
     if os.environ.get('D2L_DENSENET_QUICK') != '1':
         return full
@@ -190,6 +195,13 @@ def keep(*definitions):
     ------
     TypeError
         If one is not a function or class with source text.
+
+    Examples
+    --------
+    >>> def conv_block(num_channels):
+    ...     ...
+    >>> keep(conv_block)  # doctest: +SKIP
+    conv_block: kept in my_densenet.py
     """
     sources = {definition.__name__: source for definition in definitions if (source := _source(definition))
                and not definition.__module__.startswith(__package__)}
@@ -228,6 +240,12 @@ def yours(*names):
     -------
     object or tuple
         One for one name, several for several.
+
+    Examples
+    --------
+    >>> conv_block, DenseBlock = yours('conv_block', 'DenseBlock')  # doctest: +SKIP
+    conv_block: yours
+    DenseBlock: the package's, because my_densenet.py has none
     """
     own, said = _own_module(), []
     found = []

@@ -30,6 +30,16 @@ def evaluate_accuracy(net, data_iter, ctx=None, mirrored=False):
     TypeError, ValueError
         If the network has no values, or a parameter of it is not finite; if a batch is not a pair of arrays, is empty,
         or holds NaN, infinity, or labels outside the network's classes. The error names the parameter or the batch.
+
+    Examples
+    --------
+    >>> import numpy
+    >>> from d2l_densenet import DenseNet, ImageLoader
+    >>> loader = ImageLoader(numpy.zeros((8, 12, 12), 'uint8'), numpy.arange(8) % 2, batch_size=4)
+    >>> net = DenseNet(2, (1, 1), 4, stem='cifar', classes=2)
+    >>> net.initialize()
+    >>> 0 <= evaluate_accuracy(net, loader) <= 1
+    True
     """
     switch('mirrored', mirrored)
     return accuracy(net, data_iter, place(net, ctx), 'data_iter', mirrored)
@@ -65,6 +75,17 @@ def predict(net, data_iter, ctx=None):
     ------
     TypeError, ValueError
         As `evaluate_accuracy`.
+
+    Examples
+    --------
+    >>> import numpy
+    >>> from d2l_densenet import DenseNet, ImageLoader
+    >>> loader = ImageLoader(numpy.zeros((8, 12, 12), 'uint8'), numpy.arange(8) % 2, batch_size=4)
+    >>> net = DenseNet(2, (1, 1), 4, stem='cifar', classes=2)
+    >>> net.initialize()
+    >>> probabilities, labels = predict(net, loader)
+    >>> probabilities.shape, labels.tolist()
+    ((8, 2), [0, 1, 0, 1, 0, 1, 0, 1])
     """
     found = list(_scored(net, data_iter, place(net, ctx), 'data_iter'))
     if not found:

@@ -186,6 +186,10 @@ def install_gpu(anyway=False):
         If no card here can use it, this system has no such wheel, or pip fails; the message says what to do.
     OSError
         If it cannot be written, or the disk has too little space.
+
+    Examples
+    --------
+    >>> install_gpu()  # doctest: +SKIP
     """
     if (sys.platform, platform.machine()) != ('linux', 'x86_64'):
         raise RuntimeError(f'MXNet has wheels for GPUs for Linux on x86-64 only, and this is {sys.platform} on '

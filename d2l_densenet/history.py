@@ -26,6 +26,12 @@ class History:
         Why the run ended early, if it did.
 
     ``history['loss']`` is a column as a list.
+
+    Examples
+    --------
+    >>> history = History([{'epoch': 1, 'loss': 0.9}, {'epoch': 2, 'loss': 0.6}], 'my images')
+    >>> history['loss'], len(history)
+    ([0.9, 0.6], 2)
     """
 
     columns = ('epoch', 'loss', 'train_acc', 'test_acc', 'seconds', 'images_per_second', 'data_seconds',

@@ -28,6 +28,14 @@ class Recipe:
     batch_size : int
     label_smoothing : float
         As for `fit`.
+
+    Examples
+    --------
+    >>> recipe = Recipe('sgd', learning_rate=0.1, momentum=0.9, flip=True)
+    >>> recipe.loader_options()
+    {'flip': True, 'crop': 0, 'erase': 0.0}
+    >>> recipe.fit_options(num_steps=100)['optimizer_params']
+    {'learning_rate': 0.1, 'wd': 0.0, 'momentum': 0.9}
     """
 
     optimizer: str

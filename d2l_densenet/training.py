@@ -115,6 +115,17 @@ def fit(net, train_iter, test_iter=None, num_epochs=5, *, optimizer='sgd', optim
         `resume` is False, or if another process writes to `checkpoint_dir`.
     ValueError, TypeError
         If an argument is unusable.
+
+    Examples
+    --------
+    >>> import numpy
+    >>> from d2l_densenet import DenseNet, ImageLoader
+    >>> loader = ImageLoader(numpy.zeros((8, 12, 12), 'uint8'), numpy.arange(8) % 2, batch_size=4)
+    >>> net = DenseNet(2, (1, 1), 4, stem='cifar', classes=2)
+    >>> net.initialize()
+    >>> history = fit(net, loader, loader, num_epochs=2, optimizer_params={'learning_rate': 0.1}, progress=False)
+    >>> len(history), history['learning_rate']
+    (2, [0.1, 0.1])
     """
     positive_int('num_epochs', num_epochs)
     if kvstore != 'device':
@@ -175,6 +186,19 @@ def train_ch5(net, train_iter, test_iter, batch_size, trainer, ctx, num_epochs):
     ------
     DivergenceError
         As `fit`.
+
+    Examples
+    --------
+    >>> import numpy
+    >>> from d2l_densenet import DenseNet, ImageLoader
+    >>> loader = ImageLoader(numpy.zeros((8, 12, 12), 'uint8'), numpy.arange(8) % 2, batch_size=4)
+    >>> net = DenseNet(2, (1, 1), 4, stem='cifar', classes=2)
+    >>> net.initialize()
+    >>> trainer = mx.gluon.Trainer(net.collect_params(), 'sgd', {'learning_rate': 0.1})
+    >>> train_ch5(net, loader, loader, 4, trainer, mx.cpu(), 1)  # doctest: +ELLIPSIS
+    training on cpu(0)
+    epoch 1, loss ..., train acc ..., test acc ..., time ... sec
+    ...
     """
     positive_int('batch_size', batch_size)
     positive_int('num_epochs', num_epochs)

@@ -60,7 +60,7 @@ def test_every_requirement_is_locked_as_pinned():
 
 def test_every_pin_has_its_reason_beside_it():
     lines = (ROOT / 'pyproject.toml').read_text().splitlines()
-    extras = [requirement for name in ('course', 'newer', 'interop', 'test') for requirement in EXTRAS[name]]
+    extras = [requirement for name in ('course', 'newer', 'interop', 'test', 'site') for requirement in EXTRAS[name]]
     for requirement in PROJECT['project']['dependencies'] + extras:
         assert any(f'"{requirement}",  # ' in line for line in lines), requirement
 
@@ -642,3 +642,28 @@ def test_continuous_integration_calls_make():
     assert subprocess.run(['bash', '-n', str(path)], timeout=60).returncode == 0
     assert text.rstrip().splitlines()[-1].strip().endswith('make test </dev/null')
     assert re.findall(r'\bmake (lint|test)\b', text) == ['lint', 'test', 'test', 'test']
+
+
+def test_workflows_and_hooks_call_make_alone():
+    workflow = (ROOT / '.github/workflows/tests.yml').read_text()
+    commands = re.findall(r'- run: (.*)', workflow)
+    assert len(commands) == workflow.count('run:') and all(command.startswith('make ') for command in commands)
+    assert {'make lint', 'make test', 'make site'} <= {*commands}
+    hooks = re.findall(r'entry: (.*)', (ROOT / '.pre-commit-config.yaml').read_text())
+    assert hooks == ['make lint', 'make test']
+
+
+def test_the_version_is_the_same_everywhere():
+    version = PROJECT['project']['version']
+    assert f'\nversion: {version}\n' in (ROOT / 'CITATION.cff').read_text()
+    assert f'## {version}' in (ROOT / 'CHANGELOG.md').read_text()
+    assert f"__version__ = '{version}'" in (ROOT / 'd2l_densenet' / '__init__.py').read_text()
+
+
+def test_containers_install_what_make_env_asks_for():
+    """The libraries of apt.txt, which `make env` names too, and the newest Python with a page of the site."""
+    libraries = (ROOT / 'apt.txt').read_text().split()
+    for name in ('Dockerfile', '.devcontainer/devcontainer.json'):
+        text = (ROOT / name).read_text()
+        assert all(library in text for library in libraries) and 'python:3.13-slim' in text and 'make env' in text
+        assert 'linux/amd64' in text

@@ -88,6 +88,11 @@ def resnet_formula(name, height, width, classes=None, in_channels=None):
     Returns
     -------
     parameters, multiply_adds : int
+
+    Examples
+    --------
+    >>> resnet_formula('resnet18', 224, 224)
+    (11689512, 1814073344)
     """
     block, layers, channels, published_classes, (published_channels, *_) = known_name(name, RESNETS)
     positive_int('height', height)

@@ -7,6 +7,12 @@ out, and where to look. In Jupyter the message appears alone, without a tracebac
 The learner's code may loop forever, exit, print without end or raise: the check ends with a sentence that names the
 line. Each check takes ``time_limit=20`` (seconds) besides its own arguments. Random states, the array mode and
 autograd's state are afterwards what they were.
+
+Examples
+--------
+>>> from d2l_densenet import DenseBlock
+>>> dense_block(DenseBlock)
+dense block: C + L x k channels, the input first, each layer reads everything before it. Correct.
 """
 
 from ._guard import TIME_LIMIT, CheckFailed

@@ -46,6 +46,14 @@ class DataSource:
         have been verified too), else the MD5 of the images and labels.
     location : str
         Directory, or where else they came from.
+
+    Examples
+    --------
+    >>> from d2l_densenet import load_data_fashion_mnist
+    >>> train_iter, _ = load_data_fashion_mnist(32, data='synthetic', limit=32)
+    data: SYNTHETIC STAND-IN (not Fashion-MNIST)
+    >>> train_iter.source.name
+    'synthetic'
     """
 
     name: str

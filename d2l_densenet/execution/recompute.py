@@ -131,6 +131,16 @@ def backward(heads, head_grads=None, train_mode=True):
         If `heads` or `head_grads` are not arrays, or of different numbers, or `train_mode` is neither True nor False.
     RuntimeError
         If the loss comes from an earlier `record` than the last, or has gone backward already.
+
+    Examples
+    --------
+    >>> weight = mx.nd.ones(2)
+    >>> weight.attach_grad()
+    >>> with record():
+    ...     loss = (3 * weight).sum()
+    >>> backward(loss)
+    >>> weight.grad.asnumpy()
+    array([3., 3.], dtype=float32)
     """
     switch('train_mode', train_mode)
     number = _number_of_arrays('heads', heads)

@@ -29,6 +29,13 @@ def plot_history(history):
     ------
     TypeError, ValueError
         If `history` is neither, or empty, or one of them has no finished epoch.
+
+    Examples
+    --------
+    >>> from d2l_densenet import History
+    >>> figure = plot_history(History([{'epoch': 1, 'loss': 0.9, 'train_acc': 0.6, 'test_acc': 0.7}], 'my images'))
+    >>> figure.get_suptitle()
+    'test accuracy 0.700 after 1 epoch'
     """
     histories = labelled('history', history if isinstance(history, dict) else {'': history}, 'History')
     for label, one in histories.items():
@@ -151,6 +158,14 @@ def plot_accuracy(networks, data=None):
     ------
     TypeError, ValueError
         If `networks` is not such a dict, or has no network, one without a run, or an accuracy outside of 0 to 1.
+
+    Examples
+    --------
+    >>> from d2l_densenet import summary
+    >>> figure = plot_accuracy({'ResNet-18': (summary('resnet18'), [0.90, 0.92]),
+    ...                         'DenseNet-121': (summary('densenet121'), [0.93, 0.94])})
+    >>> [axes.get_xlabel() for axes in figure.axes]
+    ['trainable parameters (thousands)', 'multiply-adds for one image (millions)']
     """
     for label, entry in labelled('networks', networks, '(summary of the network, accuracies of its runs)').items():
         pair = isinstance(entry, (tuple, list)) and len(entry) == 2 and hasattr(entry[0], 'multiply_adds')

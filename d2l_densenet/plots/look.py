@@ -37,6 +37,13 @@ def style():
     -------
     context manager
         Sets matplotlib's ``rcParams``, and restores them at the end.
+
+    Examples
+    --------
+    >>> from matplotlib import rcParams
+    >>> with style():
+    ...     rcParams['figure.constrained_layout.use']
+    True
     """
     shell = sys.modules['IPython'].get_ipython() if 'IPython' in sys.modules else None
     if shell is not None:

@@ -31,6 +31,15 @@ def plot_confusion_matrix(net, data_iter, ctx=None):
     -------
     matplotlib.figure.Figure
         Counts in the cells; colour is the share of the true class. The title names the most frequent confusion.
+
+    Examples
+    --------
+    >>> import numpy
+    >>> from d2l_densenet import DenseNet, ImageLoader
+    >>> loader = ImageLoader(numpy.zeros((8, 12, 12), 'uint8'), numpy.arange(8) % 10, batch_size=4)
+    >>> net = DenseNet(2, (1, 1), 4, stem='cifar')
+    >>> net.initialize()
+    >>> figure = plot_confusion_matrix(net, loader)
     """
     from ..training import predict
 
@@ -71,6 +80,15 @@ def plot_mistakes(net, data_iter, num=12, ctx=None):
         Mistakes to show, at most.
     ctx : mxnet.Context, optional
         Device; by default the one the network is on.
+
+    Examples
+    --------
+    >>> import numpy
+    >>> from d2l_densenet import DenseNet, ImageLoader
+    >>> loader = ImageLoader(numpy.zeros((8, 12, 12), 'uint8'), numpy.arange(8) % 10, batch_size=4)
+    >>> net = DenseNet(2, (1, 1), 4, stem='cifar')
+    >>> net.initialize()
+    >>> figure = plot_mistakes(net, loader, num=3)
     """
     from ..training import predict
 
