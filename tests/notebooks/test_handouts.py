@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import nbformat
 import pytest
 from helpers import ROOT
+from nbclient import NotebookClient
 
 from tools import handouts, make_exercises
 
@@ -54,6 +55,18 @@ def test_variants_are_written_as_sources_and_as_handed_out(tmp_path):
     for path in SOLUTIONS:
         source = nbformat.read(tmp_path / 'solutions' / path.name, as_version=4)
         assert nbformat.read(tmp_path / 'exercises' / path.name, as_version=4) == make_exercises.exercise(source)
+
+
+@pytest.mark.parametrize('path', [path for path in SOLUTIONS if path.stem[:2] in ('01', '02', '03', '04', '05')],
+                         ids=lambda path: path.stem)
+def test_the_solutions_solve_a_variant(path, monkeypatch, tmp_path):
+    """With other numbers every check still says that the official solution is right."""
+    monkeypatch.setenv('D2L_DENSENET_QUICK', '1')
+    monkeypatch.setenv('TQDM_DISABLE', '1')
+    original = nbformat.read(path, as_version=4)
+    seed = next(seed for seed in range(1, 50) if handouts.variant(original, seed).cells != original.cells)
+    drawn = handouts.variant(original, seed)
+    NotebookClient(drawn, timeout=300, kernel_name='python3', resources={'metadata': {'path': str(tmp_path)}}).execute()
 
 
 def test_the_table_of_sets_is_true():
