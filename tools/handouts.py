@@ -76,7 +76,7 @@ def variants(seed, target):
 
 
 def questions():
-    """The predictions of all notebooks: (notebook, text, answer) in order; the answer as the notebook prints it."""
+    """The predictions of all notebooks in order: (notebook, text, answer as it is printed, tolerance)."""
     for path in sorted((ROOT / 'notebooks').glob('*.ipynb')):
         cells = nbformat.read(path, as_version=4).cells
         for before, cell in zip(cells, cells[1:]):
@@ -87,21 +87,24 @@ def questions():
             printed = ''.join(output.get('text', '') for output in cell.outputs)
             answers = re.findall(r'^(.*) \(no prediction\)$', printed, flags=re.M)
             if len(answers) == 1:
-                yield path.stem, re.sub(r'\*\*Predict[.:]?\*\*[.:]?\s*', '', text).strip(), answers[0]
+                text = re.sub(r'\*\*Predict(?:[.:]\*\*|\*\*[.:])\s*(\w)', lambda found: found[1].upper(), text)
+                tolerance = re.search(r'tolerance=([\d.]+)', cell.source)
+                yield path.stem, text.replace('**Predict**', 'Predict').strip(), answers[0], \
+                    float(tolerance[1]) if tolerance else 0.01
 
 
 def quiz(target):
     """Write the questions to `target` in Moodle's XML: one category a notebook. Returns how many there are."""
     root = ElementTree.Element('quiz')
     asked = list(questions())
-    answers = [answer for _, _, answer in asked]
+    answers = [answer for _, _, answer, _ in asked]
     # What could only be chosen, and has nothing to choose from, is left out.
     asked = [one for one in asked if _is_number(one[2]) or _distractors(one[2], answers)]
-    for number, (notebook, text, answer) in enumerate(asked, 1):
+    for number, (notebook, text, answer, tolerance) in enumerate(asked, 1):
         if number == 1 or asked[number - 2][0] != notebook:
             category = ElementTree.SubElement(root, 'question', type='category')
             _text(category, 'category', f'$course$/DenseNet/{notebook}')
-        root.append(_question(f'{notebook} {number}', text, answer, answers))
+        root.append(_question(f'{notebook} {number}', text, answer, answers, tolerance))
     ElementTree.indent(root)
     target.parent.mkdir(parents=True, exist_ok=True)
     ElementTree.ElementTree(root).write(target, encoding='utf-8', xml_declaration=True)
@@ -119,7 +122,7 @@ def _html(text):
     return re.sub(r'(?<![\\$])\$([^$\n]+)\$(?!\$)', r'\\(\1\\)', markdown2html(text)).strip()
 
 
-def _question(name, text, answer, others):
+def _question(name, text, answer, others, tolerance=0.01):
     """One question: a number is typed in, everything else chosen."""
     value, numerical = answer.replace(',', ''), _is_number(answer)
     question = ElementTree.Element('question', type='numerical' if numerical else 'multichoice')
@@ -127,10 +130,11 @@ def _question(name, text, answer, others):
     _text(question, 'questiontext', _html(text), format='html')
     ElementTree.SubElement(question, 'defaultgrade').text = '1'
     if numerical:
-        # As in the notebooks: integers exactly, else one per cent.
-        tolerance = '0' if value.lstrip('-').isdigit() else f'{abs(float(value)) / 100:.3g}'
+        # As in the notebooks: integers exactly, unless they say otherwise.
+        exact = value.lstrip('-').isdigit() and tolerance == 0.01
+        allowed = '0' if exact else f'{abs(float(value)) * tolerance:.3g}'
         ElementTree.SubElement(_text(question, 'answer', value, fraction='100', format='moodle_auto_format'),
-                               'tolerance').text = tolerance
+                               'tolerance').text = allowed
         return question
     ElementTree.SubElement(question, 'single').text = 'true'
     ElementTree.SubElement(question, 'shuffleanswers').text = 'true'
