@@ -164,7 +164,7 @@ def _distractors(answer, others):
 def grader(target, source=SOLUTIONS):
     """Make a course directory for nbgrader: nbgrader_config.py and source/SET/SET.ipynb."""
     target.mkdir(parents=True, exist_ok=True)
-    shutil.copy(ROOT / 'tools' / 'nbgrader_config.py', target)
+    shutil.copy(ROOT / 'tools' / 'grader_config.py', target / 'nbgrader_config.py')
     for path in sorted(source.glob('*.ipynb')):
         folder = target / 'source' / path.stem
         folder.mkdir(parents=True, exist_ok=True)
@@ -197,7 +197,7 @@ def table():
 
 def with_table(text):
     """A page with the table between its two marks."""
-    return re.sub(r'(<!-- sets -->\n\n).*?(\n\n<!-- end -->)', lambda found: found[1] + table() + found[2], text,
+    return re.sub(r'(<!-- sets -->\n).*?(<!-- end -->)', lambda found: f'{found[1]}\n{table()}\n\n{found[2]}', text,
                   flags=re.S)
 
 

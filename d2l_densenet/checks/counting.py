@@ -216,8 +216,8 @@ def _compare(f, names, points, right, wrong):
     name = look.require_callable(f)
     look.require_signature(f, name, names, points[0])
     # Others at each check: a table of the right answers is no formula.
-    drawn = numpy.random.default_rng().integers(1, 60, (3, len(names)))
-    points = [*points, *map(tuple, drawn.tolist())]
+    drawn = numpy.random.default_rng().integers(1, 60, (3, len(names))).tolist()
+    points = [*points, *map(tuple, drawn)]
     answers = []
     for point in points:
         text = f'{name}({", ".join(map(str, point))})'

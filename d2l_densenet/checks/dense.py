@@ -82,6 +82,8 @@ def _concatenation_hint(source):
     if place is None and 'concatenate' in source:
         return ('np.concatenate without axis= joins along axis 0, which is the batch. Which axis are the channels (or '
                 'features)?')
+    if not source:
+        return 'Along which axis do you concatenate? The channels (or features) are axis 1.'
     return 'Their heights and widths differ. Does the convolution keep the size: is padding=1 there, and no stride?'
 
 
@@ -212,10 +214,6 @@ def _require_training(block, X, Y, norms, convs, c, k, text):
                               'there a Dropout, or a BatchNorm that does not use the statistics of the batch?')
 
 
-_MLP_HINTS = [(r'expected \[-1,\d+\], got', 'Along which axis do you concatenate? The rows are axis 0, the features '
-               'axis 1.'), *_CONCATENATION_HINTS]
-
-
 @check
 def dense_mlp(cls):
     """Check dense connections between fully connected layers (exercise 5 of d2l's chapter).
@@ -235,7 +233,7 @@ def dense_mlp(cls):
     """
     for L, k, X in ((3, 10, look.images(6, 5)), (2, 4, look.images(3, 7))):
         block, text = look.build(cls, {'num_layers': L, 'growth_rate': k}, LAYER_HINTS)
-        Y = look.fill(block, X, text, _MLP_HINTS, axes=2)
+        Y = look.fill(block, X, text, _CONCATENATION_HINTS, axes=2)
         n, c = X.shape
         want = c + L * k
         _, _, denses = look.parts(block)
@@ -272,7 +270,7 @@ def dense_mlp(cls):
             i = next(i for i in range(L) if reads[i] != right[i])
             raise CheckFailed(f'Layer {i + 1} of {text} reads {reads[i]} values; it should read the input and all '
                               f'earlier layers, {c} + {i} x {k} = {right[i]}. What is concatenated before it?')
-        Y = look.run(block, X, text, _MLP_HINTS)
+        Y = look.run(block, X, text, _CONCATENATION_HINTS)
         _require_first(X, Y, c, text, 'features')
         _require_nonlinear(block, X, Y, c, k, L, text)
         look.require_hybrid(block, X, Y, text)

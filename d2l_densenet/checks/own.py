@@ -36,12 +36,13 @@ def own(f, *args):
         if event == 'call':
             called.append(f'{frame.f_globals.get("__name__", "")}.{frame.f_code.co_name}')
 
+    text = f'{name}({", ".join(map(shown, args))})'  # not below: a block of the package as an argument is no use of it
     sys.setprofile(note)
     try:
-        made = call(f'{name}({", ".join(map(repr, args))})', f, *args)
+        made = call(text, f, *args)
     finally:
         sys.setprofile(before)
-    if isinstance(made, gluon.Block):
+    if isinstance(made, gluon.Block) and all(made is not given for given in args):
         made.apply(lambda block: called.append(_module(type(block)) + type(block).__name__))
     used = next((word for word in called if word.startswith(_PACKAGE) and not word.startswith(_CHECKS)), None)
     if used:

@@ -5,7 +5,8 @@ import numpy
 
 from .. import blocks
 from . import _blocks as look
-from ._answers import known_mistake, require_one
+from ._answers import known_mistake
+from ._compare import plain
 from ._guard import CheckFailed, call, check, place_of, shown
 
 
@@ -96,13 +97,18 @@ def mean_absolute_weights(f):
 
 def _square(value, L, text, f):
     where = place_of(f)
-    require_one(value, text, where, '; it should return the table. Did you forget `return`?',
-                '; it should return a NumPy array. Can you make numpy.full((L, L), numpy.nan) first and fill it?')
+    if value is None:
+        raise CheckFailed(f'{text} returns None{where}; it should return the table. Did you forget `return`?')
     if isinstance(value, mx.nd.NDArray):
-        raise CheckFailed(f'{text} returns an array of MXNet{where}; for drawing, a NumPy array is wanted. Can you '
-                          'make one with asnumpy()?')
+        value = value.asnumpy()
+    elif isinstance(value, (list, tuple)):
+        rows = [plain(row) for row in value]
+        if len({len(row) if isinstance(row, tuple) else 0 for row in rows}) > 1:
+            raise CheckFailed(f'{text} returns rows of different lengths{where}; each needs {L} numbers. Can you fill '
+                              'up with numpy.nan where there is no connection?')
+        value = numpy.array(rows)
     if not isinstance(value, numpy.ndarray) or value.dtype.kind not in 'fiu':
-        raise CheckFailed(f'{text} should return a NumPy array of numbers and returns {shown(value)}{where}.')
+        raise CheckFailed(f'{text} should return an array of numbers and returns {shown(value)}{where}.')
     if value.shape != (L, L):
         hint = ('The last layer is not a source for any layer of the block: is a column too many?'
                 if value.shape in ((L, L + 1), (L + 1, L + 1)) else

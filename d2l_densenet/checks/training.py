@@ -343,8 +343,8 @@ def _raise_factor(factor, n, text):
         hint = ('That is the gradient of the sum of the losses: backward() adds them up. Which number should '
                 'trainer.step(...) get, so that it is the mean?')
     elif abs(factor * n - 1) < 1e-3:
-        hint = (f'Is it divided by {n} twice, by a mean and by trainer.step({n})? Then one of the two is enough. Or '
-                f'is it trainer.step({n * n})?')
+        hint = (f'Is it divided by {n} twice, by a mean and by trainer.step({n})? One is enough. Or is it '
+                f'trainer.step({n * n})?')
     elif abs(divisor - round(divisor)) < 1e-2 and round(divisor) > 0:
         hint = (f'That is trainer.step({round(divisor)}). How many images are in the batch (the last one may be short: '
                 'len(y))?')

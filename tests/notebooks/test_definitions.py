@@ -14,6 +14,7 @@ from d2l_densenet import (
     conv_block,
     cut_connection,
     mean_absolute_weights,
+    resnets,
     transition_block,
 )
 
@@ -162,3 +163,13 @@ def test_map_and_cut_of_notebook_08(np_mode):
     for a, b in zip(parameters(mine), parameters(theirs)):
         numpy.testing.assert_array_equal(a.data().asnumpy(), b.data().asnumpy())
     assert mean_weights(mine)[3, 2] == 0
+
+
+@HYBRIDIZE
+def test_networks_of_notebook_05(np_mode, hybridize):
+    """The residual block, the two networks on one frame, and the package's that stand in for them in its curves."""
+    residual, densenet, resnet, _, _ = load('05_resnet_vs_densenet', 'Residual', 'my_densenet', 'my_resnet', 'Added',
+                                            'on_one_frame')
+    assert_same(residual(5, True, 2), resnets.Residual(5, 2, True), (2, 3, 8, 8), hybridize)
+    assert_same(densenet(4), DenseNet(4, (6, 6), 8, pooling_convention='full'), (2, 1, 28, 28), hybridize)
+    assert_same(resnet(4), resnets.small_resnet(4), (2, 1, 28, 28), hybridize)
