@@ -29,7 +29,7 @@ pytest.register_assert_rewrite('helpers')  # in tests/: what several test module
 # Programs, not tests: collecting them for doctests would import, and so run, them.
 # Exercises as handed out fail on purpose: tests/notebooks/test_exercises.py runs them, nbval does not.
 collect_ignore_glob = ['benchmarks/*', 'notebooks/**/*.py', 'notebooks/exercises/*', 'tests/notebooks/guards/*',
-                       'tests/notebooks/answers/*']
+                       'tests/notebooks/answers/*', 'tests/reader_file.py']
 
 # A shell starts what it puts into the background (`make test &`) with Ctrl-C ignored, and so would be what the tests
 # start: tests that send it would wait for ever.

@@ -81,8 +81,8 @@ def budget(full, quick):
 
     Examples
     --------
-    >>> budget(full=60_000, quick=512) in (60_000, 512)
-    True
+    >>> budget(full=60_000, quick=512)  # doctest: +SKIP
+    60000
     """
     if os.environ.get('D2L_DENSENET_QUICK') != '1':
         return full

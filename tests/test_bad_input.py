@@ -167,6 +167,9 @@ TABLE = {
     'plots.draw_network': (lambda: {'net': net(), 'image': numpy.zeros((8, 8))}, {
         'net': [*BLOCKS, gluon.nn.Dense(1)], 'image': [3, None, 'x', [], IMAGES[:2], numpy.zeros(4)],
         'maps': [*COUNTS, 9], 'labels': [3, ['a'], ['a'] * 11], 'data': []}),  # any object can name the data
+    'plots.plot_feature_maps': (lambda: {'features': {'a': numpy.zeros((2, 4, 4))}, 'title': 'maps'}, {
+        'features': [3, None, 'x', [], {}, {'a': 3}, {'a': numpy.zeros((4, 4))}],
+        'most': COUNTS, 'title': [], 'data': []}),
     'plots.plot_history': (dict, {'history': [3, None, 'x', {}, History(), {'a': 3}, history(loss='x'),
                                               history(loss=None)]}),
     'plots.plot_confusion_matrix': (lambda: {'net': net(), 'data_iter': loader()}, EVALUATING),
@@ -229,7 +232,7 @@ NOTHING_TO_REFUSE = {
     'PUBLISHED', 'SOURCES', 'TRAIN_SIZE', 'TEST_SIZE', 'TRAIN_SEED', 'TEST_SEED',
     'DataError', 'DivergenceError', 'ResumeError', 'CheckpointError', 'ExportError', 'RunError', 'Unavailable',
     'DataSource', 'LoadReport', 'Exported', 'Summary', 'Check', 'OfficialFile', 'Progress', 'Recipe', 'History',
-    'weights_record',
+    'weights_record', 'CLAIMS', 'VERDICTS', 'Claim', 'Ledger', 'LiveAccuracy', 'draw_growth', 'in_turn', 'peak_memory',
     'style', 'draw_add_vs_concat', 'cache_directory', 'network_rows', 'network_table', 'machine', 'versions',
     'Driver', 'ask_driver', 'gpu_wheel', 'install_gpu', 'remove_gpu', 'why_no_gpu',
     'run_checks', 'main', 'Keeper', 'Session', 'MixedPrecision', 'with_casts', 'OnDevice', 'own_optimizer',

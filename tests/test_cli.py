@@ -164,7 +164,7 @@ def test_notebooks_are_written_and_nobody_s_work_is_lost(tmp_path, capsys):
     assert len(written) > 25 and written == {name: (source / name).read_bytes() for name in written}
     assert cli.main(['notebooks', str(target)]) == 0, 'files that are the same are no obstacle'
 
-    mine = [target / '02_dense_block.ipynb', target / 'exercises' / '03a_transition.ipynb']
+    mine = [target / '02_dense_block.ipynb', target / 'exercises' / '03_whole_network.ipynb']
     for path in mine:
         path.write_text('my work')
     (target / 'README.md').unlink()

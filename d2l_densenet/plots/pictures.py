@@ -179,11 +179,12 @@ def plot_feature_maps(features, title, most=6, data=None):
     (6, 5)
     """
     positive_int('most', most)
-    rows = {name: an_array(f'features[{name!r}]', maps)[:most] for name, maps in
+    rows = {name: an_array(f'features[{name!r}]', maps) for name, maps in
             labelled('features', features, 'array (C, H, W)').items()}
     for name, maps in rows.items():
         if maps.ndim != 3 or not maps.size:
             raise ValueError(f'features[{name!r}] must have the shape (C, H, W), got {maps.shape}')
+    rows = {name: maps[:most] for name, maps in rows.items()}
     columns = max(map(len, rows.values()))
     figure, axes = new_figure(1.15 * columns + 0.8, 1.15 * len(rows) + 0.9, len(rows), columns, squeeze=False)
     for line, (name, maps) in zip(axes, rows.items()):
