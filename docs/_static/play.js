@@ -4,7 +4,7 @@
     // [name, label, lowest, highest, first value]
     const SLIDERS = [['L', 'L, layers', 1, 32, 4], ['k', 'k, growth rate', 1, 64, 32],
         ['k0', 'k₀, channels in', 1, 256, 64], ['theta', 'θ, compression', 5, 100, 50],
-        ['size', 'pixels a side', 2, 112, 12]];
+        ['size', 'pixels per side', 2, 112, 12]];
     const SWITCHES = [['bottleneck', 'bottleneck (4k)', false], ['bias', 'biases', true]];
 
     function count({ L, k, k0, theta, size, bottleneck, bias }) {
