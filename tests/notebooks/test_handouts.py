@@ -146,8 +146,21 @@ def edit_checks(cell, number):
         cell.source = 'print("Correct.")'
 
 
+def one_wrong(handout, source):
+    """The solved set with one wrong answer of tests/notebooks/answers/, and the points that it must cost."""
+    text = (ROOT / 'tests' / 'notebooks' / 'answers' / f'{SOLUTIONS[0].stem}.py').read_text(encoding='utf-8')
+    test, code = re.search(r'^# %% (\S+) wrong: .*\n((?:(?!# %%).*\n)*)', text, flags=re.M).groups()
+    notebook = submission(handout, source)
+    place = next(i for i, cell in enumerate(notebook.cells)
+                 if cell.metadata.get('nbgrader', {}).get('grade_id') == test)
+    answers = [cell for cell in notebook.cells[:place]
+               if cell.cell_type == 'code' and cell.metadata.get('nbgrader', {}).get('solution')]
+    answers[-1].source = code
+    return notebook, notebook.cells[place].metadata.nbgrader.points
+
+
 def test_nbgrader_from_end_to_end(tmp_path):
-    """Right, untouched and hostile notebooks get the marks that they should, and everybody gets feedback."""
+    """Right, wrong, untouched and hostile notebooks get the marks that they should, and everybody gets feedback."""
     pytest.importorskip('nbgrader')
     handouts.grader(tmp_path)
     name = SOLUTIONS[0].stem
@@ -167,6 +180,7 @@ def test_nbgrader_from_end_to_end(tmp_path):
                 'endless': submission(handout, source, first_solution('while True: pass')),
                 'exits': submission(handout, source, first_solution('import os; os._exit(0)')),
                 'edits': nbformat.from_dict(handout)}
+    students['wrong'], cost = one_wrong(handout, source)
     for cell in students['edits'].cells:
         edit_checks(cell, 0)
     for student, notebook in students.items():
@@ -180,7 +194,7 @@ def test_nbgrader_from_end_to_end(tmp_path):
         score = {row['student_id']: float(row['score']) for row in csv.DictReader(file) if row['score']}
     tests = [cell.metadata.nbgrader for cell in source.cells if cell.metadata.get('nbgrader', {}).get('grade')]
     full = sum(marks.points for marks in tests if not marks.solution)
-    assert score['right'] == full > score['endless'] > 0
+    assert score['right'] == full > score['endless'] > 0 and score['wrong'] == full - cost
     assert score['untouched'] == score['edits'] == score.get('exits', 0) == 0
-    for student in ('right', 'untouched', 'endless', 'edits'):
+    for student in ('right', 'wrong', 'untouched', 'endless', 'edits'):
         assert (tmp_path / 'feedback' / student / name / f'{name}.html').stat().st_size > 10_000, student
