@@ -30,7 +30,7 @@ def shown(fact):
         return f'({", ".join(map(shown, fact))}{"," * (len(fact) == 1)})'
     if isinstance(fact, bool) or not isinstance(fact, numbers.Real):
         return {True: 'yes', False: 'no'}.get(fact, str(fact)) if isinstance(fact, bool) else str(fact)
-    return f'{fact:,}' if isinstance(fact, numbers.Integral) else f'{fact:.4g}'
+    return f'{fact:,}' if isinstance(fact, numbers.Integral) else f'{float(fact):.4g}'
 
 
 def difference(answer, fact, tolerance=0.01, tell=True):
@@ -55,7 +55,7 @@ def difference(answer, fact, tolerance=0.01, tell=True):
         return None
     if _close(number / 100, fact, tolerance) and 0 < abs(fact) <= 1:
         return None                                                          # 39 for 0.39: percent
-    times = number / fact if fact else 0
+    times = float(number / fact) if fact else 0
     hint = f', {times:,.3g} times as much' if times >= 1.5 else \
         f', {1 / times:,.3g} times too little' if 0 < times < 0.67 else ''
     return f'that is too {"high" if number > fact else "low"}{hint}'

@@ -34,7 +34,7 @@ def plot_history(history):
     --------
     >>> from d2l_densenet import History
     >>> figure = plot_history(History([{'epoch': 1, 'loss': 0.9, 'train_acc': 0.6, 'test_acc': 0.7}], 'my images'))
-    >>> figure.get_suptitle()
+    >>> figure._suptitle.get_text()
     'test accuracy 0.700 after 1 epoch'
     """
     histories = labelled('history', history if isinstance(history, dict) else {'': history}, 'History')

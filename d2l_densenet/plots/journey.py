@@ -69,7 +69,8 @@ def draw_network(net, image, maps=6, labels=None, data=None):
         for column, one in enumerate(shown_maps):
             axes = figure.add_subplot(grid[row, 1 + column], xticks=[], yticks=[])
             axes.imshow(one, cmap='gray_r', interpolation='nearest', vmin=shown_maps.min(), vmax=shown_maps.max())
-            axes.spines[:].set(visible=True, color=GREY, linewidth=0.6)
+            for spine in axes.spines.values():
+                spine.set(visible=True, color=GREY, linewidth=0.6)
         before = values.shape[1]
     logits = stages[-1][1][0]
     axes = figure.add_subplot(grid[-1, 0])
