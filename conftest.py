@@ -71,6 +71,7 @@ def _reproducible(request, monkeypatch):
     numpy.random.seed(seed)
     npx.reset_np()
     mx.random.seed(seed)
+    monkeypatch.delenv('D2L_DENSENET_QUICK', raising=False)  # it is for the notebooks
     # In this process only; the notebooks' kernels choose their own.
     monkeypatch.setenv('MPLBACKEND', 'Agg')
     if 'matplotlib.pyplot' in sys.modules:

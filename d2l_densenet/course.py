@@ -81,7 +81,7 @@ def budget(full, quick):
 
     Examples
     --------
-    >>> budget(full=60_000, quick=512)  # doctest: +SKIP
+    >>> budget(full=60_000, quick=512)
     60000
     """
     if os.environ.get('D2L_DENSENET_QUICK') != '1':
@@ -263,7 +263,7 @@ def _own_path():
 
 
 def _own_module():
-    """The reader's file as a module, read anew; None if there is none, or if it cannot be run, which is said."""
+    """The reader's file as a module, read again; None if there is none, or if it cannot be run, which is said."""
     path = _own_path()
     if not path.exists():
         return None
@@ -272,7 +272,7 @@ def _own_module():
     try:
         spec.loader.exec_module(module)
     except Exception as error:
-        notice(f'{path.name} cannot be run ({type(error).__name__}: {error}): mend or delete it')
+        notice(f'{path.name} cannot be run ({type(error).__name__}: {error}): fix or delete it')
         return None
     return module
 

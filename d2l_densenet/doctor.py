@@ -156,7 +156,7 @@ def _mxnet_remedy(error):
         return 'this is a wheel for GPUs, and libraries of CUDA are missing: d2l-densenet gpu installs one with them'
     if 'libgomp' in text or 'libquadmath' in text:
         return 'install the system libraries, above'
-    return f'mend what stands above first, then: {_install("mxnet")}'
+    return f'fix what is named above first, then: {_install("mxnet")}'
 
 
 def _ipython():
@@ -174,7 +174,7 @@ def check_gpu():
         from d2l_densenet import gpu
         driver, wheel = gpu.ask_driver(), gpu.gpu_wheel()
     except Exception as error:
-        return Check('GPU', False, f'not asked: {_tell(error)}', 'mend what stands above first', required=False)
+        return Check('GPU', False, f'not asked: {_tell(error)}', 'fix what is named above first', required=False)
     try:
         from d2l_densenet import devices
         failure = devices.why_not_gpu(0)

@@ -249,7 +249,7 @@ def _install_one(line, target, temporary):
     install = ['uv', 'pip', 'install', '--python', sys.executable] if uv else [sys.executable, '-m', 'pip', 'install']
     if subprocess.run([*install, '--no-deps', '--require-hashes', '--target', str(target), '-r', str(requirement)],
                       env=environment).returncode:
-        raise RuntimeError('it could not be installed (the message stands above). Run this again to go on from here')
+        raise RuntimeError('it could not be installed (the message is above). Run this again to go on from here')
 
 
 def _take_over(one, new):

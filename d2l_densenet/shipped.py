@@ -6,13 +6,13 @@ import pathlib
 import mxnet as mx
 
 from ._common.arguments import one_of
+from ._common.disk import record
 from .devices import usable
 from .network import DenseNet
 
 __all__ = ['recorded_runs', 'trained_network', 'weights_record']
 
-_HERE = pathlib.Path(__file__).resolve().parent
-_WEIGHTS = _HERE / 'weights' / 'course-seed0.safetensors'
+_WEIGHTS = pathlib.Path(__file__).resolve().parent / 'weights' / 'course-seed0.safetensors'
 
 
 def trained_network(ctx=None):
@@ -51,8 +51,8 @@ def weights_record():
 
     Examples
     --------
-    >>> record = weights_record()
-    >>> record['recipe'], record['seed'], record['size'], len(record['history']['rows'])
+    >>> made = weights_record()
+    >>> made['recipe'], made['seed'], made['size'], len(made['history']['rows'])
     ('course', 0, 48, 5)
     """
     return json.loads(_WEIGHTS.with_suffix('.json').read_text(encoding='utf-8'))
@@ -77,6 +77,4 @@ def recorded_runs(recipe):
     [0, 1, 2]
     """
     one_of('recipe', recipe, ('article', 'course'))
-    # In the package once it is installed from a wheel, beside it in a checkout.
-    folder = next(place for place in (_HERE / 'records', _HERE.parent / 'records') if place.is_dir())
-    return [json.loads(path.read_text(encoding='utf-8')) for path in sorted(folder.glob(f'{recipe}-seed?.json'))]
+    return [record(f'{recipe}-seed{seed}.json') for seed in range(3)]

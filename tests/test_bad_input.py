@@ -167,6 +167,12 @@ TABLE = {
     'plots.draw_network': (lambda: {'net': net(), 'image': numpy.zeros((8, 8))}, {
         'net': [*BLOCKS, gluon.nn.Dense(1)], 'image': [3, None, 'x', [], IMAGES[:2], numpy.zeros(4)],
         'maps': [*COUNTS, 9], 'labels': [3, ['a'], ['a'] * 11], 'data': []}),  # any object can name the data
+    'plots.draw_growth': (dict, {'blocks': [
+        3, None, 'abc', [4, 10, 5], (4, 10), (4, 10, 0), (4, 1.5, 5), (4, 10, 5, 2)]}),
+    'analysis.measuring.in_turn': (lambda: {'candidates': {'a': list}, 'rounds': 1}, {
+        'candidates': [3, None, 'x', [], {'a': 3}], 'rounds': COUNTS, 'warm_up': [-1, 1.5, True, 'x', None]}),
+    'analysis.measuring.peak_memory': (lambda: {'function': another_net}, {
+        'function': [3, None, 'x', list], 'arguments': [], 'uses': [[3], ['x']]}),
     'plots.plot_feature_maps': (lambda: {'features': {'a': numpy.zeros((2, 4, 4))}, 'title': 'maps'}, {
         'features': [3, None, 'x', [], {}, {'a': 3}, {'a': numpy.zeros((4, 4))}],
         'most': COUNTS, 'title': [], 'data': []}),
@@ -232,7 +238,7 @@ NOTHING_TO_REFUSE = {
     'PUBLISHED', 'SOURCES', 'TRAIN_SIZE', 'TEST_SIZE', 'TRAIN_SEED', 'TEST_SEED',
     'DataError', 'DivergenceError', 'ResumeError', 'CheckpointError', 'ExportError', 'RunError', 'Unavailable',
     'DataSource', 'LoadReport', 'Exported', 'Summary', 'Check', 'OfficialFile', 'Progress', 'Recipe', 'History',
-    'weights_record', 'CLAIMS', 'VERDICTS', 'Claim', 'Ledger', 'LiveAccuracy', 'draw_growth', 'in_turn', 'peak_memory',
+    'weights_record', 'CLAIMS', 'VERDICTS', 'Claim', 'Ledger', 'LiveAccuracy',
     'style', 'draw_add_vs_concat', 'cache_directory', 'network_rows', 'network_table', 'machine', 'versions',
     'Driver', 'ask_driver', 'gpu_wheel', 'install_gpu', 'remove_gpu', 'why_no_gpu',
     'run_checks', 'main', 'Keeper', 'Session', 'MixedPrecision', 'with_casts', 'OnDevice', 'own_optimizer',
@@ -287,7 +293,7 @@ def test_what_cannot_be_taken_is_named(name, tmp_path, monkeypatch):
         for key, value in [(k, v) for k in values for v in values[k]] if keywords else [(argument, v) for v in values]:
             arguments = {**good(), key: value}
             positional = [arguments.pop('self')] if 'self' in arguments else []
-            if argument == 'nets':
+            if argument == 'nets' or name == 'plots.draw_growth':
                 positional, arguments = [value], {}
             with pytest.raises((ValueError, TypeError, OSError)) as caught:
                 function(*positional, **arguments)

@@ -5,6 +5,7 @@ import sys
 import mxnet as mx
 import numpy
 import pytest
+from helpers import ROOT
 
 import d2l_densenet
 from d2l_densenet import course
@@ -77,25 +78,11 @@ def test_quick_mode_says_so(monkeypatch, capsys):
 
 # The reader's own file
 
-RIGHT_BLOCK = '''
-def conv_block(num_channels):
-    block = nn.Sequential()
-    block.add(nn.BatchNorm(), nn.Activation('relu'), nn.Conv2D(num_channels, kernel_size=3, padding={padding}))
-    return block
+READER = (ROOT / 'tests' / 'reader_file.py').read_text(encoding='utf-8')
 
 
-class DenseBlock(nn.Block):
-    def __init__(self, num_convs, num_channels):
-        super().__init__()
-        self.layers = nn.Sequential()
-        for _ in range(num_convs):
-            self.layers.add(conv_block(num_channels))
-
-    def forward(self, X):
-        for layer in self.layers:
-            X = np.concatenate([X, layer(X)], axis=1)
-        return X
-'''
+def blocks(padding):
+    return READER.replace('padding=1', f'padding={padding}')
 
 
 @pytest.fixture
@@ -112,7 +99,7 @@ def shell(tmp_path, monkeypatch):
 
 def test_what_is_kept_comes_back_checked(shell, tmp_path, capsys):
     assert course.yours('conv_block') is d2l_densenet.conv_block
-    shell.run_cell(RIGHT_BLOCK.format(padding=1) + '\nkeep(conv_block, DenseBlock)').raise_error()
+    shell.run_cell(blocks(padding=1) + '\nkeep(conv_block, DenseBlock)').raise_error()
     capsys.readouterr()
     conv_block, DenseBlock, transition_block = course.yours('conv_block', 'DenseBlock', 'transition_block')
     assert capsys.readouterr().out == ('conv_block: yours\nDenseBlock: yours\n'
@@ -124,15 +111,15 @@ def test_what_is_kept_comes_back_checked(shell, tmp_path, capsys):
 
 
 def test_a_later_version_replaces_the_earlier_one(shell, tmp_path):
-    shell.run_cell(RIGHT_BLOCK.format(padding=0) + '\nkeep(conv_block, DenseBlock)').raise_error()
-    shell.run_cell(RIGHT_BLOCK.format(padding=1) + '\nkeep(conv_block)').raise_error()
+    shell.run_cell(blocks(padding=0) + '\nkeep(conv_block, DenseBlock)').raise_error()
+    shell.run_cell(blocks(padding=1) + '\nkeep(conv_block)').raise_error()
     text = (tmp_path / 'my_densenet.py').read_text()
     assert text.count('def conv_block') == text.count('class DenseBlock') == 1 and 'padding=1' in text
     assert course.yours('DenseBlock').__module__ == 'my_densenet'
 
 
 def test_what_does_the_wrong_thing_is_named_and_replaced(shell, capsys):
-    shell.run_cell(RIGHT_BLOCK.format(padding=0) + '\nkeep(conv_block)').raise_error()
+    shell.run_cell(blocks(padding=0) + '\nkeep(conv_block)').raise_error()
     capsys.readouterr()
     assert course.yours('conv_block') is d2l_densenet.conv_block
     assert 'padding=1' in capsys.readouterr().out

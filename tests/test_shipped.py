@@ -6,6 +6,7 @@ import pytest
 from helpers import MODES, ROOT, switch
 
 from d2l_densenet import RECIPES, DenseNet, History, ImageLoader, evaluate_accuracy, load_data_fashion_mnist, shipped
+from d2l_densenet._common import disk
 from d2l_densenet.data.official import OFFICIAL, Unavailable
 
 
@@ -52,9 +53,10 @@ def test_three_recorded_runs_of_each_recipe(recipe):
 def test_from_a_wheel_the_records_in_the_package_count(tmp_path, monkeypatch):
     for folder in (tmp_path / 'records', tmp_path / 'package' / 'records'):
         folder.mkdir(parents=True)
-        (folder / 'article-seed0.json').write_text(f'{{"place": "{folder.parent.name}"}}')
-    monkeypatch.setattr(shipped, '_HERE', tmp_path / 'package')
-    assert shipped.recorded_runs('article') == [{'place': 'package'}]
+        for seed in range(3):
+            (folder / f'article-seed{seed}.json').write_text(f'{{"place": "{folder.parent.name}"}}')
+    monkeypatch.setattr(disk, 'PACKAGE', tmp_path / 'package')
+    assert shipped.recorded_runs('article') == 3 * [{'place': 'package'}]
 
 
 def test_the_weights_are_in_the_checkout():

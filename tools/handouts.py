@@ -168,7 +168,7 @@ def _distractors(answer, others):
 def grader(target, source=SOLUTIONS):
     """Make a course directory for nbgrader: nbgrader_config.py and source/SET/SET.ipynb."""
     target.mkdir(parents=True, exist_ok=True)
-    shutil.copy(ROOT / 'tools' / 'grader_config.py', target / 'nbgrader_config.py')
+    shutil.copy(ROOT / 'tools' / 'grader_settings.py', target / 'nbgrader_config.py')
     for path in sorted(source.glob('*.ipynb')):
         folder = target / 'source' / path.stem
         folder.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,14 @@ import pathlib
 import reprlib
 import stat
 
+PACKAGE = pathlib.Path(__file__).resolve().parent.parent
+
+
+def record(name):
+    """The content of records/`name`: in the package once it is installed from a wheel, beside it in a checkout."""
+    folder = next(place for place in (PACKAGE / 'records', PACKAGE.parent / 'records') if place.is_dir())
+    return json.loads((folder / name).read_text(encoding='utf-8'))
+
 
 def a_path(name, value):
     """Return `value` as text, with a ``~`` expanded, if it can be a path; else raise TypeError or ValueError."""

@@ -1,16 +1,13 @@
 """The recorded runs of ResNets and DenseNets of several widths, records/families.json (benchmarks/families.py)."""
 
 import base64
-import json
-import pathlib
 
 import numpy
 
 from .._common.arguments import show
+from .._common.disk import record
 
 __all__ = ['recorded_families']
-
-_HERE = pathlib.Path(__file__).resolve().parent.parent
 
 
 def recorded_families(**wanted):
@@ -40,9 +37,7 @@ def recorded_families(**wanted):
     >>> run['right'].shape, bool(run['right'].mean() == run['test_acc'])
     ((10000,), True)
     """
-    # In the package once it is installed from a wheel, beside it in a checkout.
-    folder = next(place for place in (_HERE / 'records', _HERE.parent / 'records') if place.is_dir())
-    runs = json.loads((folder / 'families.json').read_text(encoding='utf-8'))['runs']
+    runs = record('families.json')['runs']
     for key, value in wanted.items():
         known = sorted({run[key] for run in runs if key in run and key != 'right'})
         if value not in known:

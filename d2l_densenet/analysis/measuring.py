@@ -10,7 +10,7 @@ import time
 import mxnet as mx
 import numpy
 
-from .._common.arguments import positive_int
+from .._common.arguments import positive_int, show
 
 __all__ = ['in_turn', 'peak_memory']
 
@@ -58,6 +58,8 @@ def in_turn(candidates, rounds, warm_up=1):
     (3,)
     """
     positive_int('rounds', rounds)
+    if not isinstance(candidates, dict) or not all(map(callable, candidates.values())):
+        raise TypeError(f'candidates must be a dict of functions, got {show(candidates)}')
     times = {name: numpy.empty(rounds) for name in candidates}
     for number in range(-positive_int('warm_up', warm_up, least=0), rounds):
         for name, run in candidates.items():
@@ -99,6 +101,9 @@ def peak_memory(function, *arguments, uses=()):
     """
     if not os.path.exists('/proc/self/status'):
         raise RuntimeError('peak memory is read from /proc/self/status, which only Linux has')
+    for name, one in [('function', function), *(('uses', one) for one in uses)]:
+        if not inspect.isfunction(one):
+            raise TypeError(f'{name} must be a function that is written in a cell or a file, got {show(one)}')
     sources = '\n\n'.join(_source(one) for one in (*uses, function))
     program = _CHILD.format(sources=sources, name=function.__name__, arguments=arguments)
     done = subprocess.run([sys.executable, '-c', program], text=True, capture_output=True, check=False,

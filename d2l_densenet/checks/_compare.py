@@ -16,7 +16,7 @@ def plain(value):
         value = value.asnumpy()
     if isinstance(value, (numpy.ndarray, numpy.generic)):
         value = value.tolist()
-    if isinstance(value, numpy.dtype) or isinstance(value, type):
+    if isinstance(value, (numpy.dtype, type)):
         return numpy.dtype(value).name
     if isinstance(value, (set, frozenset)):
         return frozenset(map(plain, value))
@@ -28,8 +28,10 @@ def shown(fact):
         return ', '.join(sorted(map(shown, fact)))
     if isinstance(fact, tuple):
         return f'({", ".join(map(shown, fact))}{"," * (len(fact) == 1)})'
-    if isinstance(fact, bool) or not isinstance(fact, numbers.Real):
-        return {True: 'yes', False: 'no'}.get(fact, str(fact)) if isinstance(fact, bool) else str(fact)
+    if isinstance(fact, bool):
+        return 'yes' if fact else 'no'
+    if not isinstance(fact, numbers.Real):
+        return str(fact)
     return f'{fact:,}' if isinstance(fact, numbers.Integral) else f'{float(fact):.4g}'
 
 

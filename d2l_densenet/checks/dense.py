@@ -83,7 +83,8 @@ def _concatenation_hint(source):
         return ('np.concatenate without axis= joins along axis 0, which is the batch. Which axis are the channels (or '
                 'features)?')
     if not source:
-        return 'Along which axis do you concatenate? The channels (or features) are axis 1.'
+        return ('Along which axis do you concatenate? The channels (or features) are axis 1. And does the convolution '
+                'keep the size (padding=1)?')
     return 'Their heights and widths differ. Does the convolution keep the size: is padding=1 there, and no stride?'
 
 

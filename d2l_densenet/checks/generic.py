@@ -80,7 +80,8 @@ def compared(f, right, cases, hints, tolerance):
             hint = next((hint for other, hint in hints if all(
                 not _unlike(result, other(*arguments), tolerance) for arguments, result, _ in results)), '')
             raise CheckFailed(f'{_call_text(f, case)} {wrong}{place_of(f)}.{" " * bool(hint)}{hint}')
-    return f'{getattr(f, "__name__", "your function")}: {len(cases)} case{"s" * (len(cases) != 1)}. Correct.'
+    # Not how many cases: that may be drawn, and tests compare what a solution prints.
+    return f'{getattr(f, "__name__", "your function")}: correct.'
 
 
 @check

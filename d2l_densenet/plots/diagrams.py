@@ -4,7 +4,7 @@ import numpy
 from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path
 
-from .._common.arguments import positive_int, show
+from .._common.arguments import number, positive_int, show
 from ..blocks import DenseBlock
 from ..network import DenseNet
 from .look import DENSENET, GREY, RESNET, finished, in_style, new_figure, plural, tint
@@ -124,6 +124,15 @@ def draw_growth(*blocks):
     >>> draw_growth((4, 10, 5)).axes[0].get_title()
     '$k_0$ = 5, $L$ = 4, $k$ = 10: 45 channels out,\\n10 connections, 7,400 parameters'
     """
+    if not 1 <= len(blocks) <= 4:
+        raise ValueError(f'blocks must be one to four tuples, got {len(blocks)}')
+    for block in blocks:
+        if not isinstance(block, tuple) or len(block) not in (3, 4):
+            raise TypeError(f'blocks must be tuples (L, k, k0) or (L, k, k0, theta), got {show(block)}')
+        for name, value in zip(('L', 'k', 'k0'), block):
+            positive_int(f'{name} in blocks', value)
+        if len(block) == 4:
+            number('theta in blocks', block[3], most=1)
     figure, panels = new_figure(7.5, 4.6 if len(blocks) == 1 else 1 + 3 * len(blocks), len(blocks), squeeze=False,
                                 sharey=True)
     for axes, (layers, rate, first, *theta) in zip(panels[:, 0], blocks):

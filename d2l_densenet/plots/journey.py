@@ -1,12 +1,11 @@
 """One image on its way through the whole network: the size of every stage, and what its maps show."""
 
-import mxnet as mx
 import numpy
 from matplotlib.gridspec import GridSpec
 from matplotlib.patches import Rectangle
-from mxnet.util import is_np_array
 
 from .._common.arguments import positive_int, show
+from .._common.arrays import array
 from ..blocks import DenseBlock
 from ..network import DenseNet
 from .look import DENSENET, GREY, an_array, finished, in_style, new_figure, plural, tint
@@ -90,8 +89,7 @@ def draw_network(net, image, maps=6, labels=None, data=None):
 
 def _outputs(net, image):
     """The image and the output of each stage as (name, array (1, C, H, W), whether it is a dense block)."""
-    X = (mx.np if is_np_array() else mx.nd).array(image[None, None].astype('float32'))
-    X = X.as_in_context(next(iter(net.collect_params().values())).list_ctx()[0])
+    X = array(image[None, None], 'float32', ctx=next(iter(net.collect_params().values())).list_ctx()[0])
     found = [('image', image[None, None], False)]
     for name, blocks in net.stages():
         for block in blocks:

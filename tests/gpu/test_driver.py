@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -92,7 +93,7 @@ def test_a_library_that_is_no_driver(libraries, tmp_path):
 def test_the_doctor_tells_of_cards(libraries):
     """Here with MXNet for the CPU, or without a working card: either way the GPU is not used, and it says why."""
     text = run(libraries, '-m', 'd2l_densenet', 'doctor', FAKE_CUDA_CARDS='Tesla T4=7.5,NVIDIA H100=9.0').stdout
-    part = text[text.index('--  GPU '):text.index('data')]
+    part = re.search(r'^--  GPU .*?(?=^\S+ +data )', text, flags=re.M | re.S)[0]
     for line in ('GPU 0: Tesla T4, compute capability 7.5\n', 'GPU 1: NVIDIA H100, compute capability 9.0\n'):
         assert line in part
     assert 'the driver runs CUDA up to 12.4; MXNet: ' in part

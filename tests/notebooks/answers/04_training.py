@@ -515,7 +515,7 @@ class DenseMLP(nn.Block):
             X = np.concatenate([X, layer(X)], axis=1)
         return X
 
-# %% test-dense-mlp wrong: axis 0 | axis 1
+# %% test-dense-mlp wrong: axis 0 | along axis 0, which is the batch
 class DenseMLP(nn.Block):
     def __init__(self, num_layers, growth_rate):
         super().__init__()

@@ -179,6 +179,18 @@ class Repaired(DenseBlock):
 # %% test-repaired wrong: as it was | not
 Repaired = Broken
 
+# %% test-repaired wrong: padding forgotten | pad
+class Repaired(nn.Block):
+    def __init__(self, num_convs, num_channels):
+        super().__init__()
+        self.units = nn.Sequential()
+        self.units.add(*[unit(num_channels) for _ in range(num_convs)])
+
+    def forward(self, X):
+        for one in self.units:
+            X = np.concatenate([X, one(X)], axis=1)
+        return X
+
 # %% test-repaired wrong: still one object | share their weights
 class Repaired(nn.Block):
     def __init__(self, num_convs, num_channels):
