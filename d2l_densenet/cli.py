@@ -153,6 +153,11 @@ def _parser():
     export.add_argument('--weights', metavar='FILE',
                         help="for --network: a checkpoint of torchvision, timm, Gluon's zoo or this package (default: "
                              'random initial values)')
+    export.add_argument('--part', metavar='KEY',
+                        help='for --weights: which weights to take where the file holds several, such as '
+                             'state_dict_ema')
+    export.add_argument('--no-strict', action='store_true',
+                        help='for --weights: leave out what the file has besides the network')
     export.add_argument('--size', type=_at_least(1), metavar='PIXELS',
                         help='height and width of the images (default: those of the run, or those published)')
     export.add_argument('--output', metavar='DIR', help='where to write (default: RUN)')

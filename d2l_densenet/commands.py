@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import pathlib
+import re
 import sys
 
 import mxnet as mx
@@ -20,8 +21,9 @@ from .data.loader import load_data_fashion_mnist
 from .devices import try_gpu
 from .evaluation import evaluate_accuracy
 from .execution.mixed_precision import DTYPES
-from .interop.checkpoints import load_pretrained
+from .interop.checkpoints import load_pretrained, sizes_in
 from .interop.export import FORMATS, export_model
+from .interop.files import CheckpointError
 from .named import he_initialize, named_network, published_shape
 from .plots import plot_history
 from .recipes import RECIPES
@@ -223,10 +225,12 @@ def export(options):
     if options.network:
         if options.output is None:
             raise ValueError('--network needs --output DIR')
-        net, shape = _with_weights(options.network, options.weights, options.size)
+        net, shape = _with_weights(options)
     else:
         if options.weights is not None:
             raise ValueError('--weights goes with --network; a RUN has its own')
+        if options.part is not None or options.no_strict:
+            raise ValueError('--part and --no-strict go with --weights')
         net, _, config = load_run(options.directory)
         size = _setting(options.directory, config, 'size')
         shape = (config['network'].get('in_channels', 1), size, size)
@@ -240,18 +244,29 @@ def export(options):
     return 0
 
 
-def _with_weights(name, weights, size):
-    """The named network with the values in the file `weights`, or initial ones; and the shape of its images."""
-    shape = published_shape(name)
-    net = named_network(name, size=(size or shape[1], size or shape[2]))
-    if weights is not None and name in RESNETS:
-        raise ValueError(f'--weights reads DenseNet checkpoints, and {name} is a ResNet')
-    if weights is not None:
-        load_pretrained(net, weights)
-    else:
-        he_initialize(net, input_shape=shape)
+def _with_weights(options):
+    """The named network with the values in the file of --weights, or initial ones; and the shape of its images."""
+    name, weights = options.network, options.weights
+    channels, *published = published_shape(name)
+    size = [options.size or pixels for pixels in published]
+    if weights is None:
+        if options.part is not None or options.no_strict:
+            raise ValueError('--part and --no-strict go with --weights')
+        net = named_network(name, size=size)
+        he_initialize(net, input_shape=(channels, *size))
         print('no --weights: the network has random initial values')
-    return net, shape
+        return net, (channels, *size)
+    if name in RESNETS:
+        raise ValueError(f'--weights reads DenseNet checkpoints, and {name} is a ResNet')
+    try:
+        found, classes = sizes_in(named_network(name, size=size), weights, options.part)
+        net = named_network(name, classes, found, size)
+        load_pretrained(net, weights, strict=not options.no_strict, part=options.part)
+    except CheckpointError as error:
+        # What `load_pretrained` advises, as options of this command.
+        text = re.sub(r'pass new_head=True.*', 'export a file that has one.', str(error))
+        raise CheckpointError(re.sub(r'\bpart=', '--part ', text).replace('strict=False', '--no-strict')) from error
+    return net, (found or channels, *size)
 
 
 def summarize(options):

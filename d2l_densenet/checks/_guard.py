@@ -360,8 +360,10 @@ class _Clock:
     @contextlib.contextmanager
     def _by_thread(self, seconds):
         # Signals arrive in the main thread only. Elsewhere a second thread asks the interpreter to raise.
-        ident, lock, done = threading.get_ident(), threading.Lock(), threading.Event()
-        raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
+        ident, lock, done, rang = threading.get_ident(), threading.Lock(), threading.Event(), threading.Event()
+
+        def ring():
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), ctypes.py_object(_OutOfTime))
 
         def watch():
             pause = seconds
@@ -369,7 +371,8 @@ class _Clock:
                 with lock:
                     if not done.is_set():
                         self._record_place(sys._current_frames().get(ident))
-                        raise_in(ctypes.c_ulong(ident), ctypes.py_object(_OutOfTime))
+                        rang.set()
+                        ring()
                 pause = self._REPEAT_SECONDS
 
         watcher = threading.Thread(target=watch, daemon=True)
@@ -382,5 +385,13 @@ class _Clock:
         finally:
             done.set()
             with lock:
-                raise_in(ctypes.c_ulong(ident), None)
-
+                pass  # the watcher does not ring from here on
+            if rang.is_set():
+                # One may be on its way, and this thread can have one at a time. To take it back (with NULL) leaves
+                # Python 3.11 in a state in which a traced call never ends. So let one more come, here.
+                try:
+                    ring()
+                    while True:
+                        pass
+                except _OutOfTime:
+                    pass

@@ -115,17 +115,11 @@ def load_pretrained(net, file, new_head=False, strict=True, part=None):
     new_head, strict = switch('new_head', new_head), switch('strict', strict)
     layers = layers_of(net)
     path = _text_path(file)
-    if part is not None and not isinstance(part, str):
-        raise TypeError(f'part must be a text or None, got {part!r:.100}')
     if new_head and not _is_initialised(net.output.weight):
         raise CheckpointError('new_head=True keeps the classifier, which has no values yet: call net.initialize() '
                               'first')
     parameters = parameters_of(net, layers)
-    source, parts = read(path)
-    try:
-        found, used = _the_one(networks_in(parts, net, layers), parts, part)
-    except CheckpointError as error:
-        raise CheckpointError(f'{path}: {error}') from None
+    source, found, used = _in_file(net, layers, path, part)
     plan, kept, missing, mismatched = {}, [], [], []
     for name, parameter in parameters.items():
         entry = found.entries.get(found.names.get(name))
@@ -151,6 +145,15 @@ def load_pretrained(net, file, new_head=False, strict=True, part=None):
     for name, value in plan.items():
         _set(parameters[name], value, ctx)
     return LoadReport(source, *map(tuple, (plan, kept, missing, unexpected, mismatched)), found.label)
+
+
+def sizes_in(net, file, part=None):
+    """(image channels, classes) of the network in a file that `load_pretrained` reads; None for what it does not say.
+    """
+    _, found, _ = _in_file(net, layers_of(net), _text_path(file), part)
+    shapes = {name: found.entries[entry].shape for name, entry in found.names.items()}
+    stem, head = shapes.get('features.conv0.weight', ()), shapes.get('classifier.weight', ())
+    return stem[1] if len(stem) == 4 else None, head[0] if head else None
 
 
 def save_torch(net, file):
@@ -222,6 +225,17 @@ def save_torch(net, file):
     except OSError as error:
         raise CheckpointError(f'{path}: cannot be written ({error.strerror or error}). Choose another place or free '
                               'the space.') from error
+
+
+def _in_file(net, layers, path, part):
+    """How a file was read, the network in it that is meant, and the names that are used or not wanted."""
+    if part is not None and not isinstance(part, str):
+        raise TypeError(f'part must be a text or None, got {part!r:.100}')
+    source, parts = read(path)
+    try:
+        return source, *_the_one(networks_in(parts, net, layers), parts, part)
+    except CheckpointError as error:
+        raise CheckpointError(f'{path}: {error}') from None
 
 
 def _text_path(file):

@@ -280,12 +280,14 @@ def _put_optimizer_back(names, trainer, arrays, state):
     for name in state['updates']:
         i = indices[name]
         for updater, data in zip(trainer._updaters, trainer._params[i].list_data()):
-            updater.states[i] = optimizer.create_state_multi_precision(i, data)
+            # As MXNet's updater does, which shows optimizers nothing but classic arrays.
+            classic = data.as_nd_ndarray() if isinstance(data, mx.np.ndarray) else data
+            updater.states[i] = optimizer.create_state_multi_precision(i, classic)
             updater.states_synced[i] = True
             for number, leaf in enumerate(_leaves(updater.states[i])):
                 value = arrays[f'optimizer/{name}/{number}']
                 if value.shape != leaf.shape:
                     raise ValueError(f'the state of parameter {name} is {value.shape}')
-                # Some optimizers keep classic arrays in np mode too.
+                # Some optimizers make arrays of the other mode.
                 like = mx.np.array if isinstance(leaf, mx.np.ndarray) else mx.nd.array
                 leaf[:] = like(value, dtype=leaf.dtype, ctx=data.context)

@@ -209,7 +209,12 @@ class Session:
         if self.mixed:
             self._scaled_update(size)
         else:
-            self.trainer.step(self.step_size or size)
+            try:
+                self.trainer.step(self.step_size or size)
+            except (AssertionError, ValueError, TypeError) as error:
+                raise RuntimeError(f'the optimizer {type(self.trainer.optimizer).__name__} fails on this network in '
+                                   f'MXNet itself ({type(error).__name__}: {error}): take another, or other '
+                                   'optimizer_params') from error
         # It waits. So errors of this step surface here, and the time of the next batch is the loader's alone.
         name = not_finite(self.net)
         if name:

@@ -11,9 +11,11 @@ import numpy
 import pytest
 from mxnet import npx
 from mxnet.util import is_np_array, is_np_shape
+from safetensors.numpy import load_file, save_file
 
 from d2l_densenet import NETWORKS, RESNETS, DenseNet, cli, densenet, he_initialize, resnet
 from d2l_densenet.interop import export
+from d2l_densenet.interop.checkpoints import save_torch
 from d2l_densenet.interop.export import ExportError, export_model
 from d2l_densenet.named import OWN, published_shape
 from d2l_densenet.runs.directories import save_run
@@ -400,7 +402,39 @@ def test_the_command_on_a_named_network_with_weights(tmp_path, capsys):
     assert 'random initial values' in capsys.readouterr().out
 
 
+def test_the_command_on_what_others_have_saved(tmp_path, capsys):
+    """Classes and channels are the file's; what errors advise are options of the command, and they work."""
+    net = DenseNet(**{**densenet('densenet_bc_100_12').config, 'classes': 3, 'in_channels': 1})
+    he_initialize(net, input_shape=(1, 32, 32))
+    save_torch(net, tmp_path / 'plain.safetensors')
+    state = load_file(tmp_path / 'plain.safetensors')
+    twice = {f'{part}.{name}': value for part in ('state_dict', 'state_dict_ema') for name, value in state.items()}
+    save_file(twice, tmp_path / 'twice.safetensors')
+    save_file({**state, 'op_threshs': state['classifier.bias']}, tmp_path / 'more.safetensors')
+    headless = {name: value for name, value in state.items() if not name.startswith('classifier')}
+    save_file(headless, tmp_path / 'headless.safetensors')
+
+    def run(file, *more):
+        return cli.main(['export', '--network', 'densenet_bc_100_12', '--weights', str(tmp_path / file), '--format',
+                         'mxnet', '--output', str(tmp_path / 'out'), *more])
+
+    images = random_images(1, (1, 32, 32))
+    for file, advice in [('plain.safetensors', []), ('twice.safetensors', ['--part', "'state_dict_ema'"]),
+                         ('more.safetensors', ['--no-strict'])]:
+        if advice:
+            assert run(file) == 2
+            said = capsys.readouterr().err
+            assert ' '.join(advice) in said and 'part=' not in said and 'strict=' not in said
+        assert run(file, *[word.strip("'") for word in advice]) == 0
+        assert_close(mxnet_scores(tmp_path / 'out', images, 'densenet_bc_100_12'), own_scores(net, images))
+    assert run('headless.safetensors') == 2
+    said = capsys.readouterr().err
+    assert 'export a file that has one' in said and 'new_head' not in said
+
+
 @pytest.mark.parametrize('arguments, words', [
+    (['--network', 'article', '--output', 'out', '--part', 'x'], '--weights'),
+    (['somewhere', '--no-strict'], '--weights'),
     ([], 'RUN or --network'), (['somewhere', '--network', 'article'], 'RUN or --network'),
     (['--network', 'article'], '--output'), (['somewhere', '--weights', 'x'], '--weights'),
     (['--network', 'article', '--output', 'out', '--size', '8'], 'smallest height and width is 17'),

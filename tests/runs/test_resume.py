@@ -16,7 +16,23 @@ def schedule():
 
 OPTIMIZERS = [('sgd', {}), ('nag', {'momentum': 0.9, 'wd': 1e-3}), ('adam', {}), ('muon', {'wd': 1e-3}),
               ('rmsprop', {'centered': True}), ('nadam', {}), ('sgld', {}), ('ftml', {}), ('signum', {}),
-              ('lamb', {}), ('lars', {'momentum': 0.9}), ('ftrl', {}), ('adagrad', {}), ('adadelta', {})]
+              ('lamb', {}), ('lars', {'momentum': 0.9}), ('ftrl', {}), ('adagrad', {}), ('adadelta', {}),
+              ('adamax', {'learning_rate': 1e-4}), ('dcasgd', {}), ('lbsgd', {'momentum': 0.9}),
+              ('groupadagrad', {}), ('ccsgd', {}), ('test', {})]
+
+
+def test_the_list_holds_every_optimizer_that_there_is():
+    assert {name for name, _ in OPTIMIZERS} == set(mx.optimizer.Optimizer.opt_registry)
+
+
+def linear(mode):
+    """One matrix, no gradient of which is 0: AdaMax divides by it, and GroupAdaGrad takes nothing but matrices."""
+    switch(mode)
+    mx.random.seed(7)
+    net = gluon.nn.HybridSequential()
+    net.add(gluon.nn.GlobalAvgPool2D(), gluon.nn.Dense(3, use_bias=False, in_units=1))
+    net.initialize(mx.init.Xavier())
+    return net
 
 
 @pytest.mark.parametrize('mode', MODES)
@@ -26,21 +42,30 @@ def test_resumed_runs_end_with_the_same_bits(mode, optimizer, params, tmp_path):
         return fit(net, train_iter, None, 3, optimizer=optimizer, optimizer_params=params, lr_scheduler=schedule(),
                    label_smoothing=0.1, seed=3, progress=False, **kwargs)
 
-    whole = network(mode)
+    def build():
+        return linear(mode) if optimizer in ('adamax', 'groupadagrad') else network(mode)
+
+    whole = build()
     expected = run(whole, loader())
     # Killed after 5 batches (in the second epoch), then after 3 more, then left to end.
     for steps in (5, 3):
         with pytest.raises(Stop):
-            run(network(mode), stopping_after(steps), checkpoint_dir=tmp_path, checkpoint_seconds=0, resume=True)
-    resumed = network(mode)
+            run(build(), stopping_after(steps), checkpoint_dir=tmp_path, checkpoint_seconds=0, resume=True)
+    resumed = build()
     history = run(resumed, loader(), checkpoint_dir=tmp_path, checkpoint_seconds=0, resume=True)
     assert same(resumed, whole)
     for column in ('loss', 'train_acc', 'learning_rate'):
         assert history[column] == expected[column]
     assert len(list(tmp_path.glob('checkpoint-*'))) == 2
     # Once more: nothing is left to do.
-    again = network(mode)
+    again = build()
     assert run(again, loader(), checkpoint_dir=tmp_path, resume=True)['loss'] == expected['loss'] and same(again, whole)
+
+
+@pytest.mark.parametrize('optimizer, params', [('groupadagrad', {}), ('dcasgd', {'momentum': 0.9})])
+def test_an_optimizer_that_mxnet_itself_cannot_run_is_named(optimizer, params):
+    with pytest.raises(RuntimeError, match=f'(?i)optimizer {optimizer} fails .* in MXNet.* take another'):
+        fit(network(), loader(), None, 1, optimizer=optimizer, optimizer_params=params, progress=False)
 
 
 def test_a_network_whose_shapes_come_with_the_first_call(tmp_path):
