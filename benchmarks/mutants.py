@@ -1,16 +1,19 @@
 """Put faults into the package at random, one at a time, and see whether the tests notice: ``make mutants N=600``.
 
-cosmic-ray, which keeps the kinds of faults, applies one to a copy of the checkout. The tests of the module that was
-changed run first, then, if they pass, all tests but the notebooks. The result of each goes to records/mutants.json at
-once: an interrupted run goes on where it was. A survivor is read by a person, who writes ``"equivalent": "why"`` into
-its entry if the fault changes nothing that a user can see.
+cosmic-ray, which keeps the kinds of faults, applies one to a copy of the checkout. pytest-cov has told beforehand which
+tests run which line: those in the files of the module that was changed run first, then the others (at most 150 of
+them, drawn), then the rest of the module's files. The notebooks and their guards are left out. The result of each goes
+to records/mutants.json at once: an interrupted run goes on where it was. A survivor is read by a person, who writes
+``"equivalent": "why"`` into its entry if the fault changes nothing that a user can see.
 """
 
 import argparse
+import ast
 import json
 import os
 import pathlib
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -21,6 +24,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 RECORD = ROOT / 'records' / 'mutants.json'
 # Slow, or about files that a fault in the package does not change.
 LEFT_OUT = ['notebooks', 'bare', 'colab', 'gpu', 'benchmarks', 'test_packaging.py', 'test_site.py']
+TESTS = ['tests', 'd2l_densenet', *(f'--ignore=tests/{name}' for name in LEFT_OUT)]
 
 
 def draw(number, seed):
@@ -49,36 +53,78 @@ def tests_of(path):
     return [str(test.relative_to(ROOT)) for test in own] + [str(path)]
 
 
-def notice(copy, tests, seconds, *options):
+def covering(copy):
+    """{module: {line: names of the tests, without parameters, that run it}}; asked once, then kept in build/."""
+    kept = ROOT / 'build' / 'mutants-coverage.json'
+    if kept.exists():
+        return json.loads(kept.read_text())
+    print('which tests run which line? (a run of all tests, about ten minutes)', flush=True)
+    done = subprocess.run([sys.executable, '-m', 'pytest', '-q', '-n', '2', '--cov=d2l_densenet', '--cov-context=test',
+                           '--cov-report=', *TESTS], cwd=copy, env=environment(copy), text=True, capture_output=True)
+    if done.returncode:
+        raise SystemExit(done.stdout[-3000:] + '\nThe tests must pass before faults are put in.')
+    import coverage
+    data = coverage.CoverageData(str(copy / '.coverage'))
+    data.read()
+    found = {}
+    for file in data.measured_files():
+        lines = data.contexts_by_lineno(file)
+        found[str(pathlib.Path(file).relative_to(copy))] = {
+            line: sorted({re.sub(r'\[.*|\|.*', '', name) for name in names if name}) for line, names in lines.items()}
+    kept.parent.mkdir(exist_ok=True)
+    kept.write_text(json.dumps(found))
+    return json.loads(kept.read_text())
+
+
+def running(lines, source, line):
+    """The tests that run the statement around a line, as `covering` has told."""
+    statements = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.stmt)
+                  and node.lineno <= line <= node.end_lineno]
+    smallest = min(statements, key=lambda node: node.end_lineno - node.lineno, default=None)
+    where = range(smallest.lineno, smallest.end_lineno + 1) if smallest else [line]
+    return sorted({name for number in where for name in lines.get(str(number), [])})
+
+
+def environment(copy):
+    return {**os.environ, 'PYTHONPATH': str(copy), 'OMP_NUM_THREADS': '1', 'TQDM_DISABLE': '1',
+            'PYTHONDONTWRITEBYTECODE': '1', 'D2L_DENSENET_QUICK': '1'}
+
+
+def notice(copy, tests, seconds):
     """Whether the tests fail, in a copy of the checkout; a run that takes too long counts as noticed."""
-    environment = {**os.environ, 'PYTHONPATH': str(copy), 'OMP_NUM_THREADS': '1', 'TQDM_DISABLE': '1',
-                   'PYTHONDONTWRITEBYTECODE': '1', 'D2L_DENSENET_QUICK': '1'}
-    command = [sys.executable, '-m', 'pytest', '-x', '-q', '--no-header', '-p', 'no:cacheprovider', *options, *tests]
+    command = [sys.executable, '-m', 'pytest', '-x', '-q', '--no-header', '-p', 'no:cacheprovider', *tests]
     try:
-        done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, timeout=seconds)
+        done = subprocess.run(command, cwd=copy, env=environment(copy), capture_output=True, text=True, timeout=seconds)
     except subprocess.TimeoutExpired:
         return 'too slow'
     return done.stdout[-600:] if done.returncode else None
 
 
-def judge(copy, path, fault):
+def judge(copy, path, fault, lines):
     """What became of one fault."""
     from cosmic_ray.mutating import apply_mutation
     from cosmic_ray.plugins import get_operator
     operator = get_operator(fault.operator_name)(**fault.operator_args)
     target, start = copy / path, time.perf_counter()
     before, after = apply_mutation(target, operator, fault.occurrence)
+    first = next((i for i, (old, new) in enumerate(zip(before.splitlines(), (after or before).splitlines()), 1)
+                  if old != new), 0)
+    tests, own = running(lines, before, first), tests_of(path)
+    near = [name for name in tests if name.startswith(tuple(own))]
+    far = [name for name in tests if name not in near]
+    random.Random(str(fault)).shuffle(far)
+    stages = [('module', near or own), ('others', far[:150]), ('module', own if near else [])]
+    said = by = None
     try:
-        said = notice(copy, tests_of(path), 900) if after is not None else 'nothing was changed'
-        stage = 'module' if said else 'all'
-        if not said:
-            said = notice(copy, ['tests', *(f'--ignore=tests/{name}' for name in LEFT_OUT)], 3600)
+        for stage, chosen in stages:
+            if chosen and not said:
+                said, by = notice(copy, chosen, 900), stage
     finally:
         target.write_text(before, encoding='utf-8')
     lines = list(zip(before.splitlines(), (after or before).splitlines()))
     changed = next(((i, old.strip(), new.strip()) for i, (old, new) in enumerate(lines, 1) if old != new), (0, '', ''))
     return {'module': str(path), 'operator': fault.operator_name, 'occurrence': fault.occurrence, 'line': changed[0],
-            'before': changed[1], 'after': changed[2], 'noticed': bool(said), 'by': stage if said else None,
+            'before': changed[1], 'after': changed[2], 'noticed': bool(said), 'by': by if said else None,
             'seconds': round(time.perf_counter() - start)}
 
 
@@ -95,10 +141,11 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         copy = pathlib.Path(folder) / 'main'
         shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns('.venv', '.git', 'build', 'runs', '__pycache__'))
+        lines = covering(copy)
         for path, fault in draw(options.number, options.seed):
             if (str(path), fault.operator_name, fault.occurrence) in known:
                 continue
-            result = judge(copy, path, fault)
+            result = judge(copy, path, fault, lines.get(str(path), {}))
             record['faults'].append(result)
             write_atomically(RECORD, json.dumps(record, indent=1) + '\n')
             noticed = sum(entry['noticed'] for entry in record['faults'])
