@@ -1,6 +1,6 @@
 """What four articles on the web say about DenseNet, claim by claim: data and the table of notebook 14.
 
-The articles are numbered as in the notebook, 0 to 3. Claims are told in the course's words; `words` are the few of the
+The articles are numbered as in the notebook, 0 to 3. Claims are in the course's words; `words` are the few of the
 article's own on which a verdict turns.
 """
 
@@ -129,22 +129,24 @@ _ROWS = [
      'in 17 of 25 pairs the DenseNet has fewer; the article itself says elsewhere that dense connections reduce them',
      f'pairs; {_COUNTS}', '参数数量较少'),
     (5, '2, question 7', 'usually DenseNet needs more computation', None,
-     'at equal PARAMETERS; at equal error less: -201 against ResNet-101 (paper, section 4.4)', f'pairs; 05; {_COUNTS}'),
+     'in 12 of 25 pairs; at equal PARAMETERS; at equal error less: -201 against ResNet-101 (paper, section 4.4)',
+     f'pairs; 05; {_COUNTS}'),
     (5, '1, opening', 'DenseNets have fewer parameters than ResNets and lower errors', None,
-     'at about equal error: -201 has half of ResNet-101 (errors quoted, section 4.4)', f'pairs; 05; {_COUNTS}'),
+     'at about equal error: -201 has half as many as ResNet-101 (errors quoted, section 4.4)', f'pairs; 05; {_COUNTS}'),
     (5, '2, sections 2.2 and 3.2', 'dense connections reduce the number of parameters', None,
-     'against a chain of the same output width; against one with layers just as narrow they add some', 'savings'),
+     'against a chain as wide as their output; a chain of layers just as narrow has fewer still', 'savings'),
     (5, '2, section 1', 'more layers, more parameters', None,
      'within one design; ResNet-164 has fewer than ResNet-110', f'pairs; {_COUNTS}'),
     (5, '0, Evolution', "BC's bottleneck reduces computation and keeps accuracy", None,
-     'where more than 7.2 k channels are read; Table 2: 4.10 % error plain, 4.51 % BC', 'savings; 06'),
+     'in layers that read more than 7.2 k channels; accuracy is only quoted: 4.10 % error plain, 4.51 % BC (Table 2)',
+     'savings; 06'),
     (5, '1, dense block', 'transitions lower the complexity', None,
      'against 16 layers in one block: half the parameters, a sixth of the multiply-adds', 'savings; 03'),
     (5, '1, opening', 'DenseNet-BC (100, 12) has 0.8 M parameters, ResNet-1001 10.2 M', None,
-     'ResNet-1001 has 10.3 M as built here; both papers print 10.2',
+     'ResNet-1001 has 10.3 M as built here; Table 2 of the paper prints 10.2',
      'published; tests/analysis/test_formulas.py::test_counts_that_are_known_exactly'),
     (5, '1, model', 'at 224x224 memory overflows', 'open',
-     'its card is not named; activations take 22 times as much as at 48x48', 'published; 07'),
+     'its GPU is not named; activations take 22 times as much as at 48x48', 'published; 07'),
 
     (6, '2, section 1', 'with depth, gradients may vanish or explode', None,
      'in a plain chain of 32 layers they vanish without BN and grow with BN', 'stacks'),
@@ -153,8 +155,9 @@ _ROWS = [
      '解决梯度消失问题'),
     (6, '3, ResNet', 'ResNet eases vanishing gradients', None,
      'where they vanish, as without BN; that training is steadier was not tested', 'stacks', '缓解了梯度消失'),
-    (6, '2, section 3.1', 'it keeps the gradient stable throughout training', None,
-     'the direct part, exactly; the whole gradient grows, before training begins', 'direct', '保持稳定'),
+    (6, '2, section 3.1', 'ResNet keeps the gradient stable throughout training', None,
+     'with BN less than tenfold over 32 layers, without it hundreds of times; and only before training', 'stacks',
+     '保持稳定'),
     (6, '1, opening', "ResNet's gradient flows back through the identity", None,
      'in pre-activation blocks of one width; in the first ResNet a ReLU stops part of it', 'direct'),
     (6, '1, opening; 3, ResNet', 'adding may impede the flow of information', 'open',
@@ -164,7 +167,7 @@ _ROWS = [
     (6, '0, Connections', 'dense connections make for an even flow of the gradient', None,
      'inside a block, less than tenfold over 32 layers; transitions are an ordinary chain', 'reached; stacks',
      '平稳传递'),
-    (6, '0, Connections', 'it converges more easily', 'open',
+    (6, '0, Connections', 'DenseNet converges more easily', 'open',
      'this would take many training runs at equal cost; the paper says so (section 1)', 'quoted'),
     (6, '0, Connections; 3, summary', 'features are used again by later layers', None,
      'each output is read by all later layers of its block; what trained ones do with it: 08', 'reuse; 08'),

@@ -6,7 +6,7 @@ assert [len(values) for values in found.values()] == [5, 5]
 assert found[name][-1] == dn.evaluate_accuracy(net, test_data)
 
 # %% accuracy-interval
-assert interval(numpy.arange(1, 6)) == '+3.0000 (+1.0371 to +4.9629)'
+assert interval(numpy.arange(1, 6)) == '300.00 (103.68 to 496.32)'
 assert all(0 <= value <= 1 for values in found.values() for value in values)
 
 # %% unet-result
