@@ -11,11 +11,12 @@ assert mcnemar(5, 5) == 1 and mcnemar(0, 6) == 2 / 64 and mcnemar(1, 5) == mcnem
 assert c - b == compressed.sum() - plain.sum() and c + b == (compressed != plain).sum()
 assert abs((paired / 1.96) ** 2 * n - ((compressed ^ plain).mean() - difference ** 2)) < 1e-9
 assert 0 <= shared <= 1
+assert abs(points[-1] - 100 * difference) < 1e-9 and half > 0 and len(points) == seeds
 
 # %% time-steps
 assert numpy.allclose(sum(steps['plain'].values()), best['plain 3'])
 assert numpy.allclose(sum(steps['B'].values()), best['B 6'])
-assert len(times['B 6']) == rounds and best['B 6'].min() == times['B 6'].min() > 0
+assert len(times['B 6']) == runs and best['B 6'].min() == times['B 6'].min() > 0
 
 # %% time-figure
 assert whole[0] <= whole[1] <= whole[2] <= times['B 6'].max()

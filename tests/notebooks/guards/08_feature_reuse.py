@@ -50,6 +50,12 @@ assert all(-1 <= within(values, damage[1]) <= 1 for values in predictors.values(
 # %% spearman-table
 assert set(drawn) == {(name, column) for name in predictors for column in (0, 1)}
 
+# %% spearman-layers
+assert len(layers) == 3 * (LAYERS - 2) and all(CONNECTIONS[i[0]][1] == 0 for i in layers)
+assert all(len({CONNECTIONS[j][2] for j in i}) == 1 and {widths[j] for j in i[1:]} == {16} for i in layers)
+assert all(len(values) == len(layers) and (abs(values) <= 2 + 1e-9).all() for values in each.values())
+assert (abs(each['sum |wγ|']) <= 1 + 1e-9).all() and len(each) == 3
+
 # %% per-channel
 assert all(low <= middle <= high for low, middle, high in intervals.values()) and len(intervals) == 2 * LAYERS
 
