@@ -22,6 +22,7 @@ _MODULES = {
     'data.loader': ['load_data_fashion_mnist', 'ImageLoader', 'DataSource', 'DataError', 'FASHION_MNIST_LABELS'],
     'training': ['fit', 'train_ch5'],
     'evaluation': ['evaluate_accuracy', 'predict'],
+    'execution.eval_mode': ['eval_mode'],
     'history': ['History', 'DivergenceError'],
     'shipped': ['trained_network', 'weights_record', 'recorded_runs'],
     'optimizers': ['Muon'],

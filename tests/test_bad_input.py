@@ -139,6 +139,7 @@ TABLE = {
                                     'trainer': trainer(), 'ctx': mx.cpu(), 'num_epochs': 1}, {
         'net': BLOCKS, 'train_iter': LOADERS, 'test_iter': without(LOADERS, None), 'batch_size': COUNTS,
         'trainer': [3, None, 'sgd'], 'ctx': DEVICES, 'num_epochs': COUNTS}),
+    'execution.eval_mode.eval_mode': (lambda: {'net': net()}, {'net': BLOCKS}),
     'evaluation.evaluate_accuracy': (lambda: {'net': net(), 'data_iter': loader()},
                                    {**EVALUATING, 'mirrored': SWITCHES}),
     'evaluation.predict': (lambda: {'net': net(), 'data_iter': loader()}, EVALUATING),

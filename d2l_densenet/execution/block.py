@@ -4,6 +4,7 @@ This is the one module that knows Gluon's private names.
 """
 
 import copyreg
+import warnings
 import weakref
 
 import mxnet as mx
@@ -46,6 +47,8 @@ _VALUES = frozenset((int, float, str, bool, type(None)))
 # For each block that was traced what it was like then, and the faster graphs made of that one. Beside the blocks, so
 # that copies and files of them do not hold any of it.
 _states, _faster = weakref.WeakKeyDictionary(), weakref.WeakKeyDictionary()
+# Blocks whose user has been warned.
+_warned = weakref.WeakSet()
 
 
 class TooSmall(ValueError):
@@ -69,6 +72,8 @@ class Block(ModePortable, HybridBlock):
         if isinstance(x, Symbol):
             return super().forward(x, *args)
         image_batch(self._owner, x, self._built_in_np, in_channels(self))
+        if autograd.is_recording() and not autograd.is_training() and x.context.device_type == 'cpu':
+            _warn_of_predict_mode(self)
         try:
             return self.run(x, *args)
         except (MXNetError, ValueError) as error:
@@ -134,6 +139,28 @@ class Graph:
         if keep_statistics:
             arrays = [array.copy() if item in self.statistics else array for item, array in zip(self.inputs, arrays)]
         return self.operator(*arrays)
+
+
+def inside(block):
+    """A block and all blocks in it."""
+    return [block, *(other for child in block._children.values() for other in inside(child))]
+
+
+def _warn_of_predict_mode(block):
+    blocks = [] if block in _warned else inside(block)
+    _warned.update(blocks)
+    pooling = next((layer for layer in blocks if isinstance(layer, (nn.MaxPool2D, nn.GlobalMaxPool2D))), None)
+    if pooling is not None:
+        warnings.warn(f'gradients recorded in predict mode on a CPU are wrong behind a max-pooling ({pooling.name}), a '
+                      'fault of MXNet. For right ones: with d2l_densenet.eval_mode(net), autograd.record(): ...',
+                      stacklevel=4)
+
+
+def forget_graphs(blocks):
+    """Have blocks traced again, whatever they are, when they are called next."""
+    for block in blocks:
+        if isinstance(block, HybridBlock):
+            block._clear_cached_op()
 
 
 class _Faster:
