@@ -198,3 +198,25 @@ def test_nbgrader_from_end_to_end(tmp_path):
     assert score['untouched'] == score['edits'] == score.get('exits', 0) == 0
     for student in ('right', 'wrong', 'untouched', 'endless', 'edits'):
         assert (tmp_path / 'feedback' / student / name / f'{name}.html').stat().st_size > 10_000, student
+
+
+def test_the_way_without_nbgrader_ends_whatever_is_handed_in(tmp_path):
+    """The command of docs/instructors.md, with less patience."""
+    text = (ROOT / 'docs' / 'instructors.md').read_text(encoding='utf-8').split('## Without nbgrader')[1]
+    command = text.split('```')[1].replace('.venv/bin/python', sys.executable)
+    patient = command.replace('1800', '60').replace('timeout=600', 'timeout=10')
+    assert patient.count('60') == patient.count('timeout=10') == 1
+    (tmp_path / 'handed_in').mkdir()
+    catches = 'while True:\n    try:\n        while True: pass\n    except BaseException: pass'
+    for name, cell in {'loops': 'while True: pass', 'right': 'print("fine")', 'exits': 'import os; os._exit(1)',
+                       'catches': catches}.items():
+        cells = [nbformat.v4.new_code_cell(source) for source in (cell, 'print("after", 1)')]
+        kernel = {'kernelspec': {'name': 'python3', 'display_name': 'Python'}}
+        nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), tmp_path / 'handed_in' / f'{name}.ipynb')
+    said = subprocess.run(['bash', '-c', patient], cwd=tmp_path, capture_output=True, text=True, timeout=400).stdout
+    for name in ('loops', 'right'):
+        graded = nbformat.read(tmp_path / 'graded' / f'{name}.ipynb', as_version=4)
+        assert graded.cells[1].outputs[0].text == 'after 1\n', name
+        assert name not in said
+    named = sorted(line.split(':')[0] for line in said.splitlines())
+    assert named == ['handed_in/catches.ipynb', 'handed_in/exits.ipynb']
