@@ -142,7 +142,8 @@ def main():
     known = {(fault['module'], fault['operator'], fault['occurrence']) for fault in record['faults']}
     with tempfile.TemporaryDirectory() as folder:
         copy = pathlib.Path(folder) / 'main'
-        shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns('.venv', '.git', 'build', 'runs', '__pycache__'))
+        shutil.copytree(ROOT, copy, ignore=lambda folder, names: {'__pycache__'} | (
+            {'.venv', '.git', 'build', 'runs'} if folder == str(ROOT) else set()))
         lines = covering(copy)
         for path, fault in draw(options.number, options.seed):
             if (str(path), fault.operator_name, fault.occurrence) in known:
