@@ -188,7 +188,7 @@ def save_torch(net, file):
     TypeError
         If `net` is not a `DenseNet`, or was cast to a type that NumPy lacks.
     CheckpointError
-        If the ending is another, the network is not initialised, or the file cannot be written.
+        If the ending is another, the network is not initialised or not finite, or the file cannot be written.
 
     Examples
     --------
@@ -216,6 +216,9 @@ def save_torch(net, file):
         values = {name: _current(parameter) for name, parameter in parameters_of(net, layers).items()}
     except RuntimeError:
         raise CheckpointError('net has parameters without values: call net.initialize() or load some first') from None
+    bad = next((name for name, value in values.items() if not numpy.isfinite(value).all()), None)
+    if bad:
+        raise CheckpointError(f'parameter {bad} of net has NaN or infinity: load_pretrained would refuse the file')
     try:
         if ending == '.safetensors':
             content = import_safetensors(path).numpy.save(values, metadata={'format': 'pt'})

@@ -201,6 +201,9 @@ def _graph(net, input_shape):
             raise ExportError('the network has no values yet: call net.initialize() or net.load_parameters() '
                               'first') from error
         values[name] = value.as_in_context(mx.cpu()).as_nd_ndarray()
+        if not numpy.isfinite(values[name].asnumpy()).all():
+            raise ExportError(f'parameter {path} has NaN or infinity: train again at a lower rate, or load other '
+                              'parameters')
     # Names that do not depend on what else was built before.
     prefix = 'densenet_' if isinstance(net, DenseNet) else 'resnet_'
     names = {node['name']: prefix + node['name'].removeprefix(net.prefix).replace('batch_flatten', 'flatten')

@@ -13,7 +13,7 @@ from mxnet import npx
 from mxnet.util import is_np_array, is_np_shape
 from safetensors.numpy import load_file, save_file
 
-from d2l_densenet import NETWORKS, RESNETS, DenseNet, cli, densenet, he_initialize, resnet
+from d2l_densenet import NETWORKS, RESNETS, CheckpointError, DenseNet, cli, densenet, he_initialize, resnet
 from d2l_densenet.interop import export
 from d2l_densenet.interop.checkpoints import save_torch
 from d2l_densenet.interop.export import ExportError, export_model
@@ -304,6 +304,19 @@ def test_scores_of_another_shape_or_none_fail_the_check(scores, tmp_path, monkey
     monkeypatch.setitem(export._RUNNERS, 'mxnet', lambda *args: [scores(right) for right in run(*args)])
     with pytest.raises(ExportError, match='check failed'):
         export_model(with_values(DenseNet(**SMALL)), tmp_path, formats=['mxnet'])
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize('value', [numpy.nan, numpy.inf])
+def test_what_is_not_finite_is_not_exported_though_the_scores_are(value, tmp_path):
+    """An infinite variance makes its channel 0."""
+    net = with_values(DenseNet(**SMALL))
+    spoilt = net.features[1].running_var
+    spoilt.set_data(mx.nd.concat(mx.nd.array([value]), spoilt.data()[1:], dim=0))
+    with pytest.raises(ExportError, match=r'parameter features\.1\.running_var has NaN or infinity'):
+        export_model(net, tmp_path, formats=['mxnet'])
+    with pytest.raises(CheckpointError, match=r'parameter features\.norm0\.running_var of net has NaN or infinity'):
+        save_torch(net, tmp_path / 'net.pth')
     assert not list(tmp_path.iterdir())
 
 
