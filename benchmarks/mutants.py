@@ -2,9 +2,9 @@
 
 cosmic-ray, which keeps the kinds of faults, applies one to a copy of the checkout. pytest-cov has told beforehand which
 tests run which line: those in the files of the module that was changed run first, then the others (at most 150 of
-them, drawn), then the rest of the module's files. The notebooks and their guards are left out. The result of each goes
-to records/mutants.json at once: an interrupted run goes on where it was. A survivor is read by a person, who writes
-``"equivalent": "why"`` into its entry if the fault changes nothing that a user can see.
+them, drawn), then the rest of the module's files. Of the notebooks' tests only those of exercises' answers run. The
+result of each goes to records/mutants.json at once: an interrupted run goes on where it was. A survivor is read by a
+person, who writes ``"equivalent": "why"`` into its entry if the fault changes nothing that a user can see.
 """
 
 import argparse
@@ -13,7 +13,6 @@ import json
 import os
 import pathlib
 import random
-import re
 import shutil
 import subprocess
 import sys
@@ -23,7 +22,9 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 RECORD = ROOT / 'records' / 'mutants.json'
 # Slow, or about files that a fault in the package does not change.
-LEFT_OUT = ['notebooks', 'bare', 'colab', 'gpu', 'benchmarks', 'test_packaging.py', 'test_site.py', 'test_reports.py']
+LEFT_OUT = ['bare', 'colab', 'gpu', 'benchmarks', 'test_packaging.py', 'test_site.py', 'test_reports.py', *(
+    f'notebooks/{path.name}' for path in (ROOT / 'tests' / 'notebooks').glob('test_*.py')
+    if path.name != 'test_answers.py')]
 # The one left out by itself wants an installation of its own.
 TESTS = ['tests', 'd2l_densenet', '--deselect=tests/test_doctor.py::test_mxnet_that_is_not_installed',
          *(f'--ignore=tests/{name}' for name in LEFT_OUT)]
@@ -56,7 +57,7 @@ def tests_of(path):
 
 
 def covering(copy):
-    """{module: {line: names of the tests, without parameters, that run it}}; asked once, then kept in build/."""
+    """{module: {line: names of the tests that run it}}; asked once, then kept in build/."""
     kept = ROOT / 'build' / 'mutants-coverage.json'
     if kept.exists():
         return json.loads(kept.read_text())
@@ -72,10 +73,16 @@ def covering(copy):
     for file in data.measured_files():
         lines = data.contexts_by_lineno(file)
         found[str(pathlib.Path(file).relative_to(copy))] = {
-            line: sorted({re.sub(r'\[.*|\|.*', '', name) for name in names if name}) for line, names in lines.items()}
+            line: sorted({name_of(name) for name in names if name}) for line, names in lines.items()}
     kept.parent.mkdir(exist_ok=True)
     kept.write_text(json.dumps(found))
     return json.loads(kept.read_text())
+
+
+def name_of(context):
+    """A test without its parameters, unless they say which of hundreds of answers it is about."""
+    test = context.rpartition('|')[0]
+    return test if 'test_answers.py' in test else test.partition('[')[0]
 
 
 def running(lines, source, line):

@@ -21,6 +21,17 @@ def loader(batch_size=8, count=30):
     return ImageLoader(images, labels, batch_size, shuffle=True, flip=True, crop=1)
 
 
+class Counting(ImageLoader):
+    """Counts the images that this process has been given, by this loader and its parts."""
+
+    seen = 0
+
+    def __iter__(self):
+        for X, y in super().__iter__():
+            Counting.seen += len(y)
+            yield X, y
+
+
 class Killing(ImageLoader):
     """After so many batches the process is gone."""
 
@@ -73,6 +84,7 @@ def listening():
 def main(directory, optimizer, resume, kill_after):
     from d2l_densenet.runs.workers import join
     workers, train_iter = join(), loader()
+    train_iter.__class__ = Counting
     if workers.rank == 1 and int(kill_after) < 0:
         raise OSError('a worker that fails alone')
     if workers.rank == 1 and int(kill_after):
@@ -89,7 +101,7 @@ def main(directory, optimizer, resume, kill_after):
     except ValueError as error:
         refused = str(error)
     pathlib.Path(f'{directory}/{workers.rank}.json').write_text(json.dumps(
-        {'rows': rows, 'listening': listening(), 'refused': refused, 'rank': workers.rank}))
+        {'rows': rows, 'seen': Counting.seen, 'listening': listening(), 'refused': refused, 'rank': workers.rank}))
 
 
 if __name__ == '__main__':

@@ -74,6 +74,10 @@ def test_two_workers_train_as_one_process(whole):
     assert same(parameters(whole, 0), parameters(whole, 1))
 
 
+def test_each_worker_gets_half_of_each_batch(whole):
+    assert [json.loads((whole / f'{rank}.json').read_text())['seen'] for rank in (0, 1)] == [3 * 15, 3 * 15]
+
+
 def test_only_the_first_worker_evaluates_and_none_trains_twice(whole):
     first, second = (json.loads((whole / f'{rank}.json').read_text()) for rank in (0, 1))
     for row, other in zip(first['rows'], second['rows'], strict=True):
