@@ -57,7 +57,16 @@ def test_variants_are_written_as_sources_and_as_handed_out(tmp_path):
         assert nbformat.read(tmp_path / 'exercises' / path.name, as_version=4) == make_exercises.exercise(source)
 
 
-@pytest.mark.parametrize('path', [path for path in SOLUTIONS if path.stem[:2] in ('01', '02', '03', '04', '05')],
+# Their answers are functions that are judged on drawn numbers, or words: there is no number to copy.
+NO_NUMBERS = ('10', '11', '12', '13', '14')
+
+
+def test_which_sets_have_other_numbers():
+    assert {path.stem[:2] for path in SOLUTIONS if not nbformat.read(path, as_version=4).metadata.get('variants')} == {
+        *NO_NUMBERS}
+
+
+@pytest.mark.parametrize('path', [path for path in SOLUTIONS if path.stem[:2] not in NO_NUMBERS],
                          ids=lambda path: path.stem)
 def test_the_solutions_solve_a_variant(path, monkeypatch, tmp_path):
     """With other numbers every check still says that the official solution is right."""
@@ -207,7 +216,8 @@ def test_the_way_without_nbgrader_ends_whatever_is_handed_in(tmp_path):
     patient = command.replace('1800', '60').replace('timeout=600', 'timeout=10')
     assert patient.count('60') == patient.count('timeout=10') == 1
     (tmp_path / 'handed_in').mkdir()
-    catches = 'while True:\n    try:\n        while True: pass\n    except BaseException: pass'
+    # A handler, not `except`: in CPython 3.11 and 3.12, what interrupts an empty loop can leave by the side of its `try`.
+    catches = 'import signal\nsignal.signal(signal.SIGINT, lambda *given: None)\nwhile True: pass'
     for name, cell in {'loops': 'while True: pass', 'right': 'print("fine")', 'exits': 'import os; os._exit(1)',
                        'catches': catches}.items():
         cells = [nbformat.v4.new_code_cell(source) for source in (cell, 'print("after", 1)')]
