@@ -216,7 +216,7 @@ def test_the_way_without_nbgrader_ends_whatever_is_handed_in(tmp_path):
     patient = command.replace('1800', '60').replace('timeout=600', 'timeout=10')
     assert patient.count('60') == patient.count('timeout=10') == 1
     (tmp_path / 'handed_in').mkdir()
-    # A handler, not `except`: in CPython 3.11 and 3.12, what interrupts an empty loop can leave by the side of its `try`.
+    # A handler, not `except`: in CPython 3.11 and 3.12 an interruption can leave an empty loop past its `try`.
     catches = 'import signal\nsignal.signal(signal.SIGINT, lambda *given: None)\nwhile True: pass'
     for name, cell in {'loops': 'while True: pass', 'right': 'print("fine")', 'exits': 'import os; os._exit(1)',
                        'catches': catches}.items():
