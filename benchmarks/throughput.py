@@ -1,13 +1,14 @@
 """Measure how fast networks train and answer, beside the article's code, MXNet's model zoo and PyTorch.
 
-``python benchmarks/throughput.py`` writes ``records/throughput.json`` and the tables in README.md. Three groups:
+``python benchmarks/throughput.py`` writes ``records/throughput.json`` and the tables in README.md. The groups:
 
 - ``article``: a training step (forward, backward, update by SGD) of the article's network, 256 images of 48 x 48: as
   the article writes it (plain Gluon layers, run imperatively: tests/article.py), this package's network as `fit` runs
-  it, and an independent writing in PyTorch, run eagerly, with channels last, compiled, and with bfloat16 autocast
+  it, and an independent writing in PyTorch, run eagerly, with channels last and compiled. Both with bfloat16, too
   (which rounds more, and stands apart).
 - ``densenet121``: a training step of DenseNet-121, 16 images of 3 x 224 x 224: this package, MXNet's model zoo,
   PyTorch.
+- ``bc``: a training step of DenseNet-BC (100, 12), 64 images of 3 x 32 x 32, one thread.
 - ``inference``: one answer of the course's network, for 1 and for 64 images.
 
 Each contestant lives in a process of its own, sets up, and then waits. They take turns, one step each, so that whatever
@@ -33,17 +34,27 @@ STATIC = {'static_alloc': True, 'static_shape': True}
 #: For each group what it measures, the contestants, and which of them the others are compared with.
 GROUPS = {
     'article': ("training step, the article's network, 256 images of 48 x 48",
-                ('listing', 'package', 'package, imperative', 'torch', 'torch, channels last', 'torch, compiled',
-                 'torch, bfloat16'), 'listing'),
+                ('listing', 'package', 'package, bfloat16', 'package, imperative', 'torch',
+                 'torch, channels last', 'torch, compiled', 'torch, bfloat16'), 'listing'),
     'densenet121': ('training step, DenseNet-121, 16 images of 3 x 224 x 224',
                     ('zoo', 'package', 'torch', 'torch, channels last'), 'zoo'),
+    'bc': ('training step, DenseNet-BC (100, 12), 64 images of 3 x 32 x 32, one thread',
+           ('package', 'torch', 'torch, channels last'), 'package'),
     'inference 1': ("inference, the article's network, 1 image of 48 x 48",
                     ('package', 'package, optimize_for', 'onnxruntime', 'torch'), 'package'),
     'inference 64': ("inference, the article's network, 64 images of 48 x 48",
                      ('package', 'package, optimize_for', 'onnxruntime', 'torch'), 'package'),
 }
-SHAPES = {'article': (256, 1, 48, 48), 'densenet121': (16, 3, 224, 224), 'inference 1': (1, 1, 48, 48),
-          'inference 64': (64, 1, 48, 48)}
+SHAPES = {'article': (256, 1, 48, 48), 'densenet121': (16, 3, 224, 224), 'bc': (64, 3, 32, 32),
+          'inference 1': (1, 1, 48, 48), 'inference 64': (64, 1, 48, 48)}
+#: Groups of other networks than the article's, by the name that `densenet` builds, and with other numbers of threads.
+NETWORKS = {'densenet121': 'densenet121', 'bc': 'densenet_bc_100_12'}
+THREADS = {'bc': 1}
+
+
+def network(group):
+    from d2l_densenet import DenseNet, densenet
+    return densenet(NETWORKS[group], classes=10) if group in NETWORKS else DenseNet()
 
 
 def batch(group):
@@ -88,7 +99,8 @@ def package(group, how):
     """This package's network, in np mode as the notebooks use it; `optimize_for` in nd mode, as it must be."""
     import mxnet as mx
 
-    from d2l_densenet import DenseNet, densenet, he_initialize
+    from d2l_densenet import DenseNet, he_initialize
+    from d2l_densenet.execution.mixed_precision import MixedPrecision
     from d2l_densenet.optimizers import make_trainer
     if how == 'optimize_for':
         net = DenseNet()
@@ -97,12 +109,14 @@ def package(group, how):
         net.optimize_for(images, backend='MKLDNN', **STATIC)
         return lambda: net(images).wait_to_read()
     mx.npx.set_np()
-    net = densenet('densenet121', classes=10) if group == 'densenet121' else DenseNet()
+    net = network(group)
     he_initialize(net, 0, SHAPES[group][1:])
     if how != 'imperative':
         net.hybridize(**STATIC)
     if not group.startswith('inference'):
-        return mxnet_step(net, *batch(group), mx.np.array, make_trainer(net, 'sgd', {'learning_rate': 0.01}))
+        trainer = make_trainer(net, 'sgd', {'learning_rate': 0.01})
+        forward = MixedPrecision(net, how) if how == 'bfloat16' else net
+        return mxnet_step(forward, *batch(group), mx.np.array, trainer)
     images = mx.np.array(batch(group)[0])
     return lambda: net(images).wait_to_read()
 
@@ -134,13 +148,10 @@ def onnx(group):
 def torch(group, how):
     """The network of tests/test_oracles.py, an independent writing."""
     import torch
-
-    from d2l_densenet import DenseNet, densenet
     torch.set_num_threads(int(os.environ['OMP_NUM_THREADS']))
     oracles = tests_module('test_oracles')
-    config = (densenet('densenet121', classes=10) if group == 'densenet121' else DenseNet()).config
     torch.manual_seed(0)
-    net = oracles.Network(**config)
+    net = oracles.Network(**network(group).config)
     images, labels = (torch.from_numpy(array) for array in batch(group))
     labels = labels.long()
     if how != '':
@@ -265,7 +276,7 @@ def main():
     except metadata.PackageNotFoundError:
         torch_version = 'not installed'
     with measuring(torch=torch_version) as record:
-        record['groups'] = {group: measure(group, options.starts, options.rounds, options.threads)
+        record['groups'] = {group: measure(group, options.starts, options.rounds, THREADS.get(group, options.threads))
                             for group in options.group or GROUPS}
     if options.group:
         print(table(record))

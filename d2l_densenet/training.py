@@ -90,11 +90,12 @@ def fit(net, train_iter, test_iter=None, num_epochs=5, *, optimizer='sgd', optim
         What adds up the gradients: the devices of this process, or the servers of a job of many, which the DMLC
         environment variables describe. A process can train once in such a job.
     dtype : {'float32', 'float16', 'bfloat16'}
-        Other than ``'float32'``: mixed precision. Convolutions and dense layers compute in this type; batch
-        normalisation, softmax, the loss, parameters and updates stay in float32, and so does evaluation. The loss is
-        scaled so that small gradients do not vanish; a step whose gradients overflow is left out, and the scale
-        halved. ``'float16'`` needs a GPU, **on which it has not been run: no card could be had**. ``'bfloat16'`` runs
-        the same code on a CPU with AVX-512, for tests: it is no faster there.
+        Other than ``'float32'``: mixed precision. ``'bfloat16'``, for a CPU with AVX-512: convolutions on maps whose
+        channels are a multiple of 16, and what lies between them, compute in it. Where the processor has instructions
+        for it (``avx512_bf16`` in /proc/cpuinfo), a step is shorter. ``'float16'``: convolutions and dense layers; it
+        needs a GPU, **on which it has not been run: no card could be had**. Softmax, the loss, parameters, statistics
+        and updates stay in float32, and so does evaluation. The loss is scaled so that small gradients do not vanish;
+        a step whose gradients overflow is left out, and the scale halved.
     data_on_device : bool, default False
         Whether to copy the whole data set to the (first) device once, one byte for each pixel, and to make the
         batches, augmentation included, there. Needs an `ImageLoader`; the batches are the same. It spares a GPU from

@@ -26,10 +26,10 @@ from mxnet.base import MXNetError
 
 from .operators import aligned
 
-_CONVOLUTION = 'Convolution', '_npx_convolution'
-_POOLING = 'Pooling', '_npx_pooling'
-_ACTIVATION = 'Activation', '_npx_activation'
-_RELU = 'relu', '_npx_relu'
+CONVOLUTION = 'Convolution', '_npx_convolution'
+POOLING = 'Pooling', '_npx_pooling'
+ACTIVATION = 'Activation', '_npx_activation'
+RELU = 'relu', '_npx_relu'
 
 
 def faster(symbol, shape, any_size=False):
@@ -37,12 +37,12 @@ def faster(symbol, shape, any_size=False):
 
     With `any_size` only what holds for images of other heights and widths as well.
     """
-    graph = _Graph(symbol, shape)
+    graph = Nodes(symbol, shape)
     if graph.nodes is None:
         return symbol
     before = json.dumps(graph.content())
     for node in graph.nodes:
-        if node.op in _POOLING:
+        if node.op in POOLING:
             if not any_size:
                 _round_nothing(node)
             _swap(node, graph.readers)
@@ -50,18 +50,23 @@ def faster(symbol, shape, any_size=False):
             _take_onednn(node)
     if not any_size:
         for node in graph.nodes:
-            if node.op in _CONVOLUTION:
+            if node.op in CONVOLUTION:
                 _take_middle(node)
             node.inputs = [(_past_pooling(source), *rest) for source, *rest in node.inputs]
         graph.out = _past_pooling(graph.out)
     content = graph.content()
     if json.dumps(content) == before:
         return symbol
+    return loaded(content, symbol)
+
+
+def loaded(content, like):
+    """A symbol of the content of `Nodes`, in the array mode of another one."""
     found = mx.sym.load_json(json.dumps(content))
-    return found.as_np_ndarray() if isinstance(symbol, mx.sym.np._Symbol) else found
+    return found.as_np_ndarray() if isinstance(like, mx.sym.np._Symbol) else found
 
 
-class _Node:
+class Node:
     """An operator of the graph, or a variable; `inputs` are (node, number of its output, version)."""
 
     def __init__(self, op, name, inputs, attrs=None):
@@ -87,7 +92,7 @@ class _Node:
         return source.shapes.get(output, ())
 
 
-class _Graph:
+class Nodes:
     """The nodes of a symbol in their order, with their shapes; no nodes if a rule cannot be trusted with it."""
 
     def __init__(self, symbol, shape):
@@ -105,7 +110,7 @@ class _Graph:
                 for node in graph['nodes']):
             return
         self._attrs = graph['attrs']
-        nodes = [_Node(**node) for node in graph['nodes']]
+        nodes = [Node(**node) for node in graph['nodes']]
         for node in nodes:
             node.inputs = [(nodes[source], *rest) for source, *rest in node.inputs]
         *places, (out, output, *_) = graph['heads']
@@ -151,13 +156,13 @@ def _swap(pooling, readers):
     if readers[id(first)] != 1 or not pooling.of_images or pooling.get('global_pool', False):
         return
     kind, convention, pad = (pooling.get(name) for name in ('pool_type', 'pooling_convention', 'pad'))
-    if first.op in _CONVOLUTION:
+    if first.op in CONVOLUTION:
         # Each window must be an average, so that the bias stays what it is, and MXNet's gradient must be right.
         true = convention == 'valid' or (convention == 'full' and pooling.get('count_include_pad') is False)
         alone = (first.get('kernel'), first.get('stride', (1, 1)), first.get('pad', (0, 0))) == ((1, 1), (1, 1), (0, 0))
         if kind != 'avg' or not true or pad != (0, 0) or not first.of_images or not alone:
             return
-    elif first.op in _RELU or (first.op in _ACTIVATION and first.get('act_type') == 'relu'):
+    elif first.op in RELU or (first.op in ACTIVATION and first.get('act_type') == 'relu'):
         # Each window must hold a pixel: of none the largest is not 0 but the least number there is.
         if kind != 'max' or convention != 'valid' or any(
                 2 * beside > side for beside, side in zip(pad, pooling.get('kernel'))):
@@ -184,7 +189,7 @@ def _take_middle(node):
     if not node.of_images or node.reads()[2:] != (1, 1) or kernel == (1, 1) or (
             any(step != 1 for step in node.get('dilate', (1, 1))) or kernel != tuple(2 * side + 1 for side in pad)):
         return
-    middle = _Node('slice', node.name + '_middle', [node.inputs[1]], {
+    middle = Node('slice', node.name + '_middle', [node.inputs[1]], {
         'begin': str((None, None, *pad)), 'end': str((None, None, *(side + 1 for side in pad)))})
     node.inputs[1] = (middle, 0, 0)
     node.attrs = {**node.attrs, 'kernel': '(1, 1)', 'pad': '(0, 0)'}
@@ -192,7 +197,7 @@ def _take_middle(node):
 
 def _past_pooling(node):
     """What a global pooling of one pixel reads, instead of the pooling; any other operator itself."""
-    if node.op in _POOLING and node.get('global_pool', False) and node.get('pool_type') in ('avg', 'max') and (
+    if node.op in POOLING and node.get('global_pool', False) and node.get('pool_type') in ('avg', 'max') and (
             node.get('layout') in (None, 'NCHW') and node.reads()[2:] == (1, 1) and not node.inputs[0][1]):
         return node.inputs[0][0]
     return node

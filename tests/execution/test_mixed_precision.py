@@ -1,6 +1,8 @@
 """Mixed precision: with bfloat16, because a CPU has no float16 convolutions; and the scaling of the loss."""
 
+import collections
 import json
+import re
 
 import mxnet as mx
 import numpy
@@ -9,6 +11,7 @@ from helpers import MODES, images, switch
 from mxnet import autograd, gluon
 
 from d2l_densenet import DenseNet, DivergenceError, ImageLoader, ResumeError, fit, resnet
+from d2l_densenet.execution.fast import faster
 from d2l_densenet.execution.mixed_precision import MixedPrecision, check_dtype, with_casts
 
 
@@ -26,7 +29,7 @@ needs_bfloat16 = pytest.mark.skipif(not works('bfloat16'), reason='this processo
 def network(mode='nd', **kwargs):
     switch(mode)
     mx.random.seed(1)
-    net = DenseNet(4, (2, 1), 6, classes=3, **kwargs)
+    net = DenseNet(16, (2, 1), 16, classes=3, **kwargs)
     net.initialize(mx.init.Xavier())
     net.hybridize()
     return net
@@ -47,22 +50,43 @@ def values(net):
     return [parameter.data().asnumpy() for parameter in net.collect_params().values()]
 
 
-@pytest.mark.parametrize('build', [network, lambda: resnet('resnet110')], ids=['DenseNet', 'ResNet'])
-def test_convolutions_and_dense_layers_get_16_bits_and_nothing_else_does(build):
-    net = build()
-    symbol = with_casts(net(mx.sym.var('data', dtype='float32')), 'float16')
+def types_and_shapes(symbol, shape):
+    """{name of an operator: (type, shape) of its output}; what MXNet calls bfloat16 has a field of that name."""
     internals = symbol.get_internals()
-    types, outputs = {}, iter(zip(internals.infer_type()[1], internals.list_outputs()))
-    for dtype, name in outputs:
-        types[name] = numpy.dtype(dtype).name
+    found = zip(internals.list_outputs(), internals.infer_type()[1], internals.infer_shape(data=shape)[1])
+    return {re.sub('_out(put)?$', '', name): ((dtype.names or (dtype.name,))[0], shape)
+            for name, dtype, shape in ((name, numpy.dtype(dtype), shape) for name, dtype, shape in found)}
+
+
+@pytest.mark.parametrize('build', [network, lambda: resnet('resnet110')], ids=['DenseNet', 'ResNet'])
+def test_in_float16_convolutions_and_dense_layers_get_16_bits_and_nothing_else_does(build):
+    net, shape = build(), (2, 1 if build is network else 3, 32, 32)
+    symbol = with_casts(net(mx.sym.var('data', dtype='float32')), 'float16', shape)
+    types = types_and_shapes(symbol, shape)
     nodes = json.loads(net(mx.sym.var('data')).tojson())['nodes']
-    low = {node['name'] + '_output' for node in nodes if node['op'] in ('Convolution', 'FullyConnected')}
-    assert low and all(types[name] == 'float16' for name in low)
-    for node in nodes:
-        for name in (node['name'], node['name'] + '_output'):
-            if name in types and name not in low:
-                assert types[name] == 'float32', name
+    low = {node['name'] for node in nodes if node['op'] in ('Convolution', 'FullyConnected')}
+    assert low and {node['name'] for node in nodes if types.get(node['name'], '?')[0] == 'float16'} == low
     assert symbol.infer_type()[1] == [numpy.float32]
+
+
+@pytest.mark.parametrize('mode', MODES)
+def test_in_bfloat16_what_is_blocked_gets_16_bits_and_nothing_else_does(mode):
+    """Widths of 32, 48 and 64, or of 32, 40 and 48; stem and classifier stay in float32."""
+    switch(mode)
+    net = DenseNet(16, (2,), 32, classes=3)
+    net.initialize()
+    wide, shape = DenseNet(8, (2,), 32, classes=3), (2, 1, 32, 32)
+    wide.initialize()
+    expected = {'Convolution': 2, 'Concat': 2, 'BatchNorm': 2, 'Activation': 2, 'Pooling': 1}
+    for built, lowest in ((net, expected), (wide, {})):
+        data = mx.sym.var('data', dtype='float32')
+        symbol = faster(built(data.as_np_ndarray() if mode == 'np' else data), shape)
+        symbol = with_casts(symbol, 'bfloat16', shape)
+        types = types_and_shapes(symbol, shape)
+        nodes = [node for node in json.loads(symbol.tojson())['nodes'] if node['op'] not in ('null', 'amp_cast')]
+        low = [node for node in nodes if types[node['name']][0] == 'bfloat16']
+        assert all(types[node['name']][1][1] % 16 == 0 for node in low)
+        assert collections.Counter(node['op'].split('_')[-1] for node in low) == lowest
 
 
 @needs_bfloat16
@@ -71,7 +95,8 @@ def test_scores_and_gradients_are_those_of_float32_but_for_rounding(mode):
     """Without ReLU and batch normalisation, which blow rounding up: to a hundredth, as 8 bits have it."""
     make = switch(mode)
     net = gluon.nn.HybridSequential()
-    net.add(gluon.nn.Conv2D(6, 3), gluon.nn.AvgPool2D(), gluon.nn.Conv2D(8, 3), gluon.nn.Dense(3))
+    net.add(gluon.nn.Conv2D(16, 3), gluon.nn.AvgPool2D(), gluon.nn.Conv2D(32, 3), gluon.nn.Conv2D(32, 3, groups=2),
+            gluon.nn.Conv2D(16, 1, use_bias=False), gluon.nn.Dense(3))
     net.initialize(mx.init.Xavier())
     mixed = MixedPrecision(net, 'bfloat16')
     X, factors = make(images(8, 1, 20, 20)), make(images(8, 3))
@@ -88,6 +113,31 @@ def test_scores_and_gradients_are_those_of_float32_but_for_rounding(mode):
     distance = sum(((a - b) ** 2).sum() for a, b in zip(*found.values())) ** 0.5
     assert distance < 0.01 * sum((a ** 2).sum() for a in found['float32']) ** 0.5
     assert all(array.dtype == numpy.float32 for array in found['bfloat16'])
+
+
+@needs_bfloat16
+@pytest.mark.parametrize('mode', MODES)
+def test_statistics_move_as_in_float32(mode):
+    X, moved = switch(mode)(images(8, 1, 20, 20)), []
+    for dtype in ('float32', 'bfloat16'):
+        net = network(mode)
+        forward = net if dtype == 'float32' else MixedPrecision(net, dtype)
+        net(X)
+        for _ in range(3):
+            with autograd.record():
+                total = forward(X).sum()
+            total.backward()
+        moved.append({name: p.data().asnumpy() for name, p in net._collect_params_with_prefix().items()
+                      if 'running' in name})
+    for name, expected in moved[0].items():
+        assert numpy.abs(moved[1][name] - expected).max() < 0.02 * numpy.abs(expected).max(), name
+        assert moved[1][name].dtype == numpy.float32
+
+
+def test_what_has_types_of_its_own_is_refused():
+    symbol = mx.sym.cast(mx.sym.var('data'), 'float64')
+    with pytest.raises(ValueError, match='needs a network of one output without casts or control flow of its own'):
+        with_casts(symbol, 'bfloat16', (2, 3))
 
 
 @needs_bfloat16
