@@ -25,7 +25,7 @@ from .._common.arrays import array
 from .._common.engine import surfacing
 from .._common.messages import last_line
 from .block import Graph
-from .fast import ACTIVATION, CONVOLUTION, POOLING, RELU, Node, Nodes, faster, loaded
+from .fast import ACTIVATION, BATCH_NORM, CONVOLUTION, POOLING, RELU, Node, Nodes, faster, loaded
 from .operators import aligned
 
 __all__ = ['MixedPrecision', 'with_casts']
@@ -34,8 +34,7 @@ __all__ = ['MixedPrecision', 'with_casts']
 DTYPES = ('float32', 'float16', 'bfloat16')
 
 _LAYERS = (*CONVOLUTION, 'Deconvolution', '_npx_deconvolution', 'FullyConnected', '_npx_fully_connected')
-_BATCH_NORM = 'BatchNorm', '_npx_batch_norm'
-_BETWEEN = (*_BATCH_NORM, *POOLING, *RELU, *ACTIVATION, 'Concat')
+_BETWEEN = (*BATCH_NORM, *POOLING, *RELU, *ACTIVATION, 'Concat')
 
 
 class MixedPrecision:
@@ -86,7 +85,7 @@ def with_casts(symbol, dtype, shape):
         chosen = _in_16_bits(node, dtype, low)
         given = node.inputs
         # Scale, shift and statistics of a batch normalisation are always float32.
-        data, beside = (given[:1], given[1:]) if node.op in _BATCH_NORM else (given, [])
+        data, beside = (given[:1], given[1:]) if node.op in BATCH_NORM else (given, [])
         node.inputs = [cast(source, output, dtype if chosen else 'float32', *rest) for source, output, *rest in data]
         node.inputs += beside
         if chosen:

@@ -106,6 +106,44 @@ def test_what_is_computed_otherwise_when_hybridized_changes_no_result(mode, size
 
 
 @pytest.mark.parametrize('mode', MODES)
+@pytest.mark.parametrize('options, filled', [
+    (dict(channels=12, kernel_size=3, padding=1), True), (dict(channels=20, kernel_size=5, use_bias=False), True),
+    (dict(channels=12, kernel_size=(1, 3), strides=2, dilation=2), True), (dict(channels=24, kernel_size=3), False),
+    (dict(channels=12, kernel_size=1), False), (dict(channels=4, kernel_size=3), False),
+    (dict(channels=12, kernel_size=3, groups=2), False)])
+def test_filters_of_zeros_change_no_result(mode, options, filled):
+    array, results = switch(mode), []
+    X = array(images(24, 16, 32, 32))
+    for hybrid in (False, True):
+        mx.random.seed(3)
+        net = HybridSequential(prefix='')
+        net.add(nn.BatchNorm(in_channels=16), nn.Conv2D(in_channels=16, **options), nn.Activation('relu'))
+        net.initialize(mx.init.Uniform(0.5))
+        net.hybridize(hybrid)
+        X.attach_grad()
+        with autograd.record():
+            Y = net(X)
+            loss = (Y ** 2).sum()
+        loss.backward()
+        results.append([Y.asnumpy(), X.grad.asnumpy(), *(p.data().asnumpy() for p in net.collect_params().values()),
+                        *(p.grad().asnumpy() for p in net.collect_params().values() if p.grad_req != 'null')])
+    assert ('slice_axis' in order_for(net, *X.shape)) == filled
+    for hybrid, written in zip(results[1], results[0], strict=True):
+        assert_close(hybrid, written, 1e-4)
+
+
+def test_filters_are_not_added_where_that_slows_down():
+    few = DenseNet(12, (2,), 16, stem='cifar')
+    he_initialize(few, 0)
+    assert 'slice_axis' in order_for(few, 16, 1, 16, 16) and 'slice_axis' not in order_for(few, 15, 1, 16, 16)
+    # What the bottleneck writes would come in blocks of 8 channels, and its gradient in blocks of 16.
+    for width, times in ((16, 2), (24, 1)):
+        net = DenseNet(12, (2,), width, stem='cifar', bottleneck=4)
+        he_initialize(net, 0)
+        assert order_for(net, 16, 1, 16, 16).count('slice_axis') == 3 * times
+
+
+@pytest.mark.parametrize('mode', MODES)
 def test_relu_comes_after_the_pooling_bit_for_bit(mode):
     """Also where numbers are equal, and where all of a window are negative."""
     array = switch(mode)
