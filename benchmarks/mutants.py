@@ -9,9 +9,11 @@ person, who writes ``"equivalent": "why"`` into its entry if the fault changes n
 
 import argparse
 import ast
+import concurrent.futures
 import json
 import os
 import pathlib
+import queue
 import random
 import shutil
 import subprocess
@@ -141,6 +143,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('-n', '--number', type=int, default=600, help='faults to draw (default 600)')
     parser.add_argument('--seed', type=int, default=0, help='which ones (default 0)')
+    parser.add_argument('--workers', type=int, default=os.cpu_count(), help='faults at a time (default one a core)')
     options = parser.parse_args()
     from d2l_densenet.runs.directories import machine, versions, write_atomically
     record = json.loads(RECORD.read_text()) if RECORD.exists() else {}
@@ -148,20 +151,34 @@ def main():
         record = {'seed': options.seed, 'versions': versions(), 'machine': machine(), 'faults': []}
     known = {(fault['module'], fault['operator'], fault['occurrence']) for fault in record['faults']}
     with tempfile.TemporaryDirectory() as folder:
-        copy = pathlib.Path(folder) / 'main'
-        shutil.copytree(ROOT, copy, ignore=lambda folder, names: {'__pycache__'} | (
-            {'.venv', '.git', 'build', 'runs'} if folder == str(ROOT) else set()))
+        copies = queue.SimpleQueue()
+        for number in range(options.workers):
+            copy = pathlib.Path(folder) / f'main{number}'
+            shutil.copytree(ROOT, copy, ignore=lambda folder, names: {'__pycache__'} | (
+                {'.venv', '.git', 'build', 'runs'} if folder == str(ROOT) else set()))
+            copies.put(copy)
         lines = covering(copy)
-        for path, fault in draw(options.number, options.seed):
-            if (str(path), fault.operator_name, fault.occurrence) in known:
-                continue
-            result = judge(copy, path, fault, lines.get(str(path), {}))
-            record['faults'].append(result)
-            write_atomically(RECORD, json.dumps(record, indent=1) + '\n')
-            noticed = sum(entry['noticed'] for entry in record['faults'])
-            verdict = 'noticed' if result['noticed'] else 'SURVIVED'
-            print(f'{len(record["faults"])}: {noticed} noticed; {result["module"]}:{result["line"]} {verdict}: '
-                  f'{result["before"]}  ->  {result["after"]}', flush=True)
+
+        def judged(path, fault):
+            copy = copies.get()
+            try:
+                return judge(copy, path, fault, lines.get(str(path), {}))
+            finally:
+                copies.put(copy)
+        pool = concurrent.futures.ThreadPoolExecutor(options.workers)
+        started = [pool.submit(judged, path, fault) for path, fault in draw(options.number, options.seed)
+                   if (str(path), fault.operator_name, fault.occurrence) not in known]
+        try:
+            for done in concurrent.futures.as_completed(started):
+                result = done.result()
+                record['faults'].append(result)
+                write_atomically(RECORD, json.dumps(record, indent=1) + '\n')
+                noticed = sum(entry['noticed'] for entry in record['faults'])
+                verdict = 'noticed' if result['noticed'] else 'SURVIVED'
+                print(f'{len(record["faults"])}: {noticed} noticed; {result["module"]}:{result["line"]} {verdict}: '
+                      f'{result["before"]}  ->  {result["after"]}', flush=True)
+        finally:
+            pool.shutdown(cancel_futures=True)
     return 0
 
 
