@@ -61,7 +61,7 @@ class MixedPrecision:
         if x.shape not in self._graphs:
             symbol = with_casts(faster(self._symbol, x.shape), self.dtype, x.shape)
             parameters = {parameter.name: parameter for parameter in self.net.collect_params().values()}
-            self._graphs[x.shape] = Graph(symbol, parameters)
+            self._graphs[x.shape] = Graph(symbol, parameters, self.net._flags)
         return self._graphs[x.shape](x)
 
 
