@@ -112,8 +112,8 @@ class Nodes:
         graph = json.loads(mx.sym.Group([internals, symbol]).tojson())
         # The rules hold in float32. Nodes with sub-graphs (control flow) or in reduced precision: not known.
         if shapes is None or len(symbol.list_outputs()) != 1 or any(
-                not node.keys() <= {'op', 'name', 'inputs', 'attrs'} or 'cast' in node['op'].lower()
-                for node in graph['nodes']):
+                not node.keys() <= {'op', 'name', 'inputs', 'attrs'}
+                or 'cast' in node['op'].lower().replace('broadcast', '') for node in graph['nodes']):
             return
         self._attrs = graph['attrs']
         nodes = [Node(**node) for node in graph['nodes']]

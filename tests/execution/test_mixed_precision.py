@@ -134,6 +134,27 @@ def test_statistics_move_as_in_float32(mode):
         assert moved[1][name].dtype == numpy.float32
 
 
+class Attention(gluon.nn.HybridBlock):
+    """A convolution whose channels are weighed by `broadcast_mul`, whose name has a cast in it."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.pool = gluon.nn.Conv2D(16, 3, in_channels=16), gluon.nn.GlobalAvgPool2D()
+
+    def hybrid_forward(self, F, x):
+        x = self.conv(x)
+        return F.broadcast_mul(x, self.pool(x))
+
+
+@needs_bfloat16
+def test_broadcasting_is_no_cast():
+    net, X = Attention(), mx.nd.array(images(4, 16, 9, 9))
+    net.initialize(mx.init.Xavier())
+    expected = net(X).asnumpy()
+    found = MixedPrecision(net, 'bfloat16')(X).asnumpy()
+    assert 0 < numpy.abs(found - expected).max() < 0.05 * numpy.abs(expected).max()
+
+
 def test_what_has_types_of_its_own_is_refused():
     symbol = mx.sym.cast(mx.sym.var('data'), 'float64')
     with pytest.raises(ValueError, match='needs a network of one output without casts or control flow of its own'):
