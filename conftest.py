@@ -6,6 +6,8 @@ doctests lie in the package.
 
 import atexit
 import collections
+import ctypes
+import gc
 import os
 import pathlib
 import random
@@ -116,6 +118,16 @@ def pytest_runtest_makereport(item, call):
     if report.failed and hasattr(item, 'seed'):
         report.sections.append(('Seed', f'repeat with D2L_DENSENET_TEST_SEED={item.seed}'))
     return report
+
+
+@pytest.fixture(autouse=True, scope='module')
+def _memory_given_back():
+    """One process may run all tests, in 5 GB: Gluon's blocks are in cycles, and glibc keeps what is freed."""
+    yield
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), 'malloc_trim', None)
+    if trim:
+        trim(0)
 
 
 @pytest.fixture(autouse=True, scope='session')
