@@ -114,7 +114,7 @@ BENCHMARK = Benchmark(__file__, table)
 
 
 def draw():
-    """Draw README.md's pictures: curve.png, seed 0 of both recipes, and accuracy.png, all runs against minutes."""
+    """Draw the page's pictures: curve.png, seed 0 of both recipes, and accuracy.png, all runs against minutes."""
     from matplotlib import pyplot
 
     from d2l_densenet import History, plot_history, plots

@@ -4,7 +4,7 @@ Each reader (a target) gets files mutated from a few small good ones in tests/co
 is refused with the error that is documented, in one line. Counted as findings: any other exception, a crash, an input
 that takes more than 10 seconds or 1 GB of memory, a file touched outside the working directory, code that is run or a
 process that is started (an audit hook looks for them), a network that a refused file has changed. Each target runs in a
-process of its own. The record goes to ``records/fuzz.json``, the table to README.md.
+process of its own. The record goes to ``records/fuzz.json``, the table to docs/reliability.md.
 
 The mutations come from atheris (libFuzzer for Python, guided by coverage), together with tests/mutations.py; where
 atheris is not installed, from the latter alone.

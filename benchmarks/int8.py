@@ -1,7 +1,7 @@
 """Quantise a trained network to int8 with MXNet, measure size, accuracy and latency beside float32, print the table.
 
 ``python benchmarks/int8.py RUN`` takes a directory that ``d2l-densenet train`` wrote with the article's network, and
-writes ``records/int8.json`` and the table in README.md. Four variants of the network are measured:
+writes ``records/int8.json`` and the table in docs/measurements.md. Four variants of the network are measured:
 
 - fp32: hybridized, as everywhere in the course.
 - fp32, fused: ``net.optimize_for(x, backend='MKLDNN')``. oneDNN then folds batch normalisation and ReLU into the

@@ -1,10 +1,10 @@
 """Measure the memory and the time of a training step, with and without the memory-efficient mode, and beside PyTorch.
 
 ``python benchmarks/memory.py`` writes ``records/memory.json``, the picture ``records/memory.png`` and the table in
-README.md. Every number comes from a process of its own: the memory is the most that it used at any moment of some steps
-(VmHWM) over what it used before the first (the libraries, the parameters and the images), the time the median of its
-steps but the first. The contestants take turns, so that a busy machine slows all of them, and the table shows medians
-of rounds, and medians of each round's ratio.
+docs/measurements.md. Every number comes from a process of its own: the memory is the most that it used at any moment
+of some steps (VmHWM) over what it used before the first (the libraries, the parameters and the images), the time the
+median of its steps but the first. The contestants take turns, so that a busy machine slows all of them, and the table
+shows medians of rounds, and medians of each round's ratio.
 
 - step: DenseNet-BC (100, 12) on 32 x 32 pixels, as the paper trains it on CIFAR-10. (Batches of 64 like the paper's.)
 - depth: the same at other depths, for the curve.

@@ -3,7 +3,8 @@
 Every row is ``d2l-densenet train`` on the drawn stand-in, again and again: it is ended at a random moment, resumed, and
 once it has finished, its parameters are compared with those of a run that nothing happened to. Runs follow one
 another until the number of events is reached. The last row is ``d2l-densenet launch`` with two workers: one of its four
-processes is killed, and the whole job resumed. The record goes to ``records/survival.json``, the table to README.md.
+processes is killed, and the whole job resumed. The record goes to ``records/survival.json``, the table to
+docs/reliability.md.
 """
 
 import contextlib

@@ -1,6 +1,6 @@
 """Measure how fast networks train and answer, beside the article's code, MXNet's model zoo and PyTorch.
 
-``python benchmarks/throughput.py`` writes ``records/throughput.json`` and the tables in README.md. The groups:
+``python benchmarks/throughput.py`` writes ``records/throughput.json`` and tables in docs/measurements.md. The groups:
 
 - ``article``: a training step (forward, backward, update by SGD) of the article's network, 256 images of 48 x 48: as
   the article writes it (plain Gluon layers, run imperatively: tests/article.py), this package's network as `fit` runs

@@ -1,8 +1,8 @@
 """Measure what a person waits for: the import, the first sign of progress, the environment, the tests.
 
-``python benchmarks/waiting.py`` writes ``records/waiting.json`` and the table in README.md. The environment is made,
-and the tests are run, in a fresh clone of what is committed, in a new directory; ``--skip`` leaves one of them out and
-keeps what the record says about it. All of it takes some ten minutes.
+``python benchmarks/waiting.py`` writes ``records/waiting.json`` and the table in docs/measurements.md. The environment
+is made, and the tests are run, in a fresh clone of what is committed, in a new directory; ``--skip`` leaves one of
+them out and keeps what the record says about it. All of it takes some ten minutes.
 """
 
 import fcntl
