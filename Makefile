@@ -155,9 +155,10 @@ N ?= 1000
 properties: env
 	@OMP_NUM_THREADS=1 $(RUN) benchmarks/properties.py --number $(N) $(ARGS)
 
-# Not in the lock: only this target needs it.
+# Not in the lock: only this target needs them.
 mutants: env
-	@$(RUN) -c 'import cosmic_ray' 2>/dev/null || $(RUN) -m pip install --quiet --progress-bar off cosmic-ray==8.7.0
+	@$(RUN) -c 'import cosmic_ray, pytest_cov' 2>/dev/null || \
+		$(RUN) -m pip install --quiet --progress-bar off cosmic-ray==8.7.0 pytest-cov==7.1.0
 	@$(RUN) benchmarks/mutants.py --number $(N) $(ARGS)
 
 TORCH = $(shell sed -n 's/^torch = \["\(.*\)"\]$$/\1/p' pyproject.toml)

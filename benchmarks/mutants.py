@@ -16,10 +16,12 @@ import pathlib
 import queue
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
+from xml.etree import ElementTree
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 RECORD = ROOT / 'records' / 'mutants.json'
@@ -58,26 +60,30 @@ def tests_of(path):
     return [str(test.relative_to(ROOT)) for test in own] + [str(path)]
 
 
-def covering(copy):
-    """{module: {line: names of the tests that run it}}; asked once, then kept in build/."""
+def covering(copy, workers):
+    """{module: {line: names of the tests that run it}} and {name: its seconds}; asked once, then kept in build/."""
     kept = ROOT / 'build' / 'mutants-coverage.json'
     if kept.exists():
         return json.loads(kept.read_text())
     print('which tests run which line? (a run of all tests, about ten minutes)', flush=True)
-    done = subprocess.run([sys.executable, '-m', 'pytest', '-q', '-n', '2', '--cov=d2l_densenet', '--cov-context=test',
-                           '--cov-report=', *TESTS], cwd=copy, env=environment(copy), text=True, capture_output=True)
+    done = subprocess.run([sys.executable, '-m', 'pytest', '-q', '-n', str(workers), '--cov=d2l_densenet',
+                           '--cov-context=test', '--cov-report=', '--junit-xml=junit.xml', '-o', 'junit_family=xunit1',
+                           *TESTS], cwd=copy, env=environment(copy), text=True, capture_output=True)
     if done.returncode:
         raise SystemExit(done.stdout[-3000:] + '\nThe tests must pass before faults are put in.')
     import coverage
     data = coverage.CoverageData(str(copy / '.coverage'))
     data.read()
-    found = {}
+    found, seconds = {}, {}
     for file in data.measured_files():
         lines = data.contexts_by_lineno(file)
         found[str(pathlib.Path(file).relative_to(copy))] = {
             line: sorted({name_of(name) for name in names if name}) for line, names in lines.items()}
+    for case in ElementTree.parse(copy / 'junit.xml').iter('testcase'):
+        name = name_of(f'{case.get("file")}::{case.get("name")}')
+        seconds[name] = seconds.get(name, 0) + float(case.get('time'))
     kept.parent.mkdir(exist_ok=True)
-    kept.write_text(json.dumps(found))
+    kept.write_text(json.dumps([found, seconds]))
     return json.loads(kept.read_text())
 
 
@@ -102,16 +108,20 @@ def environment(copy):
 
 
 def notice(copy, tests, seconds):
-    """Whether the tests fail, in a copy of the checkout; a run that takes too long counts as noticed."""
+    """Whether the tests fail, in a copy of the checkout; a run of three times its seconds, and a minute, is noticed."""
     command = [sys.executable, '-m', 'pytest', '-x', '-q', '--no-header', '-p', 'no:cacheprovider', *tests]
+    running = subprocess.Popen(command, cwd=copy, env=environment(copy), stdout=subprocess.PIPE,
+                               stderr=subprocess.DEVNULL, text=True, start_new_session=True)
     try:
-        done = subprocess.run(command, cwd=copy, env=environment(copy), capture_output=True, text=True, timeout=seconds)
+        said, _ = running.communicate(timeout=60 + 3 * seconds)
     except subprocess.TimeoutExpired:
+        os.killpg(running.pid, signal.SIGKILL)      # and what it had started
+        running.communicate()
         return 'too slow'
-    return done.stdout[-600:] if done.returncode else None
+    return said[-600:] if running.returncode else None
 
 
-def judge(copy, path, fault, lines):
+def judge(copy, path, fault, lines, seconds):
     """What became of one fault."""
     from cosmic_ray.mutating import apply_mutation
     from cosmic_ray.plugins import get_operator
@@ -129,7 +139,8 @@ def judge(copy, path, fault, lines):
     try:
         for stage, chosen in stages:
             if chosen and not said:
-                said, by = notice(copy, chosen, 900), stage
+                expected = sum(spent for name, spent in seconds.items() if name.startswith(tuple(chosen)))
+                said, by = notice(copy, chosen, expected), stage
     finally:
         target.write_text(before, encoding='utf-8')
     lines = list(zip(before.splitlines(), (after or before).splitlines()))
@@ -157,12 +168,12 @@ def main():
             shutil.copytree(ROOT, copy, ignore=lambda folder, names: {'__pycache__'} | (
                 {'.venv', '.git', 'build', 'runs'} if folder == str(ROOT) else set()))
             copies.put(copy)
-        lines = covering(copy)
+        lines, seconds = covering(copy, options.workers)
 
         def judged(path, fault):
             copy = copies.get()
             try:
-                return judge(copy, path, fault, lines.get(str(path), {}))
+                return judge(copy, path, fault, lines.get(str(path), {}), seconds)
             finally:
                 copies.put(copy)
         pool = concurrent.futures.ThreadPoolExecutor(options.workers)
