@@ -150,16 +150,26 @@ def judge(copy, path, fault, lines, seconds):
             'seconds': round(time.perf_counter() - start)}
 
 
+def score(faults):
+    counted = [fault for fault in faults if 'equivalent' not in fault]
+    noticed = sum(fault['noticed'] for fault in counted)
+    return (f'{len(faults)} faults, {len(faults) - len(counted)} of them equivalent, {noticed} of the others noticed '
+            f'({noticed / max(len(counted), 1):.1%})')
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('-n', '--number', type=int, default=600, help='faults to draw (default 600)')
     parser.add_argument('--seed', type=int, default=0, help='which ones (default 0)')
+    parser.add_argument('--again', action='store_true', help='judge the survivors again, after tests were added')
     parser.add_argument('--workers', type=int, default=os.cpu_count(), help='faults at a time (default one a core)')
     options = parser.parse_args()
     from d2l_densenet.runs.directories import machine, versions, write_atomically
     record = json.loads(RECORD.read_text()) if RECORD.exists() else {}
     if record.get('seed') != options.seed:
         record = {'seed': options.seed, 'versions': versions(), 'machine': machine(), 'faults': []}
+    if options.again:
+        record['faults'] = [fault for fault in record['faults'] if fault['noticed'] or 'equivalent' in fault]
     known = {(fault['module'], fault['operator'], fault['occurrence']) for fault in record['faults']}
     with tempfile.TemporaryDirectory() as folder:
         copies = queue.SimpleQueue()
@@ -184,12 +194,12 @@ def main():
                 result = done.result()
                 record['faults'].append(result)
                 write_atomically(RECORD, json.dumps(record, indent=1) + '\n')
-                noticed = sum(entry['noticed'] for entry in record['faults'])
                 verdict = 'noticed' if result['noticed'] else 'SURVIVED'
-                print(f'{len(record["faults"])}: {noticed} noticed; {result["module"]}:{result["line"]} {verdict}: '
-                      f'{result["before"]}  ->  {result["after"]}', flush=True)
+                print(f'{score(record["faults"])}; {result["module"]}:{result["line"]} {verdict}: {result["before"]}'
+                      f'  ->  {result["after"]}', flush=True)
         finally:
             pool.shutdown(cancel_futures=True)
+    print(score(record['faults']))
     return 0
 
 
