@@ -3,6 +3,7 @@
 import csv
 import os
 import re
+import shlex
 import subprocess
 import sys
 import zipfile
@@ -212,7 +213,7 @@ def test_nbgrader_from_end_to_end(tmp_path):
 def test_the_way_without_nbgrader_ends_whatever_is_handed_in(tmp_path):
     """The command of docs/instructors.md, with less patience."""
     text = (ROOT / 'docs' / 'instructors.md').read_text(encoding='utf-8').split('## Without nbgrader')[1]
-    command = text.split('```')[1].replace('.venv/bin/python', sys.executable)
+    command = text.split('```')[1].replace('.venv/bin/python', shlex.quote(sys.executable))
     assert command.count('1800') == command.count('timeout=600') == 1
     # A handler, not `except`: in CPython 3.11 and 3.12 an interruption can leave an empty loop past its `try`.
     catches = 'import signal\nsignal.signal(signal.SIGINT, lambda *given: None)\nwhile True: pass'
