@@ -1,10 +1,10 @@
 """Put faults into the package at random, one at a time, and see whether the tests notice: ``make mutants N=600``.
 
 cosmic-ray, which keeps the kinds of faults, applies one to a copy of the checkout. pytest-cov has told beforehand which
-tests run which line: those in the files of the module that was changed run first, then the others (at most 150 of
-them, drawn), then the rest of the module's files. Of the notebooks' tests only those of exercises' answers run. The
-result of each goes to records/mutants.json at once: an interrupted run goes on where it was. A survivor is read by a
-person, who writes ``"equivalent": "why"`` into its entry if the fault changes nothing that a user can see.
+tests run which line: those in the files of the module that was changed run first, then others, then the rest of the
+module's files; of each as many, drawn, as take a minute. Of the notebooks' tests only those of exercises' answers run.
+The result of each goes to records/mutants.json at once: an interrupted run goes on where it was. A survivor is read by
+a person, who writes ``"equivalent": "why"`` into its entry if the fault changes nothing that a user can see.
 """
 
 import argparse
@@ -80,7 +80,7 @@ def covering(copy, workers):
         found[str(pathlib.Path(file).relative_to(copy))] = {
             line: sorted({name_of(name) for name in names if name}) for line, names in lines.items()}
     for case in ElementTree.parse(copy / 'junit.xml').iter('testcase'):
-        name = name_of(f'{case.get("file")}::{case.get("name")}')
+        name = name_of(f'{case.get("file")}::{case.get("name")}|')
         seconds[name] = seconds.get(name, 0) + float(case.get('time'))
     kept.parent.mkdir(exist_ok=True)
     kept.write_text(json.dumps([found, seconds]))
@@ -121,7 +121,17 @@ def notice(copy, tests, seconds):
     return said[-600:] if running.returncode else None
 
 
-def judge(copy, path, fault, lines, seconds):
+def affordable(names, seconds, patience):
+    """Tests that take `patience` seconds together, the shortest first."""
+    chosen = []
+    for name in names:
+        patience -= seconds.get(name, 1)
+        if patience >= 0 or not chosen:
+            chosen.append(name)
+    return sorted(chosen, key=lambda name: seconds.get(name, 1))
+
+
+def judge(copy, path, fault, lines, seconds, patience, again):
     """What became of one fault."""
     from cosmic_ray.mutating import apply_mutation
     from cosmic_ray.plugins import get_operator
@@ -131,10 +141,12 @@ def judge(copy, path, fault, lines, seconds):
     first = next((i for i, (old, new) in enumerate(zip(before.splitlines(), (after or before).splitlines()), 1)
                   if old != new), 0)
     tests, own = running(lines, before, first), tests_of(path)
-    near = [name for name in tests if name.startswith(tuple(own))]
-    far = [name for name in tests if name not in near]
-    random.Random(str(fault)).shuffle(far)
-    stages = [('module', near or own), ('others', far[:150]), ('module', own if near else [])]
+    drawn = random.Random(str(fault)).sample(tests, len(tests))
+    near = affordable([name for name in drawn if name.startswith(tuple(own))], seconds, patience)
+    far = affordable([name for name in drawn if not name.startswith(tuple(own))], seconds, patience)
+    # What runs in a process of its own is not covered: the command line, say.
+    rest = affordable([name for name in seconds if name.startswith(tuple(own)) and name not in near], seconds, patience)
+    stages = [('module', near or own), ('others', far), ('module', (own if again else rest) if near else [])]
     said = by = None
     try:
         for stage, chosen in stages:
@@ -161,6 +173,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('-n', '--number', type=int, default=600, help='faults to draw (default 600)')
     parser.add_argument('--seed', type=int, default=0, help='which ones (default 0)')
+    parser.add_argument('--patience', type=float, default=60, metavar='S',
+                        help='seconds of tests of the module, and of others, for one fault (default 60)')
     parser.add_argument('--again', action='store_true', help='judge the survivors again, after tests were added')
     parser.add_argument('--workers', type=int, default=os.cpu_count(), help='faults at a time (default one a core)')
     options = parser.parse_args()
@@ -183,7 +197,7 @@ def main():
         def judged(path, fault):
             copy = copies.get()
             try:
-                return judge(copy, path, fault, lines.get(str(path), {}), seconds)
+                return judge(copy, path, fault, lines.get(str(path), {}), seconds, options.patience, options.again)
             finally:
                 copies.put(copy)
         pool = concurrent.futures.ThreadPoolExecutor(options.workers)
