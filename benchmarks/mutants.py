@@ -11,6 +11,7 @@ import argparse
 import ast
 import concurrent.futures
 import json
+import multiprocessing
 import os
 import pathlib
 import queue
@@ -25,6 +26,8 @@ from xml.etree import ElementTree
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 RECORD = ROOT / 'records' / 'mutants.json'
+FORKS = multiprocessing.get_context('forkserver')
+FORKS.set_forkserver_preload(['pytest', 'nbval.plugin'])       # three seconds of every run
 # Slow, or about files that a fault in the package does not change.
 LEFT_OUT = ['bare', 'colab', 'gpu', 'benchmarks', 'test_packaging.py', 'test_site.py', 'test_reports.py', *(
     f'notebooks/{path.name}' for path in (ROOT / 'tests' / 'notebooks').glob('test_*.py')
@@ -107,18 +110,39 @@ def environment(copy):
             'PYTHONDONTWRITEBYTECODE': '1', 'D2L_DENSENET_QUICK': '1'}
 
 
+def tested(copy, tests):
+    """In a process of its own, which another has forked that had loaded pytest: say which test fails first."""
+    import pytest
+
+    class First:
+        def pytest_collectreport(self, report):
+            if report.failed:
+                (copy / 'failed').write_text(report.nodeid)
+
+        pytest_runtest_logreport = pytest_collectreport
+
+    os.setsid()
+    os.chdir(copy)
+    os.environ.update(environment(copy))
+    sys.path.insert(0, str(copy))
+    sys.dont_write_bytecode = True
+    with open(os.devnull, 'w') as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+        os.dup2(nowhere.fileno(), 2)
+    sys.exit(int(pytest.main(['-x', '-q', '--no-header', '-p', 'no:cacheprovider', *tests], plugins=[First()])))
+
+
 def notice(copy, tests, seconds):
-    """Whether the tests fail, in a copy of the checkout; a run of three times its seconds, and a minute, is noticed."""
-    command = [sys.executable, '-m', 'pytest', '-x', '-q', '--no-header', '-p', 'no:cacheprovider', *tests]
-    running = subprocess.Popen(command, cwd=copy, env=environment(copy), stdout=subprocess.PIPE,
-                               stderr=subprocess.DEVNULL, text=True, start_new_session=True)
-    try:
-        said, _ = running.communicate(timeout=60 + 3 * seconds)
-    except subprocess.TimeoutExpired:
+    """The test that fails first, in a copy of the checkout; or that the run took a minute and three times its seconds."""
+    (copy / 'failed').write_text('the end of the process')
+    running = FORKS.Process(target=tested, args=(copy, tests))
+    running.start()
+    running.join(60 + 3 * seconds)
+    if running.is_alive():
         os.killpg(running.pid, signal.SIGKILL)      # and what it had started
-        running.communicate()
-        return 'too slow'
-    return said[-600:] if running.returncode else None
+        running.join()
+        return 'the limit of time'
+    return (copy / 'failed').read_text() if running.exitcode else None
 
 
 def affordable(names, seconds, patience):
@@ -159,6 +183,7 @@ def judge(copy, path, fault, lines, seconds, patience, again):
     changed = next(((i, old.strip(), new.strip()) for i, (old, new) in enumerate(lines, 1) if old != new), (0, '', ''))
     return {'module': str(path), 'operator': fault.operator_name, 'occurrence': fault.occurrence, 'line': changed[0],
             'before': changed[1], 'after': changed[2], 'noticed': bool(said), 'by': by if said else None,
+            'test': said,
             'seconds': round(time.perf_counter() - start)}
 
 
