@@ -133,7 +133,7 @@ def tested(copy, tests):
 
 
 def notice(copy, tests, seconds):
-    """The test that fails first, in a copy of the checkout, or that the run took three times its seconds and a minute."""
+    """The test that fails first, in a copy of the checkout, within a minute and three times the usual seconds."""
     (copy / 'failed').write_text('the end of the process')
     running = FORKS.Process(target=tested, args=(copy, tests))
     running.start()
