@@ -97,12 +97,13 @@ def name_of(context):
 
 
 def running(lines, source, line):
-    """The tests that run the statement around a line, as `covering` has told."""
+    """The tests that run the statement around a line; all of the module's, if it is run at the import."""
     statements = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.stmt)
                   and node.lineno <= line <= node.end_lineno]
     smallest = min(statements, key=lambda node: node.end_lineno - node.lineno, default=None)
     where = range(smallest.lineno, smallest.end_lineno + 1) if smallest else [line]
-    return sorted({name for number in where for name in lines.get(str(number), [])})
+    found = {name for number in where for name in lines.get(str(number), [])}
+    return sorted(found or {name for names in lines.values() for name in names})
 
 
 def environment(copy):
