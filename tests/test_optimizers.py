@@ -8,7 +8,7 @@ from helpers import MODES, Batches, classifier, images, switch
 from mxnet import autograd, gluon
 
 from d2l_densenet import fit
-from d2l_densenet.optimizers import Muon, _orthogonalize
+from d2l_densenet.optimizers import Muon, _orthogonalize, own_optimizer
 from d2l_densenet.training import make_trainer
 
 
@@ -169,6 +169,10 @@ def test_a_rate_that_is_given_wins_over_the_schedulers():
 @pytest.mark.parametrize('name', ['sgd', 'SGD', 'Sgd'])
 def test_the_default_rate_does_not_depend_on_how_sgd_is_written(name):
     assert fit(classifier(), Batches(), None, 1, optimizer=name, progress=False)['learning_rate'] == [0.1]
+
+
+def test_other_optimizers_keep_mxnets_default_rate():
+    assert own_optimizer('adam', {}).learning_rate == mx.optimizer.Adam().learning_rate == 0.001
 
 
 def test_an_optimizer_object_can_be_given_again():

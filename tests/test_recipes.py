@@ -1,5 +1,7 @@
 """Recipes: what the loader and `fit` get from them."""
 
+import dataclasses
+
 import pytest
 
 import d2l_densenet
@@ -30,3 +32,8 @@ def test_the_recipes_are_what_fit_gets():
     assert options == {'optimizer': 'muon', 'optimizer_params': {'learning_rate': 0.02, 'wd': 1e-3, 'momentum': 0.9},
                        'label_smoothing': 0.1}
     assert [schedule(step) for step in (0, 10, 20, 60, 100)] == pytest.approx([0, 0.01, 0.02, 0.01, 0])
+
+
+def test_a_warm_up_leaves_one_step_to_fall_in():
+    options = dataclasses.replace(RECIPES['course'], warmup=0.99).fit_options(10)
+    assert [options['lr_scheduler'](step) for step in (9, 10)] == pytest.approx([0.02, 0])

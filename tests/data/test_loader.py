@@ -224,7 +224,10 @@ def test_erasing_overwrites_one_rectangle_of_some_images():
     (numpy.zeros((3, 28, 28), 'float32'), [0, 1, 2], 'uint8 of shape .n, h, w., got float32'),
     (numpy.zeros((3, 1, 28, 28), 'uint8'), [0, 1, 2], r'got uint8 \(3, 1, 28, 28\)'),
     (numpy.zeros((3, 28, 28), 'uint8'), [0, 1], r'labels must be of shape \(3,\)'),
-    (numpy.zeros((0, 28, 28), 'uint8'), [], r'got uint8 \(0, 28, 28\)')])
+    (numpy.zeros((0, 28, 28), 'uint8'), [], r'got uint8 \(0, 28, 28\)'),
+    (numpy.zeros((3, 28, 28), 'uint8'), [0, 1.5, 2], 'got 1.5 at position 1'),
+    (numpy.zeros((3, 28, 28), 'uint8'), [0, 1, -2], 'got -2 at position 2'),
+    (numpy.zeros((3, 28, 28), 'uint8'), [0, 1, 2.0 ** 31], 'got 2147483648.0 at position 2')])
 def test_loader_refuses_other_arrays(images, labels, message):
     with pytest.raises(ValueError, match=message):
         ImageLoader(images, labels, 2)

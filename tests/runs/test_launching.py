@@ -11,6 +11,7 @@ import time
 import pytest
 
 from d2l_densenet import cli
+from d2l_densenet.runs import launching
 from d2l_densenet.runs.launching import Role, launch, supervise
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -124,3 +125,16 @@ def test_a_wrong_option_of_train_ends_before_anything_starts(capsys):
     assert caught.value.code == 2 and '--epohs' in capsys.readouterr().err
     with pytest.raises(ValueError, match='no-such-program is neither'):
         launch(['no-such-program'])
+
+
+def test_each_process_has_a_port_of_its_own_and_what_others_had_set_is_gone(monkeypatch):
+    monkeypatch.setenv('PORT', '80')
+    monkeypatch.setenv('DMLC_INTERFACE', 'eth7')
+    started = []
+    monkeypatch.setattr(launching, 'supervise', lambda roles, time_limit, log: started.extend(roles) or 0)
+    assert launch(['true'], workers=3, servers=2) == 0
+    assert [role.name for role in started] == ['scheduler', 'server 0', 'server 1', 'worker 0', 'worker 1', 'worker 2']
+    ports = [role.environment.get('PORT') for role in started]
+    roots = {role.environment['DMLC_PS_ROOT_PORT'] for role in started}
+    assert ports[0] is None and len({*ports[1:], *roots}) == 6
+    assert not any('DMLC_INTERFACE' in role.environment for role in started)
