@@ -1,6 +1,7 @@
 """Train with three recipes on the real data, and make the table and the picture of accuracies.
 
-`article` and `course` train the article's network for 5 epochs, with three seeds. `record` trains `fashion_16_32` for
+`article` and `course` train the article's network for 5 epochs, with three seeds; `bfloat16` is `course` with
+``--dtype bfloat16``, left out where the processor has no avx512_bf16. `record` trains `fashion_16_32` for
 68, with 5,000 training images held out to judge each epoch; it reads the test images once, at its end. Each run is one
 ``d2l-densenet train`` under runs/; its record (settings, versions, data checksum, machine, history) goes to
 ``records/RECIPE-seedN.json``. Runs whose record is there are skipped and a run that was interrupted goes on from its
@@ -12,6 +13,7 @@ import concurrent.futures
 import itertools
 import json
 import os
+import pathlib
 import re
 import shutil
 import statistics
@@ -25,8 +27,11 @@ from d2l_densenet.runs.directories import write_atomically
 
 RECIPES = ('article', 'course')
 #: What `d2l-densenet train` is told for each recipe, beyond what is the same for all.
-OPTIONS = {'article': ['--epochs', '5', '--size', '48'], 'course': ['--epochs', '5', '--size', '48'],
-           'record': ['--epochs', '68', '--size', '28', '--network', 'fashion_16_32', '--validation', '5000']}
+OPTIONS = {'article': ['--recipe', 'article', '--epochs', '5', '--size', '48'],
+           'course': ['--recipe', 'course', '--epochs', '5', '--size', '48'],
+           'bfloat16': ['--recipe', 'course', '--epochs', '5', '--size', '48', '--dtype', 'bfloat16'],
+           'record': ['--recipe', 'record', '--epochs', '68', '--size', '28', '--network', 'fashion_16_32',
+                      '--validation', '5000']}
 # Article 001's printed table, its last epoch and its best.
 ARTICLE = {'loss': 0.2146, 'test_acc': 0.905, 'best': 0.909}
 
@@ -53,7 +58,7 @@ def train(recipe, seed, threads):
         command(['train', '--resume', run], threads, label)
     else:
         shutil.rmtree(output, ignore_errors=True)
-        command(['train', '--recipe', recipe, '--seed', str(seed), *OPTIONS[recipe], '--data', 'fashion-mnist',
+        command(['train', '--seed', str(seed), *OPTIONS[recipe], '--data', 'fashion-mnist',
                  '--device', 'cpu', '--output', run], threads, label)
     config = json.loads((output / 'config.json').read_text())
     record = {**config, 'history': json.loads((output / 'history.json').read_text())}
@@ -84,11 +89,11 @@ def table(every):
     """The records of all recipes, {recipe: [record, ...]}, as Markdown."""
     rows = [('article 001, as printed (its GPU)', 1, f'{ARTICLE["test_acc"]:.3f}', f'{ARTICLE["test_acc"]:.3f}',
              f'0.862 to {ARTICLE["best"]:.3f}', f'{ARTICLE["loss"]:.4f}')]
-    for recipe in RECIPES:
+    for recipe, name in (('article', '`article`'), ('course', '`course`'), ('bfloat16', '`course` in bfloat16')):
         last = [record['history']['rows'][-1] for record in every[recipe]]
         tested = [row['test_acc'] for record in every[recipe] for row in record['history']['rows']]
         if last:
-            rows.append((f'`{recipe}`', len(last), ', '.join(f'{row["test_acc"]:.4f}' for row in last),
+            rows.append((name, len(last), ', '.join(f'{row["test_acc"]:.4f}' for row in last),
                          f'{statistics.mean(row["test_acc"] for row in last):.4f}',
                          f'{min(tested):.3f} to {max(tested):.3f}',
                          f'{statistics.mean(row["loss"] for row in last):.4f}'))
@@ -155,7 +160,11 @@ def main():
         parser.error('--seeds and --jobs must be at least 1')
     RECORDS.mkdir(exist_ok=True)
     if not options.table:
-        missing = [(recipe, seed) for recipe, seed in [('record', 0), *itertools.product(RECIPES, range(options.seeds))]
+        recipes = [*RECIPES, 'bfloat16']
+        if 'avx512_bf16' not in pathlib.Path('/proc/cpuinfo').read_text():
+            print('bfloat16 is left out: this processor has no avx512_bf16', flush=True)
+            recipes.remove('bfloat16')
+        missing = [(recipe, seed) for recipe, seed in [('record', 0), *itertools.product(recipes, range(options.seeds))]
                    if not (RECORDS / f'{recipe}-seed{seed}.json').exists()]
         threads = max(1, cores // options.jobs)
         print(f'{len(missing)} runs to do, {options.jobs} at a time with {threads} thread(s) each', flush=True)
