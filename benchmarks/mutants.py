@@ -7,7 +7,6 @@ The result of each goes to records/mutants.json at once: an interrupted run goes
 a person, who writes ``"equivalent": "why"`` into its entry if the fault changes nothing that a user can see.
 """
 
-import argparse
 import ast
 import concurrent.futures
 import json
@@ -24,8 +23,8 @@ import tempfile
 import time
 from xml.etree import ElementTree
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-RECORD = ROOT / 'records' / 'mutants.json'
+from harness import ROOT, Benchmark, markdown, now
+
 FORKS = multiprocessing.get_context('forkserver')
 FORKS.set_forkserver_preload(['pytest', 'nbval.plugin'])       # three seconds of every run
 # Slow, or about files that a fault in the package does not change.
@@ -189,25 +188,38 @@ def judge(copy, path, fault, lines, seconds, patience, again):
 
 
 def score(faults):
+    """(Number of faults, how many are equivalent, how many of the others were noticed, their share)."""
     counted = [fault for fault in faults if 'equivalent' not in fault]
     noticed = sum(fault['noticed'] for fault in counted)
-    return (f'{len(faults)} faults, {len(faults) - len(counted)} of them equivalent, {noticed} of the others noticed '
-            f'({noticed / max(len(counted), 1):.1%})')
+    return len(faults), len(faults) - len(counted), noticed, f'{noticed / max(len(counted), 1):.0%}'
+
+
+def table(record):
+    folders = {}
+    for fault in record['faults']:
+        folder = pathlib.Path(fault['module']).relative_to('d2l_densenet').parent
+        folders.setdefault(f'`{folder}/`' if folder.parts else 'the top', []).append(fault)
+    rows = [(name, *score(found)) for name, found in sorted(folders.items())]
+    rows.append(('**all**', *score(record['faults'])))
+    return markdown(['part', '>faults', '>equivalent', '>of the others noticed', '>share'], rows) + (
+        '\n\n' + BENCHMARK.measured(record, f'seed {record["seed"]}'))
+
+
+BENCHMARK = Benchmark(__file__, table)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('-n', '--number', type=int, default=600, help='faults to draw (default 600)')
-    parser.add_argument('--seed', type=int, default=0, help='which ones (default 0)')
-    parser.add_argument('--patience', type=float, default=60, metavar='S',
-                        help='seconds of tests of the module, and of others, for one fault (default 60)')
+    parser = BENCHMARK.options(
+        __doc__, number=(600, 'faults to draw'), seed=(0, 'which ones'), workers=(os.cpu_count(), 'faults at a time'),
+        patience=(60, 'seconds of tests of the module, and of others, for one fault'))
     parser.add_argument('--again', action='store_true', help='judge the survivors again, after tests were added')
-    parser.add_argument('--workers', type=int, default=os.cpu_count(), help='faults at a time (default one a core)')
     options = parser.parse_args()
-    from d2l_densenet.runs.directories import machine, versions, write_atomically
-    record = json.loads(RECORD.read_text()) if RECORD.exists() else {}
+    from d2l_densenet.runs.directories import machine, versions
+    record = BENCHMARK.read() if BENCHMARK.record.exists() else {}
+    if options.table:
+        return BENCHMARK.publish(record)
     if record.get('seed') != options.seed:
-        record = {'seed': options.seed, 'versions': versions(), 'machine': machine(), 'faults': []}
+        record = {'started': now(), 'seed': options.seed, 'versions': versions(), 'machine': machine(), 'faults': []}
     if options.again:
         record['faults'] = [fault for fault in record['faults'] if fault['noticed'] or 'equivalent' in fault]
     known = {(fault['module'], fault['operator'], fault['occurrence']) for fault in record['faults']}
@@ -233,15 +245,14 @@ def main():
             for done in concurrent.futures.as_completed(started):
                 result = done.result()
                 record['faults'].append(result)
-                write_atomically(RECORD, json.dumps(record, indent=1) + '\n')
+                BENCHMARK.write(record)
                 verdict = 'noticed' if result['noticed'] else 'SURVIVED'
-                print(f'{score(record["faults"])}; {result["module"]}:{result["line"]} {verdict}: {result["before"]}'
+                print(f'{len(record["faults"])}: {result["module"]}:{result["line"]} {verdict}: {result["before"]}'
                       f'  ->  {result["after"]}', flush=True)
         finally:
             pool.shutdown(cancel_futures=True)
-    print(score(record['faults']))
-    return 0
+    BENCHMARK.publish(record)
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    main()
