@@ -134,6 +134,11 @@ def test_alternative_text_says_the_finding(name):
         assert figure._suptitle.get_text().replace('\n', ' ') in text
 
 
+def test_alternative_text_lists_images_by_their_captions():
+    figure = plots.plot_images(numpy.zeros((4, 2, 2)), [9, 9, 9, 0])
+    assert plots.describe(figure) == '4 images of 2 classes. ankle boot (3 times), t-shirt/top'
+
+
 def test_notebooks_carry_the_alternative_text(monkeypatch):
     """In the metadata of the output, in a real kernel, for a figure that is returned and for one of pyplot."""
     import nbformat
