@@ -149,9 +149,9 @@ def affordable(names, seconds, patience):
     """Tests that take `patience` seconds together, the shortest first."""
     chosen = []
     for name in names:
-        patience -= seconds.get(name, 1)
-        if patience >= 0 or not chosen:
+        if seconds.get(name, 1) <= patience:
             chosen.append(name)
+            patience -= seconds.get(name, 1)
     return sorted(chosen, key=lambda name: seconds.get(name, 1))
 
 
@@ -170,20 +170,20 @@ def judge(copy, path, fault, lines, seconds, patience, again):
     far = affordable([name for name in drawn if not name.startswith(tuple(own))], seconds, patience)
     # What runs in a process of its own is not covered: the command line, say.
     rest = affordable([name for name in seconds if name.startswith(tuple(own)) and name not in near], seconds, patience)
-    stages = [('module', near or own), ('others', far), ('module', (own if again else rest) if near else [])]
-    said = by = None
+    # Tests that were added since are in the module's own files.
+    stages = [own, near + far] if again else [near or own, rest + far if near else far]
+    said = None
     try:
-        for stage, chosen in stages:
+        for chosen in stages:
             if chosen and not said:
                 expected = sum(spent for name, spent in seconds.items() if name.startswith(tuple(chosen)))
-                said, by = notice(copy, chosen, expected), stage
+                said = notice(copy, chosen, expected)
     finally:
         target.write_text(before, encoding='utf-8')
     lines = list(zip(before.splitlines(), (after or before).splitlines()))
     changed = next(((i, old.strip(), new.strip()) for i, (old, new) in enumerate(lines, 1) if old != new), (0, '', ''))
     return {'module': str(path), 'operator': fault.operator_name, 'occurrence': fault.occurrence, 'line': changed[0],
-            'before': changed[1], 'after': changed[2], 'noticed': bool(said), 'by': by if said else None,
-            'test': said,
+            'before': changed[1], 'after': changed[2], 'noticed': bool(said), 'test': said,
             'seconds': round(time.perf_counter() - start)}
 
 
