@@ -64,7 +64,7 @@ def test_params_of_all_types_are_read_as_mxnet_reads_them(tmp_path, dtype, mode)
 def test_the_numbers_of_the_types_are_those_of_mxnets_mshadow(number, dtype, bits):
     entry = read_params(params({'a': ((3, 1), number, bytes(3 * bits // 8))}))['a']
     assert (entry.shape, entry.dtype, entry.values.tolist()) == ((3, 1), dtype, [0, 0, 0])
-    with pytest.raises(ValueError, match='claimed'):
+    with pytest.raises(ValueError, match='names|claimed'):
         read_params(params({'a': ((3, 1), number, bytes(3 * bits // 8 - 1))}))
 
 
