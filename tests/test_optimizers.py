@@ -120,6 +120,11 @@ def test_the_gradient_is_clipped_and_rescaled():
     assert first == pytest.approx(second, rel=1e-5) and first < 0
 
 
+def test_the_documented_defaults():
+    made = mx.optimizer.create('muon')
+    assert (made.learning_rate, made.momentum, made.others, made.wd) == (0.02, 0.9, 5, 0)
+
+
 def test_momentum_out_of_range_is_named():
     with pytest.raises(ValueError, match='momentum must be .* got 1'):
         Muon(momentum=1)

@@ -67,7 +67,8 @@ def test_synthetic_asks_for_it(monkeypatch, capsys):
 
 @pytest.mark.parametrize('wrong', [
     {'batch_size': 0}, {'batch_size': 2.0}, {'resize': (28, 28)}, {'limit': 0}, {'seed': -1}, {'validation': 40},
-    {'validation': 41}, {'data': 'mnist'}, {'crop': 28}, {'crop': 29}, {'erase': 1.0}, {'root': '.', 'data': 'synthetic'}], ids=str)
+    {'validation': 41}, {'data': 'mnist'}, {'crop': 28}, {'crop': 29}, {'erase': 1.0},
+    {'root': '.', 'data': 'synthetic'}], ids=str)
 def test_wrong_arguments_are_named(wrong):
     name = next(iter(wrong))
     with pytest.raises(ValueError, match=f'^{name} must ') as caught:

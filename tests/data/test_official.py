@@ -143,7 +143,8 @@ def test_mnist_under_these_names_is_recognised(small, tmp_path):
     (numpy.array([7, 2, 1, 0, 4, 1, 4, 9, 5, 9, 0, 6]), 'MNIST (handwritten digits)'),
     (numpy.array([5, 0, 4, 1, 9, 2, 1, 3, 1, 4, 3]), 'MNIST (handwritten digits)'),
     (numpy.array([7, 2, 1, 0, 4, 1, 4, 9, 5, 8]), '10 labels with'), (numpy.array([5, 0, 4]), '3 labels with'),
-    ((60000, 0.130660), 'MNIST (handwritten'), ((10000, 0.132515), 'MNIST (handwritten'), ((60000, 0.132515), '60,000 images with'),
+    ((60000, 0.130660), 'MNIST (handwritten'), ((10000, 0.132515), 'MNIST (handwritten'),
+    ((60000, 0.132515), '60,000 images with'),
     ((10000, 0.130660), '10,000 images with'), ((60000, 0.1315), '60,000 images with'),
     ((60000, 0.1299), '60,000 images with'), ((50000, 0.1307), '50,000 images with')], ids=str)
 def test_what_a_file_of_another_data_set_is_called(array, what, tmp_path):
