@@ -43,6 +43,8 @@ assert abs(accuracy - model.board.data['val_acc'][-1].y) < 1e-6 and accuracy > 0
 assert model.net._active, 'not hybridized'
 data.visualize(next(iter(data.val_dataloader())), 2, 4)
 assert [axes.get_title() for axes in d2l.plt.gcf().axes] == data.text_labels(data.val.labels[:8])
+data.visualize(next(iter(data.val_dataloader())), labels='abcdefgh')
+assert [axes.get_title() for axes in d2l.plt.gcf().axes] == [*'abcdefgh']
 ''')
     assert done.returncode == 0, done.stderr
     assert 'data: SYNTHETIC STAND-IN' in done.stdout
@@ -66,9 +68,6 @@ held = FashionMNISTData(8, None, data='synthetic', limit=30, seed=5, flip=True, 
 assert (held.train.seed, held.train.flip, held.train.crop, held.train.num_examples, held.val.num_examples) == (
     5, True, 2, 20, 10)
 assert held.val.image_shape == (28, 28) and held.val.batch_size == 8
-from d2l import mxnet as d2l
-data.visualize(next(iter(data.val_dataloader())), labels='abcdefgh')
-assert [axes.get_title() for axes in d2l.plt.gcf().axes] == [*'abcdefgh']
 model = DenseNetClassifier(net, num_classes=3)
 X = np.ones((2, 1, 32, 32))
 assert model.net is net and (model(X) == net(X)).all()

@@ -93,9 +93,9 @@ def test_too_small_names_the_smallest_and_the_argument(convention, stem, blocks,
 
 
 def test_too_small_says_what_rounding_up_would_take():
-    said = ('^images of 28 x 30 pixels are too small for this network: after the stem and 3 transitions nothing is left '
-            r"to pool\. With pooling_convention='valid' the smallest height and width is 29, with 'full', which rounds "
-            'odd sizes up, 17$')
+    said = ('^images of 28 x 30 pixels are too small for this network: after the stem and 3 transitions nothing is '
+            "left to pool. With pooling_convention='valid' the smallest height and width is 29, with 'full', which "
+            'rounds odd sizes up, 17$')
     with pytest.raises(ValueError, match=said):
         DenseNet().stage_sizes(28, 30)
     with pytest.raises(ValueError, match="2 transitions .*='full' the smallest height and width is 3$"):

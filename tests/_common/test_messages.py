@@ -55,9 +55,16 @@ def test_a_notice_is_an_output_of_its_own_in_a_notebook(notebook, capsys):
     assert capsys.readouterr().out == ''
 
 
-def test_a_notice_goes_to_stdout_elsewhere(no_notebook, capsys):
+def test_a_notice_goes_to_stdout_elsewhere_and_is_there_at_once(no_notebook, monkeypatch):
+    class Buffered(io.StringIO):
+        seen = ''
+
+        def flush(self):
+            self.seen = self.getvalue()
+
+    monkeypatch.setattr(sys, 'stdout', Buffered())
     notice('one\ntwo')
-    assert capsys.readouterr() == ('one\ntwo\n', '')
+    assert sys.stdout.seen == 'one\ntwo\n'
 
 
 @pytest.mark.parametrize('text, told', [
