@@ -212,6 +212,14 @@ def test_order_depends_on_seed_and_pass_only():
     assert list(everything(loader)[1]) == orders[1] and loader.epoch == 2
 
 
+def test_parts_are_consecutive_and_what_cannot_be_shared_is_left_out():
+    images, _ = some_images(23)
+    whole = ImageLoader(images, numpy.arange(23), 9)
+    given = [[y.asnumpy().tolist() for _, y in whole.part(rank, 3)] for rank in range(3)]
+    assert given == [[[0, 1, 2], [9, 10, 11], [18]], [[3, 4, 5], [12, 13, 14], [19]], [[6, 7, 8], [15, 16, 17], [20]]]
+    assert [len(whole.part(rank, 3)) for rank in range(3)] == [3, 3, 3] and len(whole.part(0, 9)) == 2
+
+
 def test_two_passes_at_a_time_do_not_mix():
     images, _ = some_images()
     make = functools.partial(ImageLoader, images, numpy.arange(23), 8, shuffle=True)
