@@ -43,6 +43,8 @@ assert abs(accuracy - model.board.data['val_acc'][-1].y) < 1e-6 and accuracy > 0
 assert model.net._active, 'not hybridized'
 data.visualize(next(iter(data.val_dataloader())), 2, 4)
 assert [axes.get_title() for axes in d2l.plt.gcf().axes] == data.text_labels(data.val.labels[:8])
+data.visualize(next(iter(data.val_dataloader())), labels='abcdefgh')
+assert [axes.get_title() for axes in d2l.plt.gcf().axes] == [*'abcdefgh']
 ''')
     assert done.returncode == 0, done.stderr
     assert 'data: SYNTHETIC STAND-IN' in done.stdout
@@ -53,10 +55,19 @@ def test_classes_and_a_network_of_ones_own():
 from mxnet import np, npx
 npx.set_np()
 from d2l_densenet import DenseNet
-from d2l_densenet.d2l_api import DenseNetClassifier
+from d2l_densenet.d2l_api import DenseNetClassifier, FashionMNISTData
 assert DenseNetClassifier(num_classes=7)(np.ones((2, 1, 48, 48))).shape == (2, 7)
 net = DenseNet(growth_rate=4, block_config=(2, 2), classes=3)
 net.initialize()
+model = DenseNetClassifier()
+assert model.lr == 0.1 and model(np.ones((2, 1, 48, 48))).shape == (2, 10)
+data = FashionMNISTData(data='synthetic', limit=130)
+assert [len(y) for _, y in data.train_dataloader()] == [64, 64, 2] and data.train.image_shape == (48, 48)
+assert data.train.seed == data.train.crop == 0 and not data.train.flip and len(data.val.labels) == 130
+held = FashionMNISTData(8, None, data='synthetic', limit=30, seed=5, flip=True, crop=2, validation=10)
+assert (held.train.seed, held.train.flip, held.train.crop, held.train.num_examples, held.val.num_examples) == (
+    5, True, 2, 20, 10)
+assert held.val.image_shape == (28, 28) and held.val.batch_size == 8
 model = DenseNetClassifier(net, num_classes=3)
 X = np.ones((2, 1, 32, 32))
 assert model.net is net and (model(X) == net(X)).all()

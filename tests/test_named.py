@@ -67,6 +67,17 @@ def test_depth_of_the_cifar_networks(name):
     assert net.stage_sizes(32, 32) == [(32, 32), (16, 16), (8, 8)]
 
 
+def test_this_courses_own_network_has_the_depth_and_growth_rate_of_its_name():
+    net, kinds = densenet('fashion_16_32'), []
+    net.apply(lambda block: kinds.append(type(block).__name__))
+    assert kinds.count('Conv2D') + kinds.count('Dense') == 16 and net.config['growth_rate'] == 32
+    # One layer on the whole image, and no transition narrows; the README gives the number of parameters.
+    assert input_shape('fashion_16_32') == (1, 28, 28)
+    assert net.stage_sizes(28, 28) == [(28, 28), (14, 14), (7, 7), (3, 3)]
+    assert [row['channels'] for row in summary(net).rows] == [32, 64, 64, 128, 128, 256, 256, 384, 10]
+    assert summary(net).parameters == 704_298
+
+
 def copy_parameters(source, target):
     """By position: the order of the parameters is part of what is compared."""
     pairs = list(zip(source.collect_params().values(), target.collect_params().values(), strict=True))

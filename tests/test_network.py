@@ -92,6 +92,27 @@ def test_too_small_names_the_smallest_and_the_argument(convention, stem, blocks,
             net.stage_sizes(smallest - 1, smallest)
 
 
+def test_too_small_says_what_rounding_up_would_take():
+    said = ('^images of 28 x 30 pixels are too small for this network: after the stem and 3 transitions nothing is '
+            "left to pool. With pooling_convention='valid' the smallest height and width is 29, with 'full', which "
+            'rounds odd sizes up, 17$')
+    with pytest.raises(ValueError, match=said):
+        DenseNet().stage_sizes(28, 30)
+    with pytest.raises(ValueError, match="2 transitions .*='full' the smallest height and width is 3$"):
+        DenseNet(4, (1, 1, 1), 4, stem='cifar', pooling_convention='full').stage_sizes(2, 9)
+
+
+@pytest.mark.parametrize('blocks', [(1,), (1, 1), (1, 1, 1)])
+def test_the_stages_are_the_parts_in_order(blocks):
+    net = DenseNet(4, blocks, 8)
+    names = ['stem']
+    for number in range(1, len(blocks) + 1):
+        names += [f'dense block {number}', f'transition {number}']
+    assert [name for name, _ in net.stages()] == [*names[:-1], 'classifier']
+    assert [layer for _, layers in net.stages() for layer in layers] == [*net.features, net.output]
+    assert len(net.stages()[0][1]) == 4 and len(net.stages()[-1][1]) == 5
+
+
 @pytest.mark.parametrize('oracle', ['own', 'article'])
 def test_same_outputs_gradients_and_statistics_as_the_article(oracle):
     """The oracle: the network in plain Gluon, in our own writing or as the article's program builds it."""

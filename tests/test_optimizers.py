@@ -87,6 +87,20 @@ def test_the_momentum_of_a_convolution_is_nesterovs():
     numpy.testing.assert_allclose(weight.asnumpy(), before - 0.1 * direction.reshape(before.shape), atol=1e-5)
 
 
+@pytest.mark.parametrize('make, shape, orthogonal', [
+    (gluon.nn.Conv1D, (2, 3, 9), True), (gluon.nn.Conv2D, (2, 3, 9, 9), True), (gluon.nn.Conv3D, (2, 3, 5, 5, 5), True),
+    (lambda channels, _: gluon.nn.Dense(channels), (2, 27), False)])
+def test_convolutions_of_any_axes_take_orthogonal_steps_and_dense_layers_do_not(make, shape, orthogonal):
+    net = make(4, 3)
+    net.initialize(mx.init.Normal(1))
+    X = mx.nd.array(images(*shape))
+    net(X)
+    before = net.weight.data().asnumpy()
+    train(net, X, 1, 'muon', learning_rate=0.1)
+    moved = numpy.linalg.svd((net.weight.data().asnumpy() - before).reshape(4, -1), compute_uv=False) / 0.1
+    assert (moved[0] < 1.3) == orthogonal and moved[1] > 0.3
+
+
 def test_a_tall_matrix_takes_longer_steps():
     net = gluon.nn.Conv2D(16, 1, in_channels=4, use_bias=False)
     net.initialize(mx.init.Normal(1))
@@ -118,6 +132,11 @@ def test_the_gradient_is_clipped_and_rescaled():
     # Halved to (4, 1), clipped to (1, 1): along the diagonal.
     first, second = weight.asnumpy().ravel()
     assert first == pytest.approx(second, rel=1e-5) and first < 0
+
+
+def test_the_documented_defaults():
+    made = mx.optimizer.create('muon')
+    assert (made.learning_rate, made.momentum, made.others, made.wd) == (0.02, 0.9, 5, 0)
 
 
 def test_momentum_out_of_range_is_named():

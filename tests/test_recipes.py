@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 import d2l_densenet
-from d2l_densenet import RECIPES
+from d2l_densenet import RECIPES, Recipe
 
 
 @pytest.mark.parametrize('steps', [1, 2, 3, 100])
@@ -32,6 +32,34 @@ def test_the_recipes_are_what_fit_gets():
     assert options == {'optimizer': 'muon', 'optimizer_params': {'learning_rate': 0.02, 'wd': 1e-3, 'momentum': 0.9},
                        'label_smoothing': 0.1}
     assert [schedule(step) for step in (0, 10, 20, 60, 100)] == pytest.approx([0, 0.01, 0.02, 0.01, 0])
+
+
+def test_the_recipe_for_a_long_run():
+    options = RECIPES['record'].fit_options(100)
+    schedule = options.pop('lr_scheduler')
+    assert options == {'optimizer': 'muon', 'optimizer_params': {'learning_rate': 0.02, 'wd': 1e-3, 'momentum': 0.9},
+                       'label_smoothing': 0.1}
+    assert [schedule(step) for step in (0, 5, 10, 55, 100)] == pytest.approx([0, 0.01, 0.02, 0.01, 0])
+    # The article's own program has 256.
+    assert [RECIPES[name].batch_size for name in ('article', 'course', 'record')] == [256, 128, 128]
+
+
+def test_a_recipe_of_ones_own():
+    recipe = Recipe('nag', 0.3)
+    assert recipe == Recipe('nag', learning_rate=0.3, momentum=0.0, weight_decay=0.0, warmup=None, flip=False, crop=0,
+                            erase=0.0, batch_size=256, label_smoothing=0.0)
+    assert dataclasses.replace(recipe, momentum=0.5).fit_options(1)['optimizer_params'] == {
+        'learning_rate': 0.3, 'wd': 0.0, 'momentum': 0.5}
+    without = dataclasses.replace(recipe, warmup=0.0).fit_options(4)['lr_scheduler']
+    assert [without(step) for step in range(5)] == pytest.approx([0.3, 0.3 * (1 + 0.5 ** 0.5) / 2, 0.15, 0.3 * (
+        1 - 0.5 ** 0.5) / 2, 0])
+
+
+@pytest.mark.parametrize('wrong', [{'learning_rate': -1}, {'weight_decay': -1}, {'momentum': 1}, {'warmup': 1.0},
+                                   {'warmup': -0.1}], ids=str)
+def test_wrong_numbers_of_a_recipe_are_named(wrong):
+    with pytest.raises(ValueError, match=f'^{next(iter(wrong))} must '):
+        Recipe(**{'optimizer': 'sgd', 'learning_rate': 0.1, **wrong}).fit_options(10)
 
 
 def test_a_warm_up_leaves_one_step_to_fall_in():

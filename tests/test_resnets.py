@@ -4,12 +4,43 @@ import mxnet as mx
 import numpy
 import pytest
 from helpers import images
+from mxnet.gluon.model_zoo.vision import resnet as zoo
 
-from d2l_densenet import DenseNet, he_initialize, summary
+from d2l_densenet import RESNETS, DenseNet, he_initialize, resnet, summary
 from d2l_densenet.blocks import conv_block
 from d2l_densenet.resnets import DESIGNS, PreActivationResidual, small_resnet
 
 SHAPE = (1, 28, 28)
+
+
+@pytest.mark.parametrize('name', RESNETS)
+def test_the_table_has_the_depth_in_the_name_and_widths_that_double(name):
+    block, layers, channels, classes, shape = RESNETS[name]
+    bottleneck = block in (zoo.BottleneckV1, zoo.BottleneckV2)
+    # Two or three convolutions in each block, the stem's, and the classifier.
+    assert int(name.rpartition('resnet')[2]) == 1 + (3 if bottleneck else 2) * sum(layers) + 1
+    small = shape[1] == 32
+    stem, stages = (16, 3) if small else (64, 4)
+    assert channels == (stem, *(stem * (4 if bottleneck else 1) * 2 ** stage for stage in range(stages)))
+    assert len(layers) == stages and shape[1] == shape[2]
+    assert (classes, shape) == {True: (10, (3, 32, 32)), False: (1000, (3, 224, 224))}[small] or (
+        name, classes, shape) == ('d2l_resnet18', 10, (1, 96, 96))
+
+
+@pytest.mark.parametrize('name, stem', [('d2l_resnet18', 4), ('resnet110', 1)])
+def test_the_stages_are_those_of_the_table(name, stem):
+    net = resnet(name, classes=7)
+    assert net.config == {'name': name, 'classes': 7}
+    (first, layers), *stages, (last, head) = net.stages()
+    assert (first, len(layers), last) == ('stem', stem, 'classifier') and head[-1] is net.output
+    assert [stage for stage, _ in stages] == [f'stage {i}' for i in range(1, len(stages) + 1)]
+    assert tuple(len(blocks) for _, (blocks,) in stages) == RESNETS[name][1]
+    assert [*net.features] == [*layers, *(blocks for _, (blocks,) in stages), *head[:-1]]
+
+
+def test_more_than_1024_blocks_are_refused():
+    with pytest.raises(ValueError, match='blocks must be an integer of at most 1,024, got 1025'):
+        small_resnet(1, blocks=1025)
 
 
 def cost(w, design, blocks=3):

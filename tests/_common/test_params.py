@@ -9,7 +9,7 @@ import pytest
 from helpers import MODES, images, same, switch
 from mxnet import npx
 
-from d2l_densenet._common.params import read_params
+from d2l_densenet._common.params import read_params, shown
 
 
 def params(arrays, version=0xf993fac9, names=None):
@@ -57,6 +57,41 @@ def test_params_of_all_types_are_read_as_mxnet_reads_them(tmp_path, dtype, mode)
         assert (entry.values.reshape(entry.shape) == thing.asnumpy()).all()
 
 
+@pytest.mark.parametrize('number, dtype, bits', [
+    (0, 'float32', 32), (1, 'float64', 64), (2, 'float16', 16), (3, 'uint8', 8), (4, 'int32', 32), (5, 'int8', 8),
+    (6, 'int64', 64), (7, 'bool', 8), (8, 'int16', 16), (9, 'uint16', 16), (10, 'uint32', 32), (11, 'uint64', 64),
+    (12, 'bfloat16', 16)])
+def test_the_numbers_of_the_types_are_those_of_mxnets_mshadow(number, dtype, bits):
+    entry = read_params(params({'a': ((3, 1), number, bytes(3 * bits // 8))}))['a']
+    assert (entry.shape, entry.dtype, entry.values.tolist()) == ((3, 1), dtype, [0, 0, 0])
+    with pytest.raises(ValueError, match='names|claimed'):
+        read_params(params({'a': ((3, 1), number, bytes(3 * bits // 8 - 1))}))
+
+
+def test_bfloat16_is_the_upper_half_of_float32():
+    numbers = numpy.array([1, -2.5, 0, numpy.inf, 3e38], 'float32')
+    upper = (numbers.view('uint32') >> 16).astype('<u2')
+    found = read_params(params({'a': ((5,), 12, upper.tobytes())}))['a'].values
+    numpy.testing.assert_allclose(found, numbers, rtol=2 ** -7)
+    assert found.dtype == numpy.float32 and (found[:4] == numbers[:4]).all()
+
+
+def test_an_array_may_have_32_axes_and_in_np_mode_none():
+    for shape, version in (((1,) * 32, 0xf993fac9), ((1,), 0xf993fac9), ((), 0xf993faca)):
+        assert read_params(params({'a': (shape, 0, ONE)}, version))['a'].shape == shape
+    assert str(read_params(params({'a': ((1,) * 8, 0, ONE)}))['a']) == 'float32 (1, 1, 1, 1, 1, 1, 1, 1)'
+    assert str(read_params(params({'a': ((1,) * 9, 0, ONE)}))['a']) == 'float32 of many axes'
+
+
+def test_a_file_without_arrays_is_a_file():
+    assert read_params(params({})) == {}
+
+
+def test_a_name_from_a_file_is_shown_up_to_80_characters():
+    assert shown('x' * 80) == 'x' * 80 and shown('x' * 81) == 'x' * 77 + '...'
+    assert shown('') == "''" and shown('a\x1b[2J') == repr('a\x1b[2J')
+
+
 ONE = numpy.float32(1).tobytes()
 
 
@@ -71,6 +106,10 @@ def label(value):
     (params({'a': ((1,), 77, ONE)}), 'type number 77'),
     (params({'a': ((1,), -1, ONE)}), 'type number -1'),
     (params({'a': ((1,) * 33, 0, ONE)}), '33 axes'),
+    (params({'a': ((1,), 13, ONE)}), 'type number 13, expected 0 to 12'),
+    (params({'a': ((0, -1), 0, b'')}), r'shape \(0, -1\)'),
+    (params({'a': ((1,), 0, ONE)}).replace(struct.pack('<Q', 0x112), struct.pack('<Q', 0x113)), 'its first bytes are'),
+    (params({'a': ((1,), 0, ONE)})[:-1], '1 bytes are claimed at byte 76, 0 are left'),
     (params({'a': ((), 0, ONE)}), '0 axes'),
     (params({'a': ((1,), 0, ONE)}).replace(struct.pack('<Ii', 0xf993fac9, 0), struct.pack('<Ii', 0xf993fac9, 1)),
      'storage type 1'),

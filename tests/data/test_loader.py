@@ -13,7 +13,7 @@ import pytest
 from helpers import MODES, python, same, switch
 from mxnet.gluon.data.vision import transforms
 
-from d2l_densenet import DataError, ImageLoader, load_data_fashion_mnist
+from d2l_densenet import DataError, DataSource, ImageLoader, load_data_fashion_mnist
 from d2l_densenet.data import loader as data
 from d2l_densenet.data import official
 from d2l_densenet.data.official import find_fashion_mnist
@@ -67,12 +67,39 @@ def test_synthetic_asks_for_it(monkeypatch, capsys):
 
 @pytest.mark.parametrize('wrong', [
     {'batch_size': 0}, {'batch_size': 2.0}, {'resize': (28, 28)}, {'limit': 0}, {'seed': -1}, {'validation': 40},
-    {'data': 'mnist'}, {'crop': 28}, {'erase': 1.0}, {'root': '.', 'data': 'synthetic'}], ids=str)
+    {'validation': 41}, {'data': 'mnist'}, {'crop': 28}, {'crop': 29}, {'erase': 1.0},
+    {'root': '.', 'data': 'synthetic'}], ids=str)
 def test_wrong_arguments_are_named(wrong):
     name = next(iter(wrong))
     with pytest.raises(ValueError, match=f'^{name} must ') as caught:
         load_data_fashion_mnist(**{'batch_size': 8, 'data': 'synthetic', 'limit': 40, **wrong})
     assert repr(wrong[name]) in str(caught.value)
+
+
+@pytest.mark.parametrize('wrong', [{'crop': 28}, {'crop': 40, 'resize': 40}, {'batch_size': 0}, {'limit': 0},
+                                   {'validation': -1}, {'root': ''}, {'data': 'mnist'}], ids=str)
+def test_what_is_refused_is_refused_before_anything_is_looked_for(wrong, monkeypatch):
+    looked, arrays = [], [*some_images(), *some_images()]
+    monkeypatch.setattr(data, 'find_fashion_mnist', lambda root: looked.append(root) or (arrays, 'there'))
+    with pytest.raises(ValueError, match=f'^{next(iter(wrong))} must '):
+        load_data_fashion_mnist(**{'batch_size': 8, **wrong})
+    assert not looked
+    assert load_data_fashion_mnist(8, crop=27)[0].crop == 27 and looked == [None]
+
+
+def test_the_stand_in_has_12000_and_2000_images_or_the_limit(monkeypatch, capsys):
+    drawn = []
+
+    def draw(num, seed):
+        drawn.append((num, seed))
+        return numpy.zeros((num, 28, 28), 'uint8'), numpy.zeros(num, 'int32')
+
+    monkeypatch.setattr(data, 'synthetic_fashion', draw)
+    for limit in (None, 100, 3000, 20000):
+        load_data_fashion_mnist(8, data='synthetic', limit=limit)
+    seeds = 20170825, 20170831
+    assert drawn == [(num, seed) for pair in ((12000, 2000), (100, 100), (3000, 2000), (12000, 2000))
+                     for num, seed in zip(pair, seeds)]
 
 
 def some_images(n=23, height=28, width=28):
@@ -129,6 +156,36 @@ def test_resize_per_batch_is_resize_at_once(monkeypatch):
         numpy.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize('count, size, at_once', [
+    (1000, 1000, True), (1000, 1001, False), (60000, 129, True), (60000, 130, False)])
+def test_up_to_a_billion_pixels_are_resized_at_once(count, size, at_once, monkeypatch):
+    resized = []
+    monkeypatch.setattr(data, '_resized', lambda images, size: resized.append(size) or images)
+    loader = ImageLoader(numpy.zeros((count, 1, 1), 'uint8'), numpy.zeros(count), 8, resize=size)
+    assert (resized, loader.resize) == (([size], None) if at_once else ([], size))
+    assert loader.image_shape == (size, size)
+
+
+def test_images_are_scaled_to_4096_pixels_at_most():
+    images = numpy.full((1, 2, 2), 9, 'uint8')
+    assert ImageLoader(images, [0], 1, resize=4096).images.shape == (1, 4096, 4096)
+    with pytest.raises(ValueError, match='resize must be an integer of at most 4,096, got 4097'):
+        ImageLoader(images, [0], 1, resize=4097)
+
+
+@pytest.mark.parametrize('height, width', [(9, 12), (12, 9)])
+def test_a_crop_is_below_the_shorter_side(height, width):
+    make = functools.partial(ImageLoader, *some_images(5, height, width), 8)
+    assert next(iter(make(crop=8)))[0].shape == (5, 1, height, width)
+    for crop in (9, 10, 12, 40):
+        with pytest.raises(ValueError, match=rf'crop must be below the size of the images \({height} x {width} pixels'):
+            make(crop=crop)
+
+
+def test_labels_up_to_32_bits_are_kept():
+    assert ImageLoader(*some_images(2)[:1], [0, 2 ** 31 - 1], 2).labels.tolist() == [0, 2 ** 31 - 1]
+
+
 def test_resize_in_pieces_is_resize_in_one(monkeypatch):
     images, _ = some_images()
     whole = data._resized(images, 48)
@@ -153,6 +210,14 @@ def test_order_depends_on_seed_and_pass_only():
     assert list(everything(make(8, seed=5))[1]) != orders[0]
     loader.epoch = 1
     assert list(everything(loader)[1]) == orders[1] and loader.epoch == 2
+
+
+def test_parts_are_consecutive_and_what_cannot_be_shared_is_left_out():
+    images, _ = some_images(23)
+    whole = ImageLoader(images, numpy.arange(23), 9)
+    given = [[y.asnumpy().tolist() for _, y in whole.part(rank, 3)] for rank in range(3)]
+    assert given == [[[0, 1, 2], [9, 10, 11], [18]], [[3, 4, 5], [12, 13, 14], [19]], [[6, 7, 8], [15, 16, 17], [20]]]
+    assert [len(whole.part(rank, 3)) for rank in range(3)] == [3, 3, 3] and len(whole.part(0, 9)) == 2
 
 
 def test_two_passes_at_a_time_do_not_mix():
@@ -218,6 +283,17 @@ def test_erasing_overwrites_one_rectangle_of_some_images():
     assert len(tops) > 12 and len(lefts) > 18
     numpy.testing.assert_array_equal((everything(make(77))[0][:, 0] * 255).round(), X)  # whatever the batch size
     numpy.testing.assert_array_equal(images, 7)
+    # Rectangles touch each edge, and what is in them is of every shade.
+    changed = (X != 7).any(axis=0)
+    assert changed.all()
+    assert set(numpy.unique(X[X != 7])) == {*range(256)} - {7}
+
+
+def test_in_a_tiny_image_a_single_pixel_is_erased():
+    loader = ImageLoader(numpy.full((4000, 3, 3), 7, 'uint8'), numpy.zeros(4000), 500, erase=0.999, seed=1)
+    count = (everything(loader)[0][:, 0] != numpy.float32(7) / numpy.float32(255)).sum(axis=(1, 2))
+    # At most a quarter of nine pixels; by chance, one in a thousand is not hit and one in 256 gets the shade it had.
+    assert count.max() in (1, 2) and (count == 0).mean() < 0.015 and (count == 1).mean() > 0.5
 
 
 @pytest.mark.parametrize('images, labels, message', [
@@ -246,6 +322,22 @@ def test_limit_and_validation(monkeypatch):
     assert not rows[0] & rows[1] and rows[0] | rows[1] == {image.tobytes() for image in arrays[0]}
     assert same([load(validation=20, seed=6)[1].images], [held.images])
     assert not same([load(validation=20, seed=7)[1].images], [held.images])
+
+
+@pytest.mark.parametrize('name, told', [
+    ('fashion-mnist', 'Fashion-MNIST (official, md5 01234567...)'), ('arrays', 'arrays (md5 01234567...)'),
+    ('synthetic', 'SYNTHETIC STAND-IN (not Fashion-MNIST)')])
+def test_a_source_and_its_loader_say_what_they_are(name, told):
+    source = DataSource(name, 'md5:0123456789abcdef0123456789abcdef', 'memory')
+    loader = ImageLoader(numpy.zeros((1234, 3, 4), 'uint8'), numpy.zeros(1234), 100, source=source)
+    assert str(source) == told and repr(loader) == f'ImageLoader(1,234 images 3x4, batch_size=100, {told})'
+
+
+def test_the_checksum_is_that_of_the_images_and_labels_one_after_the_other():
+    images, labels = some_images()
+    source = ImageLoader(images, labels.astype('float64'), 8).source
+    expected = hashlib.md5(images.tobytes() + labels.astype('int32').tobytes()).hexdigest()
+    assert (source.name, source.checksum, source.location) == ('arrays', f'md5:{expected}', 'memory')
 
 
 def test_source_is_plain_data():

@@ -19,6 +19,7 @@ import mxnet as mx
 import numpy
 import pooch
 import pytest
+import requests
 
 from d2l_densenet import DataError, load_data_fashion_mnist
 from d2l_densenet.data import official as files
@@ -90,7 +91,7 @@ def bad_images(small):
         'only the checksum of the gzip is missing': (good[:-6], 'expected a complete gzip'),
         'damaged gzip': (good[:60] + bytes(99) + good[159:], 'expected a gzip stream, found a damaged one'),
         'wrong magic': (b'\0\0\x0d\x03' + content[4:], 'expected 0x00000803 for idx images, found 0x00000d03'),
-        'labels in the place of images': (small.gz[LABELS], 'found 0x00000801 .that of a file with labels'),
+        'labels in the place of images': (small.gz[LABELS], 'found 0x00000801 .that of a file with labels.'),
         'HTML page': (b'<!DOCTYPE html><html>Sign in</html>', 'HTML or XML page'),
         'zipped HTML page': (gzip.compress(b'\n <html><body>404</body></html>'), 'HTML or XML page'),
         'empty': (b'', 'cut off, 0 bytes hold no complete idx header of 16'),
@@ -135,6 +136,33 @@ def test_mnist_under_these_names_is_recognised(small, tmp_path):
     digits.reshape(-1)[:round(0.1325 * digits.size)] = 255
     assert files._what_is_it(directory / f'{LABELS}.gz', digits).startswith('MNIST')
     assert 'another content' in files._what_is_it(directory / f'{LABELS}.gz', digits // 2)
+
+
+@pytest.mark.parametrize('array, what', [
+    # The first labels of MNIST's test set, and the means of its pixels to six digits, as published for both sets.
+    (numpy.array([7, 2, 1, 0, 4, 1, 4, 9, 5, 9, 0, 6]), 'MNIST (handwritten digits)'),
+    (numpy.array([5, 0, 4, 1, 9, 2, 1, 3, 1, 4, 3]), 'MNIST (handwritten digits)'),
+    (numpy.array([7, 2, 1, 0, 4, 1, 4, 9, 5, 8]), '10 labels with'), (numpy.array([5, 0, 4]), '3 labels with'),
+    ((60000, 0.130660), 'MNIST (handwritten'), ((10000, 0.132515), 'MNIST (handwritten'),
+    ((60000, 0.132515), '60,000 images with'),
+    ((10000, 0.130660), '10,000 images with'), ((60000, 0.1315), '60,000 images with'),
+    ((60000, 0.1299), '60,000 images with'), ((50000, 0.1307), '50,000 images with')], ids=str)
+def test_what_a_file_of_another_data_set_is_called(array, what, tmp_path):
+    if isinstance(array, tuple):  # so many images; one pixel each has the mean of a whole one
+        count, mean = array
+        array = numpy.zeros((count, 1, 1), 'uint8')
+        array[:round(mean * count)] = 255
+    (tmp_path / 'file').touch()
+    assert what in files._what_is_it(tmp_path / 'file', array)
+
+
+def test_gluons_files_are_recognised_by_all_of_their_bytes(tmp_path, monkeypatch):
+    with open(tmp_path / 'file', 'wb') as file:
+        file.truncate(26_421_880)       # as many as the training images have
+        file.seek(-1, 2)
+        file.write(b'x')
+    monkeypatch.setattr(files, '_GLUON_SHA1', {hashlib.sha1((tmp_path / 'file').read_bytes()).hexdigest()})
+    assert files._what_is_it(tmp_path / 'file', numpy.zeros(3)).startswith("Gluon's older release")
 
 
 def test_gluons_older_release_is_recognised(small, tmp_path, monkeypatch):
@@ -216,6 +244,28 @@ def test_a_named_place_that_is_bad_is_never_passed_over(small, places, monkeypat
     for choice in ('auto', 'fashion-mnist'):
         with pytest.raises(DataError, match='^D2L_DENSENET_DATA='):
             load_data_fashion_mnist(4, data=choice)
+
+
+def test_a_directory_can_be_written_where_files_can_be_made_and_opened(tmp_path, monkeypatch):
+    assert files.can_be_written(tmp_path) and files.can_be_written(tmp_path / 'not' / 'there' / 'yet')
+    (tmp_path / 'file').touch()
+    assert not files.can_be_written(tmp_path / 'file') and not files.can_be_written(tmp_path / 'file' / 'below')
+    for missing in (os.W_OK, os.X_OK):
+        monkeypatch.setattr(files.os, 'access', lambda path, wanted, missing=missing: not wanted & missing)
+        assert not files.can_be_written(tmp_path)
+
+
+@pytest.mark.parametrize('error, said', [
+    (requests.ConnectTimeout('x'), 'timed out'), (requests.ReadTimeout('x'), 'timed out'),
+    (requests.exceptions.ChunkedEncodingError('x'), 'the connection was cut off midway'),
+    (requests.exceptions.ContentDecodingError('x'), 'the connection was cut off midway'),
+    (requests.exceptions.SSLError('x'), 'no connection, or it was lost'),
+    (requests.HTTPError('x'), 'HTTPError: x'), (OSError(28, 'No space left'), 'OSError: [Errno 28] No space left'),
+    (ValueError('MD5 hash of x does not match'), 'served another file or an incomplete one (wrong MD5)'),
+    (ValueError('x'), 'ValueError: x'), (RuntimeError('hash'), 'RuntimeError: hash'),
+    (DataError('served a page'), 'served a page')], ids=repr)
+def test_why_a_download_failed_is_told_in_a_few_words(error, said):
+    assert files._reason(error) == said
 
 
 class Server:

@@ -75,3 +75,13 @@ def test_what_cannot_lie_there_is_named(monkeypatch):
     monkeypatch.setattr(loader_module, '_RESIZE_AT_ONCE', 10)
     with pytest.raises(ValueError, match='pixels that are resized once: make the images of loader smaller'):
         OnDevice(loader(resize=20), CARD)
+
+
+@pytest.mark.parametrize('most, fits', [(30 * 12 * 9, True), (30 * 12 * 9 - 1, False)])
+def test_an_axis_of_all_pixels_must_be_one_that_mxnet_can_count(most, fits, monkeypatch):
+    monkeypatch.setattr('d2l_densenet.data.on_device.MOST_ELEMENTS', most)
+    if fits:
+        assert len(list(OnDevice(loader(), CARD))) == 4
+    else:
+        with pytest.raises(ValueError, match='up to 3,239 pixels that are resized once: make the images'):
+            OnDevice(loader(), CARD)
