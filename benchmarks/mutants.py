@@ -142,7 +142,7 @@ def notice(copy, tests, seconds):
         os.killpg(running.pid, signal.SIGKILL)      # and what it had started
         running.join()
         return 'the limit of time'
-    return (copy / 'failed').read_text() if running.exitcode else None
+    return ((copy / 'failed').read_text() or 'the collection') if running.exitcode else None
 
 
 def affordable(names, seconds, patience):
