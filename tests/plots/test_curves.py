@@ -244,9 +244,8 @@ def test_memory_of_fewer_than_three_depths_has_no_curve():
 
 
 def test_memory_of_nothing_is_refused():
-    for bad, error in [({}, ValueError), ([], TypeError), ({'a': []}, ValueError), ({'a': [(0, 1)]}, ValueError),
-                       ({'a': [(1.5, 1)]}, ValueError), ({'a': [(1, -1)]}, ValueError), ({'a': [(1, 2, 3)]}, ValueError),
-                       ({'a': [1, 2]}, ValueError), ({'a': [(1, float('nan'))]}, ValueError)]:
+    rows = [[], [(0, 1)], [(1.5, 1)], [(1, -1)], [(1, 2, 3)], [1, 2], [(1, float('nan'))]]
+    for bad, error in [({}, ValueError), ([], TypeError), *(({'a': some}, ValueError) for some in rows)]:
         with pytest.raises(error, match='measured'):
             plots.plot_memory(memory(6), bad)
     assert plots.plot_memory({'a': [(1, 0)]}, memory(6))
