@@ -211,7 +211,8 @@ def test_the_title_compares_what_can_be_compared(rows, title):
 @pytest.mark.parametrize('factors, formula', [
     ((0.5, 2, 0), '0.5 L^2 + 2 L'), ((0.004, 0, 0.1), '0.004 L^2 + 0.1'), ((0, 0, 7), '7'), ((0, 3, -7), '3 L - 7'),
     ((0, 0, 0), '0'), ((0.123456, 1.98765, 0), '0.12 L^2 + 2 L'), ((-0.02, 3, 1), '- 0.02 L^2 + 3 L + 1'),
-    ((0, 5, 0.004), '5 L'), ((0, 5, 0.006), '5 L + 0.006')])
+    ((0, 5, 0.004), '5 L'), ((0, 5, 0.006), '5 L + 0.006'), ((0, 0.004, 7), '7'),
+    ((0, 0.03, 0.004), '0.03 L'), ((0.00021, 0, 0.979), '0.00021 L^2 + 0.98')])
 def test_the_polynomial_of_a_curve_has_two_digits_and_no_terms_of_nothing(factors, formula):
     assert plots.curves._polynomial(factors, 10) == formula
 
