@@ -99,6 +99,8 @@ def test_a_connection_has_the_colour_of_the_features_it_carries(layers):
     colours = [hexed(circle.get_facecolor()) for circle in circles]
     assert colours == [plots.diagrams.SOURCE_COLOURS[number % 5] for number in range(layers + 1)]
     assert all(hexed(arrow.get_edgecolor()) == colours[i] for (i, _), arrow in arrows.items())
+    assert {arrow.get_linewidth() for (i, j), arrow in arrows.items() if j == i + 1} == {2.2}
+    assert {arrow.get_linewidth() for (i, j), arrow in arrows.items() if j > i + 1} == {2.0}    # they lie closer
     _, circles, _, arrows = row(plots.draw_chain(layers))
     assert {hexed(part.get_facecolor()) for part in (*circles, *arrows.values())} == {plots.look.GREY}
 
