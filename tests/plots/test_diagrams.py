@@ -47,6 +47,7 @@ def ends(arrow):
 def test_circles_and_boxes_take_turns_and_touch_their_lines(draw, layers):
     axes, circles, boxes, _ = row(draw(layers))
     assert len(circles) == layers + 1 and len(boxes) == layers
+    assert {patch.get_linewidth() for patch in axes.patches if isinstance(patch, FancyBboxPatch)} == {1.5}
     centres = numpy.array([circle.center for circle in circles])
     assert numpy.allclose(numpy.diff(centres, axis=0), [[2, 0]] * layers) and not centres[0].any()
     radius = circles[0].radius

@@ -26,7 +26,9 @@ def test_confusions_and_mistakes(mode):
 
 def test_no_mistakes():
     net = column_reader('nd')
-    assert 'no mistakes in 10 images' in texts(plots.plot_mistakes(net, Loader()))
+    figure = plots.plot_mistakes(net, Loader())
+    assert 'no mistakes in 10 images' in texts(figure) and figure.get_size_inches().tolist() == [6, 2]
+    assert not figure.axes[0].axison and figure.axes[0].texts[0].get_position() == (0.5, 0.5)
     assert 'no mistakes in 10 images' in texts(plots.plot_confusion_matrix(net, Loader()))
 
 
