@@ -71,6 +71,16 @@ def test_names_and_shapes_that_torchvision_publishes(tmp_path):
         load_pretrained(densenet('densenet169'), file)
 
 
+@pytest.mark.parametrize('written, read', [(0, 0.3), (0.3, 0), (0.3, 0.3)])
+@pytest.mark.parametrize('bottleneck', [None, 2])
+def test_dropout_shifts_the_places_in_our_own_names(tmp_path, bottleneck, written, read):
+    net = randomized(network(bottleneck=bottleneck, dropout=written))
+    net.save_parameters(str(tmp_path / 'x.params'))
+    other = network(bottleneck=bottleneck, dropout=read)
+    load_pretrained(other, tmp_path / 'x.params')
+    assert same(values(other), values(net))
+
+
 def renamed(change):
     return lambda state: {change(name): value for name, value in state.items()}
 
@@ -155,6 +165,19 @@ def test_an_average_beside_the_weights_is_not_passed_over(torch, state, tmp_path
         net = network()
         load_pretrained(net, tmp_path / file, part=[*saved][1])
         assert is_loaded(net, {name: value + 1 for name, value in state.items()})
+
+
+@pytest.mark.parametrize('fewer, several', [(0, True), (1, False)])
+def test_half_the_parameters_make_another_network(state, tmp_path, fewer, several):
+    names = [*state][:len(state) // 2 * 2]
+    half = {f'b.{name}': state[name] for name in names[:len(names) // 2 - fewer]}
+    save_file({**{f'a.{name}': state[name] for name in names}, **half}, tmp_path / 'x')
+    if several:
+        with pytest.raises(CheckpointError, match="holds 2 networks, under 'a', 'b'"):
+            load_pretrained(network(), tmp_path / 'x', strict=False)
+    else:
+        report = load_pretrained(network(), tmp_path / 'x', strict=False)
+        assert report.part == 'a' and sorted(report.unexpected) == sorted(half)
 
 
 def test_two_entries_for_one_parameter(state, tmp_path):

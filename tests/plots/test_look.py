@@ -79,7 +79,9 @@ SIZES = {'history': (13, 4.4), 'confusions': (9.5, 8.4), 'mistakes': (4.5, 2.85)
 @pytest.mark.parametrize('name', FIGURES)
 def test_figures_have_their_sizes(name):
     switch('nd')
-    assert FIGURES[name]().get_size_inches() == pytest.approx(SIZES[name])
+    figure = FIGURES[name]()
+    assert figure.get_size_inches() == pytest.approx(SIZES[name])
+    assert type(figure.get_layout_engine()).__name__ == 'ConstrainedLayoutEngine'       # it was drawn in the style
 
 
 @pytest.mark.parametrize('labels, expected', [
