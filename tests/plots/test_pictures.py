@@ -247,6 +247,15 @@ def test_a_map_is_as_large_as_its_numbers_need(shapes, options, size):
     assert plots.plot_feature_reuse(maps, **options).get_size_inches() == pytest.approx(size)
 
 
+@pytest.mark.parametrize('count, rows, below, left', [
+    (6, 2, [3, 4, 5], [0, 3]), (5, 2, [2, 3, 4], [0, 3]), (4, 4, [3], [0, 1, 2, 3]), (3, 1, [0, 1, 2], [0])])
+def test_the_lowest_and_the_leftmost_maps_have_the_labels(count, rows, below, left):
+    maps = {str(number): reuse_map(2) for number in range(count)}
+    panels = plots.plot_feature_reuse(maps, rows=rows).axes[:count]
+    assert [i for i, axes in enumerate(panels) if axes.get_xlabel() == 'layer that reads'] == below
+    assert [i for i, axes in enumerate(panels) if axes.get_ylabel() == 'what it reads'] == left
+
+
 def test_more_rows_than_maps_are_not_made():
     assert len(plots.plot_feature_reuse({'a': reuse_map(2), 'b': reuse_map(2)}, rows=5).axes) == 3      # and the scale
 
