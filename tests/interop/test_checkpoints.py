@@ -180,6 +180,19 @@ def test_types(torch, tmp_path, form, dtype):
         assert same(values(net), before)
 
 
+@pytest.mark.parametrize('dtype', ['float16', 'float64', 'int32', 'uint8', 'bool'])
+def test_floats_are_loaded_and_other_numbers_refused(file, dtype):
+    name = 'features.conv0.weight'
+    changed = file.state[name].astype(dtype)
+    net = network()
+    if dtype.startswith('float'):
+        load_pretrained(net, file({name: changed}))
+        assert (values(net)[0] == changed.astype('float32')).all() and values(net)[0].dtype == 'float32'
+    else:
+        with pytest.raises(CheckpointError, match=f'another shape or type: {name} is {dtype} '):
+            load_pretrained(net, file({name: changed}))
+
+
 def test_outputs_equal_those_of_the_zoo(tmp_path):
     zoo = vision.densenet121(classes=7)
     zoo.initialize()

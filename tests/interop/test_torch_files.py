@@ -4,6 +4,7 @@ import argparse
 import collections
 import importlib.util
 import io
+import itertools
 import os
 import pathlib
 import pickle
@@ -17,6 +18,7 @@ from safetensors.numpy import load_file
 
 from d2l_densenet import CheckpointError, DenseNet, load_pretrained
 from d2l_densenet.interop import torch_files
+from d2l_densenet.interop.names import layers_of, parameters_of
 
 
 class Name:
@@ -312,6 +314,26 @@ def test_a_tensor_beyond_the_end_of_its_storage(refused, place, text):
     refused(zip_of(*made(**place)), text)
 
 
+def test_of_two_dictionaries_with_one_set_of_names_the_wanted_one_is_loaded(tmp_path):
+    """As timm writes it: the weights, and beside them their moving average."""
+    net = DenseNet(2, (1,), 2, stem='cifar', bias=False, classes=2)
+    net.initialize()
+    saved, storages = {'state_dict': {}, 'state_dict_ema': {}}, {}
+    for number, (part, (name, parameter)) in enumerate(itertools.product(
+            saved, parameters_of(net, layers_of(net)).items())):
+        values = numpy.full(parameter.shape, 1 + (part == 'state_dict_ema'), 'float32')
+        strides = tuple(step // 4 for step in values.strides)
+        saved[part].update({name: whole(Bytes(str(number), values), size=values.shape, stride=strides)['w']})
+        storages[str(number)] = values.tobytes()
+    (tmp_path / 'x.pth').write_bytes(zip_of(pickled(saved), storages))
+    with pytest.raises(CheckpointError, match="holds 2 networks, under 'state_dict', 'state_dict_ema': say which"):
+        load_pretrained(net, tmp_path / 'x.pth')
+    for part, value in (('state_dict_ema', 2), ('state_dict', 1)):
+        report = load_pretrained(net, tmp_path / 'x.pth', part=part)
+        assert report.part == part and not report.unexpected
+        assert all((parameter.data().asnumpy() == value).all() for parameter in net.collect_params().values())
+
+
 def test_the_dictionary_lies_at_most_six_keys_deep(refused):
     root, storages = made()
     for depth in range(1, 8):
@@ -321,6 +343,42 @@ def test_the_dictionary_lies_at_most_six_keys_deep(refused):
             refused(zip_of(nested, storages), 'a dictionary of a')
         else:
             assert [*torch_files.read(zip_of(nested, storages))] == ['.'.join('a' * depth)]
+
+
+def typed(dtype, size, count=2):
+    """As newer PyTorch writes types of which there is no class of storages: bytes, and the type beside them."""
+    storage = Bytes('7', numpy.zeros(0))
+    storage.reference = ('storage', Name('torch.storage.UntypedStorage'), '7', 'cpu', 4 * count)
+    dtype = Name(dtype) if isinstance(dtype, str) else dtype
+    thing = {'w': Made('torch._utils._rebuild_tensor_v3', storage, 0, size, (1,), False, collections.OrderedDict(),
+                       dtype)}
+    return zip_of(pickled(thing), {'7': numpy.arange(count, dtype='float32').tobytes()})
+
+
+def test_a_tensor_with_its_type_beside_its_bytes(refused):
+    entry = torch_files.read(typed('torch.float32', (2,)))['']['w']
+    assert (entry.dtype, entry.values.tolist()) == ('float32', [0, 1])
+    entry = torch_files.read(typed('torch.float8_e4m3fn', (8,)))['']['w']
+    assert (entry.dtype, entry.shape, entry.values) == ('float8_e4m3fn', (8,), None)
+    refused(typed('torch.float32', (3,)), 'a tensor of 3 elements that leaves its storage of 2')
+    refused(typed(3, (2,)), 'a tensor without a type')
+
+
+@pytest.mark.parametrize('kind', ['collections.OrderedDict', 'collections.Counter', 'collections.defaultdict'])
+def test_dictionaries_of_every_kind(kind):
+    values = numpy.ones(4, 'float32')
+    before = (None,) if 'default' in kind else ()
+    for content in (whole(Bytes('7', values)), [['w', whole(Bytes('7', values))['w']]]):
+        root = pickled(Made(kind, *before, content))
+        assert [*torch_files.read(zip_of(root, {'7': values.tobytes()}))['']] == ['w']
+
+
+def test_what_stands_beside_the_tensors_is_an_entry_without_values():
+    values = numpy.ones(4, 'float32')
+    thing = {**whole(Bytes('7', values)), 'epoch': 3, 'options': Made('argparse.Namespace'), 'best': None, 5: 'x'}
+    found = torch_files.read(zip_of(pickled(thing), {'7': values.tobytes()}))['']
+    assert {name: (entry.shape, entry.values is None) for name, entry in found.items()} == {
+        'w': ((4,), False), 'epoch': ((), True), 'options': ((), True), 'best': ((), True), '5': ((), True)}
 
 
 def test_a_key_is_cut_at_eighty_letters():

@@ -94,6 +94,16 @@ def test_connections_lead_from_their_circle_to_their_box_without_hiding_one_anot
     assert 0.3 < top - highest < 1
 
 
+def test_circles_and_names_lie_above_connections():
+    axes, circles, _, arrows = row(plots.draw_dense_block(3))
+    box = next(patch for patch in axes.patches if isinstance(patch, FancyBboxPatch)).get_zorder()
+    below = [part.get_zorder() for part in (*arrows.values(), *axes.lines)]
+    assert max(below) < min(box, *(circle.get_zorder() for circle in circles))
+    assert min(text.get_zorder() for text in axes.texts if 'H' in text.get_text()) >= box
+    arcs = [arrow.get_zorder() for (i, j), arrow in arrows.items() if j > i + 1]
+    assert min(arcs) > max(line.get_zorder() for line in axes.lines)
+
+
 @pytest.mark.parametrize('layers', [3, 7])
 def test_a_connection_has_the_colour_of_the_features_it_carries(layers):
     _, circles, _, arrows = row(plots.draw_dense_block(layers))

@@ -70,6 +70,7 @@ def test_a_bar_is_as_high_as_its_maps_and_shows_what_came_into_a_block():
         if axes.patches and axes.patches[0].get_gid():
             assert all(bar.get_x() == 0 and bar.get_y() == -bar.get_height() / 2 for bar in axes.patches)
             (left, right), (bottom, top), (x, y) = axes.get_xlim(), axes.get_ylim(), axes.texts[0].get_position()
+            assert axes.texts[0].get_fontsize() == 11
             assert (left, right) == (0, 248) and -0.6 < bottom < -0.5 and x == 0 and 0.5 < y < 0.7 < top <= 1
 
 
