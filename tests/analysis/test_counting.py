@@ -195,3 +195,18 @@ def test_a_shape_that_is_not_known_is_named():
     for layer in (gluon.nn.Dense(3), gluon.nn.Conv2D(3, 2)):
         with pytest.raises(ValueError, match=r'the shape of parameter \w+_weight is not known yet \(so far .*0'):
             count_parameters(layer)
+
+
+def test_what_a_network_computes_itself_has_a_row_of_its_own():
+    class Own(gluon.nn.HybridBlock):
+        def __init__(self):
+            super().__init__()
+            self.weight = self.params.get('weight', shape=(4, 6))
+            self.layer = gluon.nn.Dense(3, in_units=4)
+
+        def hybrid_forward(self, F, x, weight):
+            return self.layer(F.FullyConnected(x, weight, no_bias=True, num_hidden=4))
+
+    found = [(row['stage'], row['parameters'], row['multiply_adds'], row['output_shape'])
+             for row in summary(Own(), (6,)).rows]
+    assert found == [('layer Dense', 15, 12, (3,)), ('(net itself)', 24, 24, (3,))]
