@@ -7,6 +7,7 @@ import os
 import pathlib
 import pickle
 import random
+import re
 import zipfile
 
 import numpy
@@ -16,6 +17,7 @@ from mutations import NUMBERS, mutated
 from safetensors.numpy import load_file
 
 from d2l_densenet import CheckpointError, DenseNet, LoadReport, load_pretrained, save_torch
+from d2l_densenet.interop import files
 
 
 def tiny():
@@ -57,6 +59,17 @@ def test_files_that_are_something_else(tmp_path, content, text):
     (tmp_path / 'model.pth').write_bytes(content)
     with pytest.raises(CheckpointError, match=f'model.pth: .*{text}'):
         load_pretrained(tiny(), tmp_path / 'model.pth')
+
+
+@pytest.mark.parametrize('length, shown', [(200, 'z' * 200), (201, 'z' * 197 + '...')])
+def test_the_reason_of_a_damage_is_cut_at_200_letters(monkeypatch, tmp_path, length, shown):
+    def damaged(data):
+        raise ValueError('z' * length)
+
+    monkeypatch.setattr(files.params, 'read_params', damaged)
+    (tmp_path / 'x').write_bytes((0x112).to_bytes(8, 'little'))
+    with pytest.raises(CheckpointError, match=rf'damaged \({re.escape(shown)}\)\. Fetch or write the file again'):
+        load_pretrained(tiny(), tmp_path / 'x')
 
 
 def test_paths_that_cannot_be_read(tmp_path):
