@@ -1,5 +1,6 @@
 """The helpers of the notebooks: predictions in every spelling, quick mode, the reader's own file."""
 
+import base64
 import sys
 
 import mxnet as mx
@@ -69,6 +70,18 @@ def test_tolerance(capsys):
     assert right.endswith('as you predicted') and 'too low' in wrong
 
 
+@pytest.mark.parametrize('answer, right', [(0.505, True), (0.495, True), (0.506, False), (0.494, False)])
+def test_an_answer_may_be_one_percent_off(answer, right, capsys):
+    course.predict(answer, 0.5)
+    assert ('as you predicted' in capsys.readouterr().out) == right
+
+
+@pytest.mark.parametrize('value', ['0', '', 'yes', '11'])
+def test_only_1_means_quick(value, monkeypatch):
+    monkeypatch.setenv('D2L_DENSENET_QUICK', value)
+    assert course.budget(3, 2) == 3
+
+
 def test_quick_mode_says_so(monkeypatch, capsys):
     monkeypatch.delenv('D2L_DENSENET_QUICK', raising=False)
     assert course.budget(12_000, 256) == 12_000 and not capsys.readouterr().out
@@ -116,6 +129,39 @@ def test_a_later_version_replaces_the_earlier_one(shell, tmp_path):
     text = (tmp_path / 'my_densenet.py').read_text()
     assert text.count('def conv_block') == text.count('class DenseBlock') == 1 and 'padding=1' in text
     assert course.yours('DenseBlock').__module__ == 'my_densenet'
+
+
+def test_a_decorated_definition_is_replaced_as_a_whole(tmp_path, monkeypatch):
+    path = tmp_path / 'my_densenet.py'
+    monkeypatch.setenv('D2L_DENSENET_OWN_FILE', str(path))
+    old = 'import functools\n\nbefore = 1\n\n\n@functools.cache\n@functools.wraps(print)\ndef test_tolerance():\n' \
+          '    return 1\n\n\nafter = 2\n'
+    path.write_text(old)
+    course.keep(test_tolerance)
+    text = path.read_text()
+    assert text.startswith('import functools\n\nbefore = 1\n\n\nafter = 2\n\n\ndef test_tolerance(capsys):\n    course')
+    assert text.endswith('\n') and not text.endswith('\n\n')
+    course.keep(test_tolerance)
+    assert path.read_text() == text
+
+
+def test_a_new_file_begins_with_what_its_definitions_need(tmp_path, monkeypatch, capsys):
+    path = tmp_path / 'my_densenet.py'
+    monkeypatch.setenv('D2L_DENSENET_OWN_FILE', str(path))
+    course.keep(test_tolerance, blocks)
+    assert capsys.readouterr().out == 'test_tolerance, blocks: kept in my_densenet.py\n'
+    header, first, second = path.read_text().split('\n\n\n')
+    assert header.startswith('\"\"\"What I wrote in the notebooks') and header.endswith('npx.set_np()')
+    assert first.startswith('def test_tolerance(capsys):') and second.startswith('def blocks(padding):')
+
+
+def test_an_error_in_the_file_is_named_with_its_line(tmp_path, monkeypatch, capsys):
+    path = tmp_path / 'my_densenet.py'
+    monkeypatch.setenv('D2L_DENSENET_OWN_FILE', str(path))
+    path.write_text('x = 1\ny = (\n')
+    course.keep(blocks)
+    assert 'my_densenet.py has an error in line 2: fix or delete it' in capsys.readouterr().out
+    assert path.read_text() == 'x = 1\ny = (\n'
 
 
 def test_what_does_the_wrong_thing_is_named_and_replaced(shell, capsys):
@@ -177,7 +223,15 @@ def test_the_wager_counts_and_keeps_the_answers(tops, letters, score, capsys):
     assert course.wager_answers().tolist() == kept.tolist() and course._own_module() is not None
 
 
+def test_no_idea_is_no_class(tops, capsys):
+    assert course.wager_answers() is None
+    course.wager('? C P S' + ' ?' * 14, tops)
+    assert course.wager_answers().tolist() == [-1, 4, 2, 6] + [-1] * 14
+    assert capsys.readouterr().out.splitlines()[0].endswith(' of 18 right; guessing gives 6 on average')
+
+
 @pytest.mark.parametrize('letters, said', [
+    ('zyx' * 6, 'these are 18, with x y z among them'), ('pcs' * 5, 'asked for; these are 15\n'),
     (None, 'no labels yet'), ('cps', 'these are 3'), ('x' * 18, 'x among them'), ('pcs' * 7, 'these are 21')])
 def test_a_wager_without_18_letters_is_none(tops, letters, said, capsys):
     course.wager(letters, tops)
@@ -195,6 +249,8 @@ def test_sliders_draw_again_when_one_moves(monkeypatch):
     bundle = shown[-1][0][0]
     assert drawn == [4] and {'image/png', 'application/vnd.jupyter.widget-view+json'} < {*bundle}
     view = bundle['application/vnd.jupyter.widget-view+json']
+    assert (view['version_major'], view['version_minor'], shown[-1][1]['raw']) == (2, 0, True)
+    assert base64.b64decode(bundle['image/png']).startswith(b'\x89PNG')
     slider, = (child for child in _widget(widgets, view['model_id']).children if hasattr(child, 'min'))
     slider.value = 6
     assert drawn == [4, 6]

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import warnings
 
 import pytest
 from helpers import ROOT
@@ -17,6 +18,14 @@ def test_no_test_module_imports_another():
             imported = [alias.name for alias in node.names] if isinstance(node, ast.Import) else \
                 [node.module or ''] if isinstance(node, ast.ImportFrom) else []
             assert not names & {name.rpartition('.')[2] for name in imported}, (path.relative_to(ROOT), imported)
+
+
+def test_no_module_of_the_package_makes_python_warn():
+    """Of 'is' beside a text, say: it may hold in a fresh module and not in one that comes from its .pyc."""
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        for path in (ROOT / 'd2l_densenet').rglob('*.py'):
+            compile(path.read_bytes(), str(path), 'exec')
 
 
 @pytest.mark.parametrize('path', sorted(ROOT.glob('notebooks/*.ipynb')), ids=lambda path: path.stem)

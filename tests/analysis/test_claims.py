@@ -1,12 +1,14 @@
 """The claims of the articles: the table, the rules of the ledger, and whether what shows a claim is there."""
 
 import ast
+import collections
+import dataclasses
 import re
 
 import pytest
 from notebook_files import DIRECTORY, ROOT, code_cells, read, tree
 
-from d2l_densenet.analysis.claims import CLAIMS, VERDICTS, Ledger
+from d2l_densenet.analysis.claims import CLAIMS, VERDICTS, Ledger, _parts
 
 NOTEBOOK = '14_claims'
 
@@ -31,6 +33,44 @@ def test_each_claim_has_its_parts():
     for claim in CLAIMS:
         assert claim.verdict in (None, *VERDICTS) and claim.claim and claim.because and claim.shown, claim
         assert all(re.match(r'\s*[0-3]\b', place) for place in claim.places.split(';')), claim
+
+
+def test_claims_are_in_the_section_that_judges_and_shows_them():
+    """A section of the notebook ends with the table of its topic."""
+    topic, section = 1, {}
+    for cell in code_cells(read(NOTEBOOK)):
+        section[cell['id']] = topic
+        if found := re.search(r'ledger\.table\((\d)\)', ''.join(cell['source'])):
+            assert int(found[1]) == topic
+            topic += 1
+    assert topic == 8
+    for number, cell in judged():
+        assert CLAIMS[number - 1].topic == section[cell], number
+    assert collections.Counter(claim.topic for claim in CLAIMS) == {1: 8, 2: 9, 3: 8, 4: 7, 5: 9, 6: 10, 7: 10}
+
+
+def test_claims_stay_as_they_are():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        CLAIMS[0].verdict = 'holds'
+
+
+@pytest.mark.parametrize('places, articles', [
+    ('1, opening', '1'), ('0, Connections; 1 and 3, openings; 2, section 2.2', '0132'), ('3, ResNet', '3'),
+    ('1, opening; 3, Dense connection', '13'), ('2, question 6', '2'), ('1, 2 and 3, openings', '123'),
+    ('2, sections 2.2 and 3.2', '2')])
+def test_articles_are_read_off_the_places(places, articles):
+    assert ''.join(part.strip() for part in _parts(places)) == articles
+
+
+def test_each_article_has_its_claims():
+    ledger = Ledger()
+    for claim in CLAIMS:
+        if claim.verdict is None:
+            ledger.judge(claim.number, True)
+    wanted = {article: sum(bool(re.search(rf'(?:^|; |, |and ){article}(?:,| and)', claim.places)) for claim in CLAIMS)
+              for article in range(4)}
+    assert {article: sum(counts.values()) for article, counts in ledger.counts().items()} == wanted
+    assert all([*counts] == [*VERDICTS] for counts in ledger.counts().values())
 
 
 def test_a_verdict_is_in_the_table_or_computed_once():
@@ -76,6 +116,18 @@ def test_a_claim_counts_for_each_article_that_makes_it():
     ledger.judge(3, False, True)                        # made in all four
     assert all(counts['conditional'] == before[article]['conditional'] + 1
                for article, counts in ledger.counts().items())
+
+
+def test_a_verdict_that_is_still_open_shows_as_a_question():
+    table = Ledger().table(1)
+    assert repr(table).splitlines()[0] == (
+        ' 1 ?            a model of L layers has L(L+1)/2 connections: L counts the layers of ONE dense block: 16 '
+        'layers in four blocks have 40 connections, not 136')
+    html = table._repr_html_().splitlines()
+    assert html[0] == '<table><tr>' + ''.join(f'<th style="text-align: left">{head}</th>' for head in (
+        'no.', 'article', 'claim', 'verdict', 'because', 'shown by')) + '</tr>'
+    assert html[1].startswith('<tr><td style="text-align: left">1</td><td style="text-align: left">1, opening</td>')
+    assert '<b>?</b>' in html[1] and len(html) == 9
 
 
 def test_words_are_marked_as_chinese_and_everything_is_escaped():

@@ -144,3 +144,69 @@ def test_a_convolution_keeps_what_it_reads():
     net = gluon.nn.HybridSequential()
     net.add(gluon.nn.Conv2D(6, 3, padding=1), gluon.nn.Conv2D(2, 3))
     assert [row['activation_bytes'] for row in summary(net, (3, 5, 5)).rows] == [4 * 25 * 3, 4 * 25 * 6]
+
+
+def test_the_table_in_text_and_in_html():
+    net = gluon.nn.HybridSequential()
+    net.add(gluon.nn.Dense(7, in_units=20), gluon.nn.Dense(1200, in_units=7))
+    table = summary(net, (20,))
+    lines = str(table).split('\n')
+    assert lines[:9] == [
+        'HybridSequential, input shape (20,)',
+        '----------------------------------------------------------------------',
+        'stage    output shape  channels  parameters  multiply-adds  kept bytes',
+        '----------------------------------------------------------------------',
+        '0 Dense  (7,)                 7         147            140          80',
+        '1 Dense  (1200,)           1200       9,600          8,400          28',
+        '----------------------------------------------------------------------',
+        'total                                 9,747          8,540         108', '']
+    assert lines[9].startswith('Trainable parameters; the running statistics') and repr(table) == str(table)
+    html = table._repr_html_().split('\n')
+    cells = ['0 Dense', '(7,)', '7', '147', '140', '80']
+    sides = ['left', 'left', 'right', 'right', 'right', 'right']
+    assert html[0] == '<table><caption>HybridSequential, input shape (20,)</caption>'
+    assert html[5] == '<tr>' + ''.join(f'<td style="text-align: {side}">{cell}</td>'
+                                       for side, cell in zip(sides, cells)) + '</tr>'
+    assert html[9].startswith('<tr><th style="text-align: left">total</th><th style="text-align: left"></th>')
+
+
+def test_what_two_layers_share_is_counted_once_and_its_work_twice():
+    class Twice(gluon.nn.HybridBlock):
+        def __init__(self):
+            super().__init__()
+            self.layer = gluon.nn.Dense(4, in_units=4)
+
+        def hybrid_forward(self, F, x):
+            return self.layer(self.layer(x))
+
+    table = summary(Twice(), (4,))
+    assert (table.parameters, table.multiply_adds, table.activation_bytes) == (20, 32, 4 * 8)
+    assert table.output_shape == (4,) and len(table.rows) == 1
+
+
+def test_only_max_pooling_keeps_what_it_reads():
+    for pool, kept in ((gluon.nn.MaxPool2D(), 4 * 3 * 16), (gluon.nn.AvgPool2D(), 0), (gluon.nn.GlobalAvgPool2D(), 0)):
+        net = gluon.nn.HybridSequential()
+        net.add(pool)
+        assert summary(net, (3, 4, 4)).activation_bytes == kept
+
+
+def test_a_shape_that_is_not_known_is_named():
+    for layer in (gluon.nn.Dense(3), gluon.nn.Conv2D(3, 2)):
+        with pytest.raises(ValueError, match=r'the shape of parameter \w+_weight is not known yet \(so far .*0'):
+            count_parameters(layer)
+
+
+def test_what_a_network_computes_itself_has_a_row_of_its_own():
+    class Own(gluon.nn.HybridBlock):
+        def __init__(self):
+            super().__init__()
+            self.weight = self.params.get('weight', shape=(4, 6))
+            self.layer = gluon.nn.Dense(3, in_units=4)
+
+        def hybrid_forward(self, F, x, weight):
+            return self.layer(F.FullyConnected(x, weight, no_bias=True, num_hidden=4))
+
+    found = [(row['stage'], row['parameters'], row['multiply_adds'], row['output_shape'])
+             for row in summary(Own(), (6,)).rows]
+    assert found == [('layer Dense', 15, 12, (3,)), ('(net itself)', 24, 24, (3,))]

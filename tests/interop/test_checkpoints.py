@@ -1,6 +1,7 @@
 """Weights loaded and written, compared with PyTorch and Gluon's model zoo."""
 
 import collections
+import dataclasses
 import itertools
 import os
 import sys
@@ -13,8 +14,8 @@ from mxnet import gluon
 from mxnet.gluon.model_zoo import vision
 from safetensors.numpy import load_file, save_file
 
-from d2l_densenet import CheckpointError, DenseNet, densenet, load_pretrained, save_torch
-from d2l_densenet.interop import names
+from d2l_densenet import CheckpointError, DenseNet, LoadReport, densenet, load_pretrained, save_torch
+from d2l_densenet.interop import checkpoints, names
 
 #: A BC network of three-channel images, as torchvision builds them, but small.
 SMALL = {'growth_rate': 4, 'block_config': (2, 3), 'num_init_features': 8, 'bottleneck': 2, 'bias': False, 'classes': 5,
@@ -177,6 +178,19 @@ def test_types(torch, tmp_path, form, dtype):
         with pytest.raises(CheckpointError, match='float8|another shape or type: features.conv0.weight'):
             load_pretrained(net, file)
         assert same(values(net), before)
+
+
+@pytest.mark.parametrize('dtype', ['float16', 'float64', 'int32', 'uint8', 'bool'])
+def test_floats_are_loaded_and_other_numbers_refused(file, dtype):
+    name = 'features.conv0.weight'
+    changed = file.state[name].astype(dtype)
+    net = network()
+    if dtype.startswith('float'):
+        load_pretrained(net, file({name: changed}))
+        assert (values(net)[0] == changed.astype('float32')).all() and values(net)[0].dtype == 'float32'
+    else:
+        with pytest.raises(CheckpointError, match=f'another shape or type: {name} is {dtype} '):
+            load_pretrained(net, file({name: changed}))
 
 
 def test_outputs_equal_those_of_the_zoo(tmp_path):
@@ -412,6 +426,39 @@ def test_save_torch_replaces_a_file_as_a_whole_or_not_at_all(tmp_path, monkeypat
     assert os.listdir(tmp_path) == ['model.safetensors'] and file.read_bytes() == b'old'
     save_torch(network(), file)
     assert os.listdir(tmp_path) == ['model.safetensors'] and file.read_bytes()[8:9] == b'{'
+
+
+def test_what_devices_disagree_about_is_averaged(tmp_path):
+    net = DenseNet(**TINY)
+    net.initialize(ctx=[mx.cpu(1), mx.cpu(2)])
+    for device, value in ((mx.cpu(1), 1), (mx.cpu(2), 4)):
+        net.output.bias.data(device)[:] = value
+    save_torch(net, tmp_path / 'x.safetensors')
+    assert load_file(tmp_path / 'x.safetensors')['classifier.bias'].tolist() == [2.5, 2.5]
+
+
+def test_the_sizes_in_a_file(file):
+    net = network()
+    assert checkpoints.sizes_in(net, file()) == (3, 5)
+    assert checkpoints.sizes_in(net, file({'classifier.weight': None, 'classifier.bias': None})) == (3, None)
+    assert checkpoints.sizes_in(net, file({'features.conv0.weight': None})) == (None, None)
+
+
+@pytest.mark.parametrize('count, text', [(1, '0'), (10, '0, 1, 2, 3, 4, 5, 6, 7, 8, 9'),
+                                         (11, '0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 1 more'),
+                                         (25, '0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 15 more')])
+def test_ten_names_are_listed_and_the_others_counted(count, text):
+    assert checkpoints._few(map(str, range(count))) == text
+
+
+def test_a_report_stays_as_it_is():
+    report = LoadReport('PyTorch', ('a', 'b'), ('c',), (), ('d',), (), 'ema')
+    assert repr(report) == ("LoadReport(source='PyTorch', loaded=2, kept=1, missing=0, unexpected=1, mismatched=0, "
+                            "part='ema')")
+    assert repr(LoadReport('PyTorch', ())) == (
+        "LoadReport(source='PyTorch', loaded=0, kept=0, missing=0, unexpected=0, mismatched=0)")
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        report.part = ''
 
 
 def test_save_torch_refuses(tmp_path):

@@ -320,6 +320,30 @@ def test_what_is_not_finite_is_not_exported_though_the_scores_are(value, tmp_pat
     assert not list(tmp_path.iterdir())
 
 
+def test_differences_are_shares_of_the_largest_score():
+    right = numpy.array([[4, -8], [1, 2]], 'float32')
+    for off, share in ((0.00004, 5e-6), (-0.00007, 8.75e-6)):
+        found = right.astype('float64')
+        found[1, 0] += off
+        assert export._difference('onnx', [right, right], [found, right]) == pytest.approx(share)
+        assert export._difference('onnx', [right, right], [right, found]) == pytest.approx(share)
+    assert export._difference('onnx', [0 * right], [0 * right + 5e-6]) == pytest.approx(5e-6)
+    with pytest.raises(ExportError, match='scores of the onnx .* by 1.1e-05 of the largest, more than 1e-05'):
+        export._difference('onnx', [right], [right.astype('float64') + 0.000088])
+    with pytest.raises(ExportError, match=r'the onnx files give scores of shape \(2, 1\), the network \(2, 2\)'):
+        export._difference('onnx', [right], [right[:, :1]])
+
+
+def test_the_images_of_the_check_are_of_every_kind():
+    usual, bright, three, bright_three, negative, none = export._images((2, 32, 32))
+    assert [len(batch) for batch in (usual, bright, three, bright_three, negative, none)] == [1, 1, 3, 3, 1, 1]
+    for batch, spread in ((usual, 1), (three, 1), (bright, 1000), (bright_three, 1000)):
+        assert batch.shape[1:] == (2, 32, 32) and batch.dtype == 'float32'
+        assert batch.std() == pytest.approx(spread, rel=0.05) and abs(batch.mean()) < 0.1 * spread
+    numpy.testing.assert_allclose(negative, -10 * abs(usual), rtol=1e-6)
+    assert none.shape == (1, 2, 32, 32) and not none.any()
+
+
 def test_an_interrupted_export_leaves_nothing(tmp_path, monkeypatch):
     def interrupt(*args):
         assert [path.name[:8] for path in tmp_path.iterdir()] == ['.export-']

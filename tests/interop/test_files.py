@@ -7,6 +7,7 @@ import os
 import pathlib
 import pickle
 import random
+import re
 import zipfile
 
 import numpy
@@ -16,6 +17,7 @@ from mutations import NUMBERS, mutated
 from safetensors.numpy import load_file
 
 from d2l_densenet import CheckpointError, DenseNet, LoadReport, load_pretrained, save_torch
+from d2l_densenet.interop import files
 
 
 def tiny():
@@ -32,13 +34,20 @@ def label(value):
     (b'', 'is empty'),
     (b'\n<!DOCTYPE html><html>Not found</html>', 'HTML or XML page'),
     (b'version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n', 'Git LFS pointer.*git lfs pull'),
-    (b'\x1f\x8b\x08\x00' + bytes(20), 'packed by gzip'),
+    (b'\xef\xbb\xbf \t\r\n' + b'<?xml version="1.0"?>', 'HTML or XML page'),
+    (b' ' * 511 + b'<html>', 'HTML or XML page'), (b' ' * 512 + b'<html>', 'no known format'),
+    (b'\x1f\x8b\x08\x00' + bytes(20), 'packed by gzip'), (b'BZh91AY&SY', 'packed by bzip2'),
+    (b'\xfd7zXZ\x00', 'packed by xz'), (b'\x28\xb5\x2f\xfd\x00', 'packed by zstd'),
+    (b"7z\xbc\xaf'\x1c", 'packed by 7-Zip'),
     (b'\x89HDF\r\n\x1a\n' + bytes(20), 'HDF5'),
     (b'\x93NUMPY\x01\x00' + bytes(20), 'single NumPy array'),
     (pickle.dumps({'a': 1}), 'Python pickle.*could run any code'),
     (json.dumps({'weight_map': {}}).encode(), 'JSON'),
     (bytes(257) + b'ustar' + bytes(250), 'tar archive'),
-    (bytes(5000), 'nothing but zeros'),
+    (bytes(256) + b'ustar' + bytes(250), 'no known format'),
+    (bytes(5000), 'nothing but zeros'), (bytes(4096) + b'x', 'nothing but zeros'),
+    (bytes(4095) + b'x', 'no known format'),
+    (b'abcdefghijklmnopqrstuvwxyz', "no known format, its first bytes are b'abcdefghijklmnop'. Expected"),
     (b'PK\x03\x04' + bytes(100), 'cut off or damaged'),
     (b'PK\x05\x06' + bytes(18), 'zip archive that is empty'),
     (b'hello', "no known format, its first bytes are b'hello'"),
@@ -50,6 +59,17 @@ def test_files_that_are_something_else(tmp_path, content, text):
     (tmp_path / 'model.pth').write_bytes(content)
     with pytest.raises(CheckpointError, match=f'model.pth: .*{text}'):
         load_pretrained(tiny(), tmp_path / 'model.pth')
+
+
+@pytest.mark.parametrize('length, shown', [(200, 'z' * 200), (201, 'z' * 197 + '...')])
+def test_the_reason_of_a_damage_is_cut_at_200_letters(monkeypatch, tmp_path, length, shown):
+    def damaged(data):
+        raise ValueError('z' * length)
+
+    monkeypatch.setattr(files.params, 'read_params', damaged)
+    (tmp_path / 'x').write_bytes((0x112).to_bytes(8, 'little'))
+    with pytest.raises(CheckpointError, match=rf'damaged \({re.escape(shown)}\)\. Fetch or write the file again'):
+        load_pretrained(tiny(), tmp_path / 'x')
 
 
 def test_paths_that_cannot_be_read(tmp_path):

@@ -71,6 +71,16 @@ def test_names_and_shapes_that_torchvision_publishes(tmp_path):
         load_pretrained(densenet('densenet169'), file)
 
 
+@pytest.mark.parametrize('written, read', [(0, 0.3), (0.3, 0), (0.3, 0.3)])
+@pytest.mark.parametrize('bottleneck', [None, 2])
+def test_dropout_shifts_the_places_in_our_own_names(tmp_path, bottleneck, written, read):
+    net = randomized(network(bottleneck=bottleneck, dropout=written))
+    net.save_parameters(str(tmp_path / 'x.params'))
+    other = network(bottleneck=bottleneck, dropout=read)
+    load_pretrained(other, tmp_path / 'x.params')
+    assert same(values(other), values(net))
+
+
 def renamed(change):
     return lambda state: {change(name): value for name, value in state.items()}
 
@@ -155,6 +165,61 @@ def test_an_average_beside_the_weights_is_not_passed_over(torch, state, tmp_path
         net = network()
         load_pretrained(net, tmp_path / file, part=[*saved][1])
         assert is_loaded(net, {name: value + 1 for name, value in state.items()})
+
+
+@pytest.mark.parametrize('fewer, several', [(0, True), (1, False)])
+def test_half_the_parameters_make_another_network(state, tmp_path, fewer, several):
+    names = [*state][:len(state) // 2 * 2]
+    half = {f'b.{name}': state[name] for name in names[:len(names) // 2 - fewer]}
+    save_file({**{f'a.{name}': state[name] for name in names}, **half}, tmp_path / 'x')
+    if several:
+        with pytest.raises(CheckpointError, match="holds 2 networks, under 'a', 'b'"):
+            load_pretrained(network(), tmp_path / 'x', strict=False)
+    else:
+        report = load_pretrained(network(), tmp_path / 'x', strict=False)
+        assert report.part == 'a' and sorted(report.unexpected) == sorted(half)
+
+
+@pytest.mark.parametrize('length, found', [(200, True), (201, False)])
+def test_names_have_at_most_200_letters(state, tmp_path, length, found):
+    save_file({'classifier.bias'.rjust(length, 'x').replace('xclassifier', '.classifier'): state['classifier.bias']},
+              tmp_path / 'x')
+    net = network()
+    if found:
+        assert load_pretrained(net, tmp_path / 'x', strict=False).loaded == ('classifier.bias',)
+    else:
+        with pytest.raises(CheckpointError, match='Nothing in it fits'):
+            load_pretrained(net, tmp_path / 'x', strict=False)
+
+
+@pytest.mark.parametrize('heads', [['classifier.0', 'classifier.3'], ['a.classifier', 'b.classifier']])
+def test_of_two_heads_none_is_taken(state, tmp_path, heads):
+    changed = {f'backbone.{name}': value for name, value in state.items() if not name.startswith('classifier')}
+    for head in heads:
+        head = f'backbone.{head}' if head.startswith('classifier') else head
+        changed.update({f'{head}.{end}': state[f'classifier.{end}'] for end in ('weight', 'bias')})
+    save_file(changed, tmp_path / 'x')
+    with pytest.raises(CheckpointError, match='2 missing: classifier.weight, classifier.bias. 4 unexpected: .*It has '
+                                              'no classifier: pass new_head=True and strict=False'):
+        load_pretrained(network(), tmp_path / 'x')
+
+
+def test_a_head_elsewhere_does_not_replace_the_networks_own(state, tmp_path):
+    save_file({**renamed(lambda name: f'a.{name}')(state), 'b.classifier.bias': state['classifier.bias'] + 1},
+              tmp_path / 'x')
+    net = network()
+    assert load_pretrained(net, tmp_path / 'x', strict=False).unexpected == ('b.classifier.bias',)
+    assert is_loaded(net, state)
+
+
+def test_of_many_networks_the_largest_comes_first(state, tmp_path):
+    names = [*state]
+    parts = {'a': names[:10], 'b': names, 'c': names[:20], 'd': names[:60]}
+    save_file({f'{part}.{name}': state[name] for part, some in parts.items() for name in some}, tmp_path / 'x')
+    with pytest.raises(CheckpointError, match="holds 2 networks, under 'b', 'd': .* such as part='d'"):
+        load_pretrained(network(), tmp_path / 'x')
+    report = load_pretrained(network(), tmp_path / 'x', part='c', strict=False)
+    assert report.part == 'c' and len(report.loaded) == 20 and not report.unexpected
 
 
 def test_two_entries_for_one_parameter(state, tmp_path):

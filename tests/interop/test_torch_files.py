@@ -4,6 +4,7 @@ import argparse
 import collections
 import importlib.util
 import io
+import itertools
 import os
 import pathlib
 import pickle
@@ -17,6 +18,7 @@ from safetensors.numpy import load_file
 
 from d2l_densenet import CheckpointError, DenseNet, load_pretrained
 from d2l_densenet.interop import torch_files
+from d2l_densenet.interop.names import layers_of, parameters_of
 
 
 class Name:
@@ -180,6 +182,15 @@ def test_big_endian_files():
     assert (torch_files.read(stream.getvalue())['']['w'].values == values).all()
 
 
+def test_big_endian_files_from_before_1_6():
+    values = images(4)
+    thing = {'w': Made('torch._utils._rebuild_tensor_v2', Bytes('7', values), 0, (4,), (1,), False, {})}
+    content = b''.join([pickled(0x1950a86a20f9469cfc6c), pickled(1001), pickled({'little_endian': False}),
+                        pickled(thing, extra=(None,)), pickled(['7']), struct.pack('>q', 4),
+                        values.astype('>f4').tobytes()])
+    assert (torch_files.read(content)['']['w'].values == values).all()
+
+
 class Evil:
     """Runs code where it is unpickled."""
 
@@ -262,7 +273,155 @@ def test_one_list_of_pairs_cannot_fill_a_thousand_dictionaries(refused):
 
 
 def test_a_pickle_that_is_too_long(refused):
-    refused(zip_of(b'\x80\x02' + b'N' * 2 ** 22 + b'.', {}), 'a pickle of 4,194,307 bytes')
+    refused(zip_of(b'\x80\x02' + b'N' * 2 ** 22 + b'.', {}), 'a pickle of 4,194,307 bytes, expected at most 4,194,304')
+    refused(zip_of(b'\x80\x02' + b'N' * (2 ** 22 - 2) + b'.', {}), 'a pickle of 4,194,305 bytes')
+    refused(zip_of(b'\x80\x02' + b'N' * (2 ** 22 - 3) + b'.', {}), 'an object of type NoneType')
+
+
+def whole(storage, offset=0, size=(4,), stride=(1,)):
+    return {'w': Made('torch._utils._rebuild_tensor_v2', storage, offset, size, stride, False,
+                      collections.OrderedDict())}
+
+
+def made(size=(4,), stride=(1,), offset=0, count=4, storage='torch.FloatStorage', numel=None):
+    """A pickled dictionary of one tensor, and the bytes of its storage of `count` floats: 0, 1, ..."""
+    values = numpy.arange(count, dtype='float32')
+    place = Bytes('7', values, numel)
+    place.reference = (place.reference[0], Name(storage), *place.reference[2:])
+    return pickled(whole(place, offset, size, stride)), {'7': values.tobytes()}
+
+
+@pytest.mark.parametrize('place, values', [
+    ({}, [0, 1, 2, 3]), ({'size': (2,), 'stride': (2,), 'offset': 1}, [1, 3]), ({'size': (2,), 'stride': (3,)}, [0, 3]),
+    ({'size': (2, 2), 'stride': (1, 2)}, [[0, 2], [1, 3]]), ({'size': (1,), 'offset': 3}, [3]),
+    ({'size': (0,), 'offset': 4}, []), ({'size': (1,) * 32, 'stride': (9,) * 32}, None),
+    ({'size': (), 'stride': (), 'offset': 2}, 2)])
+def test_a_tensor_may_reach_to_the_end_of_its_storage(place, values):
+    entry = torch_files.read(zip_of(*made(**place)))['']['w']
+    assert entry.shape == place.get('size', (4,))
+    assert values is None or entry.values.reshape(entry.shape).tolist() == values
+
+
+@pytest.mark.parametrize('place, text', [
+    ({'size': (2,), 'stride': (4,)}, 'of 2 elements that leaves its storage of 4'),
+    ({'size': (0,), 'offset': 5}, 'of 0 elements that leaves its storage of 4'),
+    ({'size': (1,), 'offset': 4}, 'of 1 elements that leaves'), ({'size': (5,), 'stride': (0,)}, 'of 5 elements'),
+    ({'size': (1,) * 33, 'stride': (1,) * 33}, 'number of axes'), ({'offset': 2 ** 62}, 'out of range'),
+    ({'offset': 2 ** 62 - 1}, 'leaves its storage'), ({'numel': 2 ** 62}, 'out of range'),
+    ({'numel': 2 ** 62 - 1}, 'storages larger than the file'),
+    ({'numel': 5}, 'a storage of 16 bytes where 20 are claimed')])
+def test_a_tensor_beyond_the_end_of_its_storage(refused, place, text):
+    refused(zip_of(*made(**place)), text)
+
+
+def test_of_two_dictionaries_with_one_set_of_names_the_wanted_one_is_loaded(tmp_path):
+    """As timm writes it: the weights, and beside them their moving average."""
+    net = DenseNet(2, (1,), 2, stem='cifar', bias=False, classes=2)
+    net.initialize()
+    saved, storages = {'state_dict': {}, 'state_dict_ema': {}}, {}
+    for number, (part, (name, parameter)) in enumerate(itertools.product(
+            saved, parameters_of(net, layers_of(net)).items())):
+        values = numpy.full(parameter.shape, 1 + (part == 'state_dict_ema'), 'float32')
+        strides = tuple(step // 4 for step in values.strides)
+        saved[part].update({name: whole(Bytes(str(number), values), size=values.shape, stride=strides)['w']})
+        storages[str(number)] = values.tobytes()
+    (tmp_path / 'x.pth').write_bytes(zip_of(pickled(saved), storages))
+    with pytest.raises(CheckpointError, match="holds 2 networks, under 'state_dict', 'state_dict_ema': say which"):
+        load_pretrained(net, tmp_path / 'x.pth')
+    for part, value in (('state_dict_ema', 2), ('state_dict', 1)):
+        report = load_pretrained(net, tmp_path / 'x.pth', part=part)
+        assert report.part == part and not report.unexpected
+        assert all((parameter.data().asnumpy() == value).all() for parameter in net.collect_params().values())
+
+
+def test_the_dictionary_lies_at_most_six_keys_deep(refused):
+    root, storages = made()
+    for depth in range(1, 8):
+        # ('a' {'a' ... {...}}): each level is an empty dictionary, a key, the value, and SETITEM.
+        nested = b'\x80\x02' + b'}U\x01a' * depth + root[2:-1] + b's' * depth + b'.'
+        if depth == 7:
+            refused(zip_of(nested, storages), 'a dictionary of a')
+        else:
+            assert [*torch_files.read(zip_of(nested, storages))] == ['.'.join('a' * depth)]
+
+
+def typed(dtype, size, count=2):
+    """As newer PyTorch writes types of which there is no class of storages: bytes, and the type beside them."""
+    storage = Bytes('7', numpy.zeros(0))
+    storage.reference = ('storage', Name('torch.storage.UntypedStorage'), '7', 'cpu', 4 * count)
+    dtype = Name(dtype) if isinstance(dtype, str) else dtype
+    thing = {'w': Made('torch._utils._rebuild_tensor_v3', storage, 0, size, (1,), False, collections.OrderedDict(),
+                       dtype)}
+    return zip_of(pickled(thing), {'7': numpy.arange(count, dtype='float32').tobytes()})
+
+
+def test_a_tensor_with_its_type_beside_its_bytes(refused):
+    entry = torch_files.read(typed('torch.float32', (2,)))['']['w']
+    assert (entry.dtype, entry.values.tolist()) == ('float32', [0, 1])
+    entry = torch_files.read(typed('torch.float8_e4m3fn', (8,)))['']['w']
+    assert (entry.dtype, entry.shape, entry.values) == ('float8_e4m3fn', (8,), None)
+    refused(typed('torch.float32', (3,)), 'a tensor of 3 elements that leaves its storage of 2')
+    refused(typed(3, (2,)), 'a tensor without a type')
+
+
+@pytest.mark.parametrize('kind', ['collections.OrderedDict', 'collections.Counter', 'collections.defaultdict'])
+def test_dictionaries_of_every_kind(kind):
+    values = numpy.ones(4, 'float32')
+    before = (None,) if 'default' in kind else ()
+    for content in (whole(Bytes('7', values)), [['w', whole(Bytes('7', values))['w']]]):
+        root = pickled(Made(kind, *before, content))
+        assert [*torch_files.read(zip_of(root, {'7': values.tobytes()}))['']] == ['w']
+
+
+def test_what_stands_beside_the_tensors_is_an_entry_without_values():
+    values = numpy.ones(4, 'float32')
+    thing = {**whole(Bytes('7', values)), 'epoch': 3, 'options': Made('argparse.Namespace'), 'best': None, 5: 'x'}
+    found = torch_files.read(zip_of(pickled(thing), {'7': values.tobytes()}))['']
+    assert {name: (entry.shape, entry.values is None) for name, entry in found.items()} == {
+        'w': ((4,), False), 'epoch': ((), True), 'options': ((), True), 'best': ((), True), '5': ((), True)}
+
+
+def test_a_key_is_cut_at_eighty_letters():
+    root, storages = made()
+    nested = b'\x80\x02}U\x64' + b'a' * 100 + root[2:-1] + b's.'
+    assert [*torch_files.read(zip_of(nested, storages))] == ['a' * 80]
+
+
+def test_a_call_has_at_most_forty_arguments(refused):
+    for count, text in ((40, 'holds an object of type _Other'), (41, 'a call of what is no function')):
+        refused(zip_of(pickled(Made('torch.Size', *[None] * count)), {}), text)
+
+
+@pytest.mark.parametrize('kind, rest, text', [
+    ('torch.FloatStorage', ['7', 'cpu'], 'no storage'),
+    ('torch.FloatStorage', ['7', 'cpu', 4, None, None], 'no storage'),
+    ('torch.FloatStorage', ['7', 'cpu', 4, (0, 2)], 'to a part of one'),
+    ('torch.FloatStorage', ['x', 'cpu', 4], 'without a type or number'),
+    ('torch.FloatStorage', [7, 'cpu', 4], 'without a type or number'),
+    ('torch.Size', ['7', 'cpu', 4], 'without a type or number'),
+    ('torch.FloatStorage', ['7', 'cpu', 4.0], 'no whole number')])
+def test_references_to_what_is_no_storage(refused, kind, rest, text):
+    storage = Bytes('7', numpy.ones(4, 'float32'))
+    storage.reference = ('storage', Name(kind), *rest)
+    refused(zip_of(pickled(whole(storage)), {'7': bytes(16)}), text)
+
+
+def test_one_storage_has_one_type(refused):
+    values = numpy.ones(4, 'float32')
+    other = Bytes('7', values)
+    other.reference = ('storage', Name('torch.IntStorage'), '7', 'cpu', 4)
+    thing = {name: whole(place)['w'] for name, place in (('w', Bytes('7', values)), ('v', other))}
+    refused(zip_of(pickled(thing), {'7': values.tobytes()}), 'a storage with two sizes or types')
+
+
+@pytest.mark.parametrize('kind, dtype, width', [
+    ('Double', 'float64', 8), ('Float', 'float32', 4), ('Half', 'float16', 2), ('BFloat16', 'bfloat16', 2),
+    ('Long', 'int64', 8), ('Int', 'int32', 4), ('Short', 'int16', 2), ('Char', 'int8', 1), ('Byte', 'uint8', 1),
+    ('Bool', 'bool', 1), ('ComplexFloat', 'complex64', 8), ('ComplexDouble', 'complex128', 16)])
+def test_storages_of_every_type_have_their_widths(kind, dtype, width):
+    root, storages = made(size=(16 // width,), numel=16 // width, storage=f'torch.{kind}Storage')
+    entry = torch_files.read(zip_of(root, storages))['']['w']
+    assert (entry.dtype, entry.shape) == (dtype, (16 // width,)) and entry.values.size == 16 // width
 
 
 def test_dictionaries_in_circles_and_depths(refused):
@@ -292,6 +451,9 @@ def test_damaged_storages(refused):
     refused(legacy_of(legacy, {'7': ones[:2]}), 'a storage of 16 bytes')
     refused(legacy_of(legacy, {'7': ones}) + b'x', '1 bytes after its end')
     refused(legacy_of(legacy, {'7': ones})[:-1], 'a storage of 16 bytes, 15 are left')
+    many = numpy.ones(1000, 'float32')
+    long = pickled(whole(Bytes('7', many), size=(1000,)), extra=(None,))
+    refused(legacy_of(long, {'7': many})[:-1], 'a storage of 4,000 bytes, 3,999 are left')
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, 'w') as archive:
         archive.writestr('a/data.pkl', pickled({'w': 'x' * 10 ** 4}), zipfile.ZIP_DEFLATED)

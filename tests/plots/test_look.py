@@ -54,6 +54,59 @@ def test_style_leaves_the_readers_settings_alone():
     assert dict(matplotlib.rcParams) == before
 
 
+def test_the_style_is_that_of_the_course():
+    """So that figures made at different times stand side by side in one size."""
+    from matplotlib import rcParams
+    with plots.style():
+        found = {name: rcParams[name] for name in (
+            'figure.dpi', 'savefig.dpi', 'font.size', 'axes.titlesize', 'axes.labelsize', 'lines.linewidth',
+            'lines.markersize')}
+        spines = [rcParams[f'axes.spines.{side}'] for side in ('left', 'bottom', 'top', 'right')]
+        padding = [rcParams[f'figure.constrained_layout.{side}_pad'] for side in 'wh']
+        assert rcParams['axes.axisbelow'] is True and not rcParams['axes.grid'] and not rcParams['legend.frameon']
+    assert found == {'figure.dpi': 100, 'savefig.dpi': 100, 'font.size': 13, 'axes.titlesize': 14, 'axes.labelsize': 13,
+                     'lines.linewidth': 2.2, 'lines.markersize': 7}
+    assert spines == [True, True, False, False] and all(0.05 < inches < 0.1 for inches in padding)
+
+
+# Width and height in inches.
+SIZES = {'history': (13, 4.4), 'confusions': (9.5, 8.4), 'mistakes': (4.5, 2.85), 'images': (4.5, 5),
+         'block': (8.8, 3.96), 'growth': (7.5, 7), 'feature maps': (7.7, 3.2), 'live': (7.5, 4.4), 'chain': (8.8, 2.1),
+         'add': (11, 4.8), 'channels': (9, 5), 'accuracy': (12, 4.8), 'network': (8.6, 10.6), 'memory': (12, 4.8),
+         'stages': (10.4, 6.4)}
+
+
+@pytest.mark.parametrize('name', FIGURES)
+def test_figures_have_their_sizes(name):
+    switch('nd')
+    figure = FIGURES[name]()
+    assert figure.get_size_inches() == pytest.approx(SIZES[name])
+    assert type(figure.get_layout_engine()).__name__ == 'ConstrainedLayoutEngine'       # it was drawn in the style
+
+
+@pytest.mark.parametrize('labels, expected', [
+    (['ResNet-18', 'DenseNet', 'plain'], ['RESNET', 'DENSENET', 0]),
+    (['plain', 'DENSENET', 'resnet'], [0, 'DENSENET', 'RESNET']),
+    (['DenseNet, wide', 'DenseNet, deep'], ['DENSENET', 0]),            # the second is told apart from the first
+    (['ResNet', 'ResNet, wide', 'other'], ['RESNET', 'DENSENET', 0]),   # without a DenseNet its colour is free
+    ([1, 2, 3], ['DENSENET', 0, 1]),
+    ('abcdefg', ['DENSENET', 0, 1, 2, 3, 'GREY', 'GREY'])])
+def test_each_network_keeps_its_colour(labels, expected):
+    shown = [plots.look.FURTHER[one] if isinstance(one, int) else getattr(plots.look, one) for one in expected]
+    assert plots.look.colours(labels) == shown
+
+
+def test_a_tint_is_one_third_colour_and_two_thirds_white():
+    assert plots.look.tint('black') == pytest.approx([2 / 3] * 3)
+    assert plots.look.tint('#ff0000') == pytest.approx([1, 2 / 3, 2 / 3])
+
+
+@pytest.mark.parametrize('count, words', [(0, '0 epochs'), (1, '1 epoch'), (2, '2 epochs'), (1500, '1,500 epochs')])
+def test_nouns_are_in_the_plural_but_for_one(count, words):
+    assert plots.look.plural(count, 'epoch') == words
+    assert plots.look.plural(2, 'class', 'es') == '2 classes'
+
+
 def linear(colour):
     parts = numpy.array(to_rgb(colour))
     return numpy.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
@@ -132,6 +185,59 @@ def test_alternative_text_says_the_finding(name):
     assert '\n' not in text and '$' not in text and '..' not in text.replace('...', '')
     if not figure.get_label():
         assert figure._suptitle.get_text().replace('\n', ' ') in text
+
+
+def panels(*labels):
+    """A figure with a panel for each (x label, y label)."""
+    from matplotlib.figure import Figure
+    figure = Figure()
+    for axes, (x, y) in zip(numpy.ravel(figure.subplots(1, len(labels))), labels):
+        axes.set(xlabel=x, ylabel=y)
+    return figure
+
+
+@pytest.mark.parametrize('labels, text', [
+    ([('x', 'y')], 'y against x'), ([('', 'y')], 'y'), ([('x', '')], 'x'), ([('', '')], ''),
+    ([('x', ''), ('z', '')], 'x. z'),
+    ([('x', 'y'), ('x', '')], 'y against x')])          # the second shares the first one's axis
+def test_alternative_text_has_the_labels_of_the_axes(labels, text):
+    assert plots.describe(panels(*labels)) == text
+
+
+def test_alternative_text_is_in_the_order_of_the_figure_and_without_formatting():
+    figure = panels(('epoch', 'loss'), ('', ''))
+    first, second = figure.axes
+    first.plot([1], label='a net')
+    first.plot([2], label='$x_{0}$')
+    first.legend()
+    first.set_title('left\n  side')
+    second.set_title('map')
+    second.set_axis_off()
+    figure.suptitle('a finding')
+    figure.supxlabel('the data')
+    assert plots.describe(figure) == 'a finding. left side: loss against epoch: a net, x_0. map. the data'
+    figure.set_label('in other words')
+    assert plots.describe(figure) == 'in other words'
+
+
+@pytest.mark.parametrize('wrong', [None, 'figure', 3])
+def test_only_figures_are_described(wrong):
+    with pytest.raises(TypeError, match='figure must be a matplotlib.figure.Figure, got '):
+        plots.describe(wrong)
+
+
+def test_captions_are_smaller_and_paler_than_titles():
+    figure = FIGURES['history']()
+    assert figure._suptitle.get_fontsize() > figure._supxlabel.get_fontsize() == 11
+    assert figure._supxlabel.get_color() == plots.look.GREY
+
+
+def test_legends_beside_the_axes_begin_where_these_end_at_half_their_height():
+    figure = FIGURES['history']()
+    figure.savefig(io.BytesIO(), format='png')
+    axes = figure.axes[1]
+    box, legend = axes.get_window_extent(), axes.get_legend().get_window_extent()
+    assert 0 <= legend.x0 - box.x1 < 20 and (legend.y0 + legend.y1) / 2 == pytest.approx((box.y0 + box.y1) / 2, abs=1)
 
 
 def test_alternative_text_lists_images_by_their_captions():
