@@ -210,7 +210,7 @@ CUTS = [
     ('read-only', cuts_with(writes_into_what_is_read_only), r'asnumpy\(\) gives a copy for reading'),
     ('layers removed', removes_layers, r'other layers or shapes'),
     *[(f'source {source} of layer {layer} forgotten', wrong_only_at(source, layer),
-       rf'={source}, layer={layer}\) changes nothing .* of layer {layer} on channels {channels}, which source {source} ')
+       rf'={source}, layer={layer}\) changes nothing .* of layer {layer} on channels {channels}, which source {source}')
       for source, layer, channels in ((0, 3, '0 to 1'), (1, 4, '2 to 7'), (2, 3, '8 to 13'), (0, 1, '0 to 1'),
                                       (3, 4, '14 to 19'))],
     ('assigns to the parameter', assigns_to_parameter, r'Parameter is not an array'),
