@@ -9,7 +9,6 @@ from d2l_densenet import checks
 from d2l_densenet.checks import CheckFailed
 from d2l_densenet.checks.tasks import TASKS
 
-
 # What learners write, without the formulas of the check.
 
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]  # of torchvision, in the order red, green, blue
@@ -276,3 +275,13 @@ def test_a_look_at_the_test_images_of_all_networks_is_noticed():
         return max(accuracy(train(rate), test) for rate in rates)
     with pytest.raises(CheckFailed, match='had a part in the choice'):
         checks.task(peeks, 'chosen_accuracy')
+
+
+@pytest.mark.parametrize('f, sentence', [
+    (lambda train, accuracy, rates, *images: accuracy(train(max(rates) + 1), images[1]), 'it takes one of the rates'),
+    (lambda train, accuracy, rates, *images: accuracy(images[1], train(rates[0])), 'and then images'),
+    (lambda train, accuracy, rates, *images: accuracy(train(rates[0]), 'test'), 'and then images'),
+    (lambda train, accuracy, rates, *images: accuracy(rates[0], images[1]), 'and then images')])
+def test_what_the_other_functions_take_is_told(f, sentence):
+    with pytest.raises(CheckFailed, match=sentence):
+        checks.task(f, 'chosen_accuracy')
