@@ -111,6 +111,7 @@ def _wait_for_engine():
         pass
 
 
+_TWO_KINDS = 'Two kinds of arrays meet: use mx.np throughout after npx.set_np(), mx.nd throughout without it.'
 # Hints for what goes wrong in any task. The first that fits is given.
 _HINTS = [
     (r"AttributeError: .*'_(children|scope|prefix|params|reg_params|forward_hooks|active)'",
@@ -119,6 +120,7 @@ _HINTS = [
     (r'UnboundLocalError', 'It is read before it gets a value inside the function.'),
     (r'forward\(\) takes \d+ positional arguments? but', 'A method takes self first; hybrid_forward takes self, F, X.'),
     (r'__init__\(\) takes \d+ positional arguments? but', 'A method takes self first.'),
+    (r'output ndarrays/symbols must be of type', _TWO_KINDS),
     (r'(asarray|array).*Symbol|Symbol.*(shape|iterable|index)|HybridBlock.*(Symbol|symbol)',
      'In hybrid_forward use F (F.np.concatenate), and no shapes or values of X.'),
     (r'Children of Hybrid\w+ must also be HybridBlock',
@@ -132,7 +134,7 @@ _HINTS = [
     (r'unexpected keyword argument .dim.', 'np.concatenate calls it axis; nd.concat calls it dim.'),
     (r'unexpected keyword argument .axis.', 'nd.concat calls it dim; np.concatenate calls it axis.'),
     (r'onlyaccepts|must be (an )?(mx\.)?(np|nd|NDArray|ndarray)|is not an? (mx\.)?(np|nd)|numpy ndarray|legacy',
-     'Two kinds of arrays meet: use mx.np throughout after npx.set_np(), mx.nd throughout without it.'),
+     _TWO_KINDS),
     (r'Inplace operations|in-?place', 'Write X = X + Y instead of X += Y: autograd needs the old values.'),
     (r'ZeroDivisionError', 'Which of the arguments may be 0?'),
 ]

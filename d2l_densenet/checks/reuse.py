@@ -64,10 +64,11 @@ def mean_absolute_weights(f):
     """
     name = look.require_callable(f)
     look.require_signature(f, name, ['block'], [None])
-    answers, cases = [], []
+    answers, cases, texts = [], [], []
     for L, k, c in ((4, 3, 5), (2, 6, 2)):
         block = _block(L, k, c)
         before, text = _values_of(block), f'{name}(block), given a DenseBlock({L}, {k}) on {c} channels,'
+        texts.append(text)
         value = call(text, f, block, hints=[
             (r'list index|index .* out of|IndexError', f'The block has {L} layers, block.net[0] to block.net[{L - 1}], '
              'and layer l reads l sources. Which index goes too far?'),
@@ -78,21 +79,23 @@ def mean_absolute_weights(f):
                               '(data().asnumpy() is one)?')
         answers.append(_square(value, L, text, f))
         cases.append((_weights(block), c, k))
-    if all(_alike(a, _table(_mean, *case)) for a, case in zip(answers, cases)):
+    wrong = [found for found in zip(answers, (_table(_mean, *case) for case in cases), texts)
+             if not _alike(*found[:2])]
+    if not wrong:
         return 'mean_absolute_weights: two blocks, each layer by source. Correct.'
     hint = known_mistake(answers, cases, _WRONG_TABLES, _alike)
-    mine, right = answers[0], _table(_mean, *cases[0])
-    above = [(i, s) for i in range(4) for s in range(i + 1, 4) if mine[i, s] and not numpy.isnan(mine[i, s])]
-    i, s = next(((i, s) for i in range(4) for s in range(i + 1) if not _equal(mine[i, s], right[i, s])),
-                above[0] if above else (0, 0))
+    mine, right, text = wrong[0]
+    L = len(right)
+    below = [(i, s) for i in range(L) for s in range(i + 1) if not _equal(mine[i, s], right[i, s])]
+    above = [(i, s) for i in range(L) for s in range(i + 1, L) if mine[i, s] and not numpy.isnan(mine[i, s])]
+    i, s = (below or above)[0]
     if s > i:
-        raise CheckFailed(f'{name}(block) says {mine[i, s]:.4g} in row {i}, column {s}; it should be NaN or 0. Layer '
+        raise CheckFailed(f'{text} says {mine[i, s]:.4g} in row {i}, column {s}; it should be NaN or 0. Layer '
                           f'{i + 1} does not read source {s}, which is computed later. What fills this half?')
     hint = hint or ('It is on the diagonal: layer l reads sources 0 to l - 1.' if numpy.isnan(mine[i, s]) else
                     f'Which channels of block.net[{i}][2].weight (axis 1) did source {s} make?')
-    should = right[i, s] if i < len(right) else numpy.nan
-    raise CheckFailed(f'{name}(block), given a DenseBlock(4, 3) on 5 channels, says {mine[i, s]:.4g} in row {i}, '
-                      f'column {s} (layer {i + 1}, source {s}); it should be {should:.4g}. {hint}')
+    raise CheckFailed(f'{text} says {mine[i, s]:.4g} in row {i}, column {s} (layer {i + 1}, source {s}); it should be '
+                      f'{right[i, s]:.4g}. {hint}')
 
 
 def _square(value, L, text, f):

@@ -179,6 +179,58 @@ def halves_input(self, X):
     return dense_forward(self, X * 0.5)
 
 
+def second_block(forward):
+    """Right in the block of four layers (three in the MLP), as `forward` in that of two."""
+    return lambda self, X: forward(self, X) if len(self.net) == 2 else dense_forward(self, X)
+
+
+def at_the_end(change):
+    return lambda self, X: change(dense_forward(self, X))
+
+
+def reads(chosen, returned=lambda parts: parts):
+    """A forward whose layers read those of [x_0, x_1, ...] that `chosen` gives."""
+    def forward(self, X):
+        parts = [X]
+        for layer in self.net:
+            parts.append(layer(join(*chosen(parts))))
+        return join(*returned(parts))
+    return forward
+
+
+def joins_along_3(self, X):
+    for layer in self.net:
+        X = np.concatenate([X, layer(X)], axis=3)
+    return X
+
+
+def joins_along_minus_2(self, X):
+    for layer in self.net:
+        X = np.concatenate([X, layer(X)], axis=-2)
+    return X
+
+
+TYPED_IN = {'np': np, '__name__': '__main__'}  # no file has its source
+exec("""def joins_without_source(self, X):
+    for layer in self.net:
+        X = np.concatenate([X, layer(X)], axis=0)
+    return X""", TYPED_IN)
+
+
+def newest_first(self, X):
+    parts = [X]
+    for layer in self.net:
+        parts.insert(1, layer(join(*parts)))
+    return join(*parts)
+
+
+def joins_what_the_row_is_above_the_mean(self, X):
+    for layer in self.net:
+        Y = layer(X)
+        X = join(X, Y - Y.mean(axis=0))
+    return X
+
+
 def misnamed(self, X):
     for layer in self.nets:
         X = join(X, layer(X))
@@ -318,6 +370,33 @@ DENSE_BLOCKS = [
     ('returns the list', block_class(returns_all), r'returns a list of length 5.*concatenated'),
     ('relu outside', block_class(relu_outside), r'input after a ReLU'),
     ('changes the input', block_class(changes_input), r'changes the input.*line \d+: `X \*= 2`'),
+    ('changes the input of the second block', block_class(second_block(changes_input)),
+     r'MyDenseBlock\(2, 4\), given an input of shape \(3, 7, 5, 9\), changes the input'),
+    ('no concatenation in the second block', block_class(second_block(plain_chain)),
+     r'MyDenseBlock\(2, 4\) returns 4 channels; it should return 7 \+ 2 x 4 = 15'),
+    ('batch doubled', block_class(at_the_end(lambda X: np.concatenate([X, X], axis=0))),
+     r'returns shape \(4, 45, 8, 6\); it should be \(2, 45, 8, 6\)\. The batch has grown'),
+    ('a pixel less at each edge', block_class(at_the_end(lambda X: X[:, :, 1:-1, 1:-1])), r'Did you forget padding=1'),
+    ('a row less', block_class(at_the_end(lambda X: X[:, :, 1:])), r'Height and width should stay as they are'),
+    ('a pixel less above and below', block_class(at_the_end(lambda X: X[:, :, 1:-1])), r'Height and width should stay'),
+    ('everything twice', block_class(at_the_end(lambda X: join(X, X))), r'Everything is there twice'),
+    ('outputs of a chain', block_class(reads(lambda parts: parts[-1:], lambda parts: parts[1:])),
+     r'That is not 5 \+ 4 x 10\. Which features are missing'),
+    ('the last two', block_class(reads(lambda parts: parts, lambda parts: parts[-2:])),
+     r'That is not 5 \+ 4 x 10\. Which features are missing'),
+    ('axis 3', block_class(joins_along_3), r'along axis 3, the width'),
+    ('axis -2', block_class(joins_along_minus_2), r'along axis -2\. Which axis'),
+    ('no source', block_class(TYPED_IN['joins_without_source']), r'Along which axis do you concatenate\? .*padding=1'),
+    ('reads all but the input', block_class(reads(lambda parts: parts if len(parts) < 3 else parts[1:])),
+     r"Layer 3 .* reads 20 channels; .*5 \+ 2 x 10 = 25\. The block's input is missing in it"),
+    ('reads the input and the last', block_class(reads(lambda parts: [*parts[:1], *parts[1:][-1:]])),
+     r"Layer 3 .* reads 15 channels; .*The block's input and the layer before it only"),
+    ('reads the last twice', block_class(reads(lambda parts: [*parts, *parts[2:][-1:]])),
+     r'Layer 3 .* reads 35 channels; .*What is concatenated before it\? \(Read by layers 1 to 4: 5, 15, 35, 45; '
+     r'wanted: 5, 15, 25, 35\.\)'),
+    ('reads the input last', block_class(reads(lambda parts: [*parts[1:], parts[0]])),
+     r'Layer 2 .* reads the earlier layers first and the input last'),
+    ('newest first', block_class(newest_first), r'features of layer 1 .* stand where those of layer 4 should'),
     ('another input', block_class(halves_input), r'first 5 channels .* value by value'),
     ('misnamed attribute', block_class(misnamed), r"AttributeError.*'nets'.*line \d+: `for layer in self\.nets:`"),
     ('without self', WithoutSelf, r'A method takes self first'),
@@ -326,9 +405,23 @@ DENSE_BLOCKS = [
     ('one layer', dense_layers(one_conv_block), r'one convolution; it should have 4.*inside the loop'),
     ('num_convs hard-coded', dense_layers(lambda L, k: [my_conv_block(k) for _ in range(4)]),
      r'where num_convs should'),
+    ('num_channels layers', dense_layers(lambda L, k: [my_conv_block(k) for _ in range(k)]),
+     r'has 10 convolutions; it should have num_convs = 4\. Is the number written'),
+    ('num_convs channels', dense_layers(lambda L, k: [my_conv_block(L) for _ in range(L)]),
+     r'make 4, 4, 4, 4 channels; each should make num_channels = 10'),
+    ('no layer', dense_layers(lambda L, k: []), r'has no convolution; .*add 4 conv_blocks'),
+    ('two normalisations', dense_layers(lambda L, k: [sequence(BN, relu, BN, conv3)(k) for _ in range(L)]),
+     r'has 8 batch normalisations; it should have 4'),
+    ('5x5 at the end', dense_layers(lambda L, k: [
+        my_conv_block(k) if i < L - 1 else sequence(BN, relu, lambda k: nn.Conv2D(k, 5, padding=2))(k)
+        for i in range(L)]), r'kernels of 3x3, 5x5; they should be 3x3'),
+    ('Dropout in the second layer', dense_layers(lambda L, k: [
+        my_conv_block(k) if i != 1 else sequence(BN, relu, conv3, lambda k: nn.Dropout(0.5))(k) for i in range(L)]),
+     r'wrong in training, from layer 2 on'),
     ('num_channels hard-coded', dense_layers(lambda L, k: [my_conv_block(10) for _ in range(L)]),
      r'make 10, 10 channels; each should make num_channels = 4'),
-    ('swapped', dense_layers(lambda L, k: [my_conv_block(L) for _ in range(k)]), r'num_convs and num_channels swapped'),
+    ('swapped', dense_layers(lambda L, k: [my_conv_block(L) for _ in range(k)]),
+     r'10 convolutions of 4 channels; it should have 4 of 10\. .*give 40 new channels.*num_channels swapped'),
     ('growing width', dense_layers(lambda L, k: [my_conv_block(k * (i + 1)) for i in range(L)]), r'nothing that grows'),
     ('[layer] * n', dense_layers(same_layer), r'one and the same Sequential .* 4 times.*\[layer\] \* n'),
     ('one convolution shared', dense_layers(same_convolution), r'one and the same Conv2D 4 times'),
@@ -389,6 +482,25 @@ MLPS = [
     ('convolution', mlp_layers(conv3), r'right kind of layer'),
     ('plain list', type('Hidden', (PlainList,), {}), r'plain list'),
     ('changes the input', mlp(changes_input), r'changes the input'),
+    ('changes the input of the second block', mlp(second_block(changes_input)),
+     r'MyDenseBlock\(2, 4\), given an input of shape \(3, 7\), changes the input'),
+    ('new features only in the second block', mlp(second_block(returns_new_features)),
+     r'MyDenseBlock\(2, 4\), .*returns shape \(3, 8\); it should be \(3, 15\)\. Those are the new features alone'),
+    ('batch doubled', mlp(at_the_end(lambda X: np.concatenate([X, X], axis=0))), r'The batch has grown'),
+    ('outputs of a chain', mlp(reads(lambda parts: parts[-1:], lambda parts: parts[1:])),
+     r'returns shape \(6, 30\); .*It should be 5 \+ 3 x 10 = 35\. What is missing'),
+    ('everything twice', mlp(at_the_end(lambda X: join(X, X))), r'What is missing, or there twice'),
+    ('no Dense', block_class(dense_forward, lambda L, k: [nn.Activation('relu')] * L), r'Where is nn\.Dense'),
+    ('one layer', block_class(dense_forward, lambda L, k: [dense(k)]), r'has 1 fully .*inside the loop'),
+    ('growth_rate hard-coded', mlp_layers(lambda k: dense(10)), r'make 10, 10 values; .*growth_rate = 4'),
+    ('growth_rate layers', block_class(dense_forward, lambda L, k: [dense(k) for _ in range(k)]),
+     r'has 10 fully connected layers; it should have num_layers = 3\. Does the loop'),
+    ('num_layers values', block_class(dense_forward, lambda L, k: [dense(L) for _ in range(L)]),
+     r'make 3, 3, 3 values; .*growth_rate = 10'),
+    ('last layer linear', block_class(dense_forward, lambda L, k: [
+        nn.Dense(k, activation='relu' if i < L - 1 else None) for i in range(L)]), r'Layer 3 .* is a linear map'),
+    ('linear without bias', mlp_layers(lambda k: nn.Dense(k, use_bias=False)), r'Layer 1 .* is a linear map'),
+    ('rows mixed', mlp(joins_what_the_row_is_above_the_mean), r'first row of a batch other values when it comes alone'),
 ]
 
 
@@ -456,6 +568,7 @@ CORRECT = [
     ('dense_block', functools.partial(DenseBlock, bias=False)),
     ('dense_mlp', mlp(dense_forward)),
     ('dense_mlp', block_class(dense_forward, pre_activation_mlp)),
+    ('dense_mlp', mlp_layers(lambda k: nn.Dense(k, activation='relu', use_bias=False))),
     ('dense_mlp', mlp_layers(lambda k: nn.Dense(k, activation='tanh', flatten=False))),
 ]
 

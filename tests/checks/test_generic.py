@@ -64,6 +64,12 @@ def test_arrays_are_compared_as_values_and_left_as_they_are():
     with pytest.raises(CheckFailed, match='differs from what is right by up to 3'):
         checks.function(spoils, lambda x: x, [(x,)])
     assert x.tolist() == [-2, 1, 3]
+    checks.function(lambda x: x + numpy.nan, lambda x: x * numpy.nan, [(x,)])
+    with pytest.raises(CheckFailed, match='nan or infinite values'):
+        checks.function(lambda x: numpy.sqrt(x), lambda x: x, [(x,)])
+    with pytest.raises(CheckFailed, match='returns 1; it should be nan'):
+        checks.function(lambda x: 1.0, lambda x: numpy.nan, [(x,)])
+    checks.function(lambda x: numpy.nan, lambda x: numpy.nan, [(x,)])
     with pytest.raises(CheckFailed, match=r'shape \(1, 3\); it should be \(3,\)'):
         checks.function(lambda x: x[None], lambda x: x, [(x,)])
 

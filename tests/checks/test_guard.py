@@ -105,6 +105,11 @@ def test_a_sleep_is_ended_too():
     assert re.search(r'still running after 0\.2 s, at \w+\.py, line \d+: `time\.sleep\(60\)`', message)
 
 
+def test_the_line_that_called_the_check_is_not_blamed():
+    message = message_of(checks.connections, time.sleep, time_limit=0.05)  # no line of the learner's is running
+    assert 'still running after 0.05 s. Is there' in message
+
+
 @pytest.mark.parametrize('learner', [loops, loops_and_catches])
 def test_the_time_limit_holds_outside_the_main_thread(learner):
     messages = []

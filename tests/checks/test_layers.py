@@ -1,5 +1,6 @@
 """The checks of single layers: correct ones pass, and each likely mistake gets its own sentence."""
 
+import math
 import random
 
 import pytest
@@ -22,7 +23,7 @@ from learners import (
     sequence,
     solutions,
 )
-from mxnet import np, npx
+from mxnet import autograd, np, npx
 from mxnet.gluon import nn
 
 import d2l_densenet
@@ -60,6 +61,84 @@ def undefined(num_channels):
     return conv_blok(num_channels)  # noqa: F821
 
 
+def names_its_layers(num_channels):
+    block = nn.Sequential()
+    block.add(layers=[nn.BatchNorm(), nn.Activation('relu'), conv3(num_channels)])
+    return block
+
+
+def initialises_a_function(num_channels):
+    block = adds_a_function(num_channels)
+    block.initialize()
+    return block
+
+
+class Act(nn.Block):
+    """An activation of another kind."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, X):
+        return self.function(X)
+
+
+def with_activation(function):
+    return sequence(BN, lambda k: Act(function), conv3)
+
+
+def gelu(X):
+    return X * 0.5 * (1 + np.tanh((2 / math.pi) ** 0.5 * (X + 0.044715 * X * X * X)))
+
+
+class ReadsSome(nn.Block):
+    def __init__(self, num_channels, count):
+        super().__init__()
+        self.count, self.rest = count, sequence(BN, relu, conv3)(num_channels)
+
+    def forward(self, X):
+        return self.rest(X[:, :self.count])
+
+
+class Twins(nn.Block):
+    """Two convolutions with one weight, of which the second is used."""
+
+    def __init__(self, num_channels):
+        super().__init__()
+        self.bn, self.first = nn.BatchNorm(), conv3(num_channels)
+        self.second = nn.Conv2D(num_channels, kernel_size=3, padding=1, params=self.first.params)
+
+    def forward(self, X):
+        return self.second(npx.relu(self.bn(X)))
+
+
+class Scaled(nn.Block):
+    """A weight that no gradient reaches."""
+
+    def __init__(self, num_channels):
+        super().__init__()
+        self.rest = my_conv_block(num_channels)
+        self.weight = self.params.get('weight', shape=(1,))
+
+    def forward(self, X):
+        with autograd.pause():
+            scale = 1 + 0 * self.weight.data()
+        return self.rest(X) * scale
+
+
+class CountsItsCalls(nn.HybridBlock):
+    """Its graph is another one than what it computes call by call."""
+
+    def __init__(self, num_channels):
+        super().__init__()
+        self.layers = nn.HybridSequential()
+        self.layers.add(nn.BatchNorm(), nn.Activation('relu'), nn.Conv2D(num_channels, kernel_size=3, padding=1))
+
+    def hybrid_forward(self, F, X):
+        return self.layers(X) * (1 if isinstance(X, np.ndarray) else 2)
+
+
 class Concatenates(nn.Sequential):
     def forward(self, X):
         return join(X, super().forward(X))
@@ -90,6 +169,22 @@ class NotInHybrid(nn.HybridBlock):
     def hybrid_forward(self, F, X):
         assert X.shape[0]
         return self.layers(X)
+
+
+class NoHybridForward(nn.HybridBlock):
+    def __init__(self, num_channels):
+        super().__init__()
+
+
+class ReturnsText(nn.Sequential):
+    def forward(self, X):
+        super().forward(X)
+        return 'done'
+
+
+class ReturnsOtherKind(nn.Sequential):
+    def forward(self, X):
+        return super().forward(X).as_nd_ndarray()
 
 
 class NoForward(nn.Block):
@@ -126,6 +221,37 @@ CONV_BLOCKS = [
     ('5x5', sequence(BN, relu, lambda k: nn.Conv2D(k, kernel_size=5, padding=2)), r'kernel of 5x5'),
     ('stride', sequence(BN, relu, lambda k: nn.Conv2D(k, kernel_size=3, padding=1, strides=2)), r'stride of 2'),
     ('too much padding', sequence(BN, relu, lambda k: nn.Conv2D(k, kernel_size=3, padding=2)), r'It grew'),
+    ('padding of the width alone', sequence(BN, relu, lambda k: nn.Conv2D(k, kernel_size=3, padding=(0, 1))),
+     r'\(4, 10, 6, 6\); it should be \(4, 10, 8, 6\)\. Which of your layers changes it so'),
+    ('stride in the second block', lambda k: (my_conv_block if k == 10 else sequence(
+        BN, relu, lambda k: nn.Conv2D(k, kernel_size=3, padding=1, strides=2)))(k),
+     r'input of shape \(3, 7, 5, 9\), returns shape \(3, 4, 3, 5\); it should be \(3, 4, 5, 9\)\. .*are halved'),
+    ('global pooling', sequence(BN, relu, conv3, lambda k: nn.GlobalAvgPool2D()), r'Only one pixel is left'),
+    ('three channels', lambda k: my_conv_block(3), r'as many channels as the input: .* num_channels = 10'),
+    ('twice the channels', lambda k: my_conv_block(2 * k), r'makes 20 channels: is it given num_channels'),
+    ('reads one channel', lambda k: ReadsSome(k, 1), r'reads 1 of the 3 input channels'),
+    ('reads two channels', lambda k: ReadsSome(k, 2), r'has the right shape, but its values are not those of BN'),
+    ('BN of the running statistics', sequence(lambda k: nn.BatchNorm(use_global_stats=True), relu, conv3),
+     r'wrong in training\. Does its BatchNorm'),
+    *[(name, with_activation(function), rf'computes BN, {name}, 3x3 convolution, .*has {name} instead of ReLU'.replace(
+        '(', '[(]').replace(')', '[)]')) for name, function in [
+            ('tanh', np.tanh), ('softplus', lambda X: np.log(1 + np.exp(X))), ('softsign', lambda X: X / (1 + abs(X))),
+            ('leaky ReLU (0.01)', lambda X: npx.leaky_relu(X, slope=0.01)),
+            ('leaky ReLU (0.1)', lambda X: npx.leaky_relu(X, slope=0.1)),
+            ('leaky ReLU (0.2)', lambda X: npx.leaky_relu(X, slope=0.2)), ('GELU', gelu),
+            ('Swish', lambda X: X * npx.sigmoid(X)), ('ELU', lambda X: npx.leaky_relu(X, act_type='elu', slope=1.0))]],
+    ('square', with_activation(lambda X: X * X), r'values are not those of BN, ReLU, 3x3 convolution with your own'),
+    ('ReLU first and last', sequence(relu, BN, conv3, relu),
+     r'computes ReLU, BN, 3x3 convolution, ReLU, .*What is the second ReLU for'),
+    ('one weight twice', Twins, r'Two layers of Twins\(10\) share the parameter \w+weight'),
+    ('weight without gradient', Scaled, r'No gradient reaches the parameter \w+weight of Scaled\(10\)'),
+    ('another graph', CountsItsCalls, r'gives other values after hybridize\(\)'),
+    ('no hybrid_forward', NoHybridForward, r'no method forward \(or hybrid_forward\) of its own'),
+    ('text from forward', sequence(BN, relu, conv3, kind=ReturnsText), r"should return an array and returns 'done'"),
+    ('nd from forward', sequence(BN, relu, conv3, kind=ReturnsOtherKind),
+     r'Two kinds of arrays meet: use mx\.np throughout'),
+    ('layers by name', names_its_layers, r'block\.add takes layers, one after the other'),
+    ('function initialised', initialises_a_function, r'Only blocks can be added to a Sequential'),
     ('hard-coded', lambda k: my_conv_block(10), r'is a number written into the code'),
     ('two convolutions', sequence(BN, relu, conv3, conv3), r'2 convolutions; it should have 1'),
     ('two BN', sequence(BN, BN, relu, conv3), r'2 batch normalisations'),
@@ -172,6 +298,14 @@ TRANSITIONS = [
     ('stride 1', sequence(BN, relu, conv1, lambda k: nn.AvgPool2D(2, strides=1)), r'forget strides=2'),
     ('global', sequence(BN, relu, conv1, lambda k: nn.GlobalAvgPool2D()), r'GlobalAvgPool2D belongs'),
     ('window 3', sequence(BN, relu, conv1, lambda k: nn.AvgPool2D(3)), r'window 3'),
+    ('half of the input', lambda k: sequence(BN, relu, conv1, average)(11), r'half of the input: .*num_channels = 10,'),
+    ('all of the input', lambda k: sequence(BN, relu, conv1, average)(23), r'as many channels as the input: .* = 10\?'),
+    ('seven channels', lambda k: sequence(BN, relu, conv1, average)(7), r'makes 7 channels: is it given num_channels'),
+    ('window too large', sequence(BN, relu, conv1, lambda k: nn.AvgPool2D(16)), r'too small for that kernel'),
+    ('stride 1 of the height', sequence(BN, relu, conv1, lambda k: nn.AvgPool2D(2, strides=(1, 2))),
+     r'\(4, 10, 11, 4\); it should be \(4, 10, 6, 4\)\. Is there a padding'),
+    ('no pooling in the second block', lambda k: sequence(BN, relu, conv1, *[average] * (k == 10))(k),
+     r'input of shape \(2, 6, 9, 14\), returns shape \(2, 4, 9, 14\); it should be \(2, 4, 4, 7\)\. .*not halved'),
     ('both strides', sequence(BN, relu, lambda k: nn.Conv2D(k, kernel_size=1, strides=2), average), r'Divided by four'),
     ('ceil_mode', sequence(BN, relu, conv1, lambda k: nn.AvgPool2D(2, ceil_mode=True)), r'rounded down.*ceil_mode'),
     ('padding', sequence(BN, relu, lambda k: nn.Conv2D(k, kernel_size=1, padding=1), average), r'Is there a padding'),
@@ -210,6 +344,16 @@ BOTTLENECKS = [
     ('two 3x3', bottleneck(BN, relu, lambda k: conv3(4 * k), BN, relu, conv3), r'convolutions of 3x3 and 3x3'),
     ('two 1x1', bottleneck(BN, relu, wide, BN, relu, conv1), r'convolutions of 1x1 and 1x1'),
     ('no padding', bottleneck(BN, relu, wide, BN, relu, lambda k: nn.Conv2D(k, kernel_size=3)), r'forget padding=1'),
+    ('stride', bottleneck(BN, relu, wide, BN, relu, lambda k: nn.Conv2D(k, kernel_size=3, padding=1, strides=2)),
+     r'Is there a stride or a pooling'),
+    ('padding of the width alone', bottleneck(
+        BN, relu, wide, BN, relu, lambda k: nn.Conv2D(k, kernel_size=3, padding=(0, 1))), r'Is there a stride'),
+    ('24 and 18', bottleneck(BN, relu, lambda k: conv1(24 if k == 6 else 18), BN, relu, conv3),
+     r'makes 18 channels; it should make 4 x 3 = 12\. How wide'),
+    ('stride in the second block', bottleneck(
+        BN, relu, wide, BN, relu, lambda k: nn.Conv2D(k, kernel_size=3, padding=1, strides=2 - (k == 6))),
+     r'input of shape \(2, 5, 6, 4\), returns shape \(2, 3, 3, 2\); it should be \(2, 3, 6, 4\)'),
+    ('Dropout', bottleneck(BN, relu, wide, BN, relu, conv3, lambda k: nn.Dropout(0.5)), r'asks for no Dropout'),
     ('padded 1x1', bottleneck(BN, relu, lambda k: nn.Conv2D(4 * k, 1, padding=1), BN, relu, conv3), r'It grew'),
     ('4k at the end', bottleneck(BN, relu, wide, BN, relu, lambda k: conv3(4 * k)),
      r'3x3 convolution makes 24 channels'),
@@ -277,6 +421,16 @@ def test_a_max_transition_passes_where_it_is_asked_for(mode):
     checks.transition_block(sequence(BN, relu, conv1, maximum), pool='max')
     with pytest.raises(checks.CheckFailed, match="pool='max', and got 'mean'"):
         checks.transition_block(sequence(BN, relu, conv1, maximum), pool='mean')
+
+
+def test_an_np_array_from_nd_arrays_is_told():
+    class ReturnsNp(nn.Sequential):
+        def forward(self, X):
+            return super().forward(X).as_np_ndarray()
+
+    switch('nd')
+    message = message_of(checks.conv_block, sequence(BN, relu, conv3, kind=ReturnsNp))
+    assert 'returns an mx.np array while its input is an mx.nd array' in message and 'functions of mx.nd' in message
 
 
 def test_any_stack_of_layers_gets_a_verdict():

@@ -34,6 +34,11 @@ def test_own_work_is_accepted(f, args, capsys):
     assert capsys.readouterr().out.endswith(': your own.\n')
 
 
+def test_what_is_the_packages_is_named():
+    with pytest.raises(CheckFailed, match=r'uses the package \(conv_block of d2l_densenet\.blocks\)\. Write it'):
+        checks.own(d2l_densenet.conv_block, 3)
+
+
 @pytest.mark.parametrize('f, args', [
     (d2l_densenet.conv_block, (3,)), (lambda n: d2l_densenet.conv_block(n), (3,)), (d2l_densenet.DenseBlock, (2, 4)),
     (Heir, (2, 4)), (functools.partial(d2l_densenet.DenseBlock, 2), (4,))])

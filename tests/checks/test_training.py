@@ -3,10 +3,13 @@
 import math
 
 import mxnet as mx
+import numpy
 import pytest
 from helpers import MODES
 from learners import assert_passes, assert_sentence, assert_ten_mistakes, forgets_return, mistakes, solutions
-from mxnet import autograd, gluon, np
+from mxnet import autograd, gluon, np, npx
+
+from d2l_densenet import checks
 
 
 def schedule(t, n, peak, w):
@@ -21,7 +24,43 @@ def predicted(scores):
     return scores.asnumpy().argmax(axis=1)
 
 
+def accurate(s, y):
+    return float((predicted(s) == y.asnumpy()).mean())
+
+
+def wrong_for(rows, classes):
+    return lambda s, y: -1 if s.shape == (rows, classes) else accurate(s, y)
+
+
+def spoils(s, y):
+    share = accurate(s, y)
+    y[:] = 0
+    return share
+
+
+def spoils_scores(s, y):
+    share = accurate(s, y)
+    s[:] = 0
+    return share
+
+
 ACCURACIES = [
+    ('number of mistakes', lambda s, y: float((predicted(s) != y.asnumpy()).sum()), r'number of mistakes'),
+    ('all scores', lambda s, y: float((predicted(s) == y.asnumpy()).sum() / s.size), r'number of all scores'),
+    ('two best', lambda s, y: numpy.mean([label in scores.argsort()[-2:] for scores, label in zip(
+        s.asnumpy(), y.asnumpy())]), r'second best counts as right'),
+    ('scores as labels', lambda s, y: float((s.asnumpy().max(axis=1).round() == y.asnumpy()).mean()),
+     r'Scores are not labels'),
+    *[(f'divided by {n}', lambda s, y, n=n: float((predicted(s) == y.asnumpy()).sum() / n), rf'divided by {n} whatever')
+      for n in (10, 32, 64, 100, 128, 512, 10_000, 60_000)],
+    ('something else', lambda s, y: accurate(s, y) ** 2, r'returns 0\.5625; it should be 6/8 = 0\.75\. Can you do it'),
+    ('labels changed', spoils, r'changes the arrays that it was given'),
+    ('scores changed', spoils_scores, r'changes the arrays that it was given'),
+    *[(f'{rows} rows of {classes}', wrong_for(rows, classes),
+       rf'given {rows} rows of {classes} scores of which {right} are right, returns -1; it should be {right}/{rows}')
+      for rows, classes, right in ((8, 5, 6), (3, 4, 2), (5, 5, 2), (1, 3, 1), (4, 3, 0))],
+    ('nearly right', lambda s, y: accurate(s, y) * (1 + 2e-5), r'returns 0\.75;'),
+    ('nearly 0', lambda s, y: accurate(s, y) + 2e-9, r'given 4 rows .* should be 0/4'),
     ('count', lambda s, y: float((predicted(s) == y.asnumpy()).sum()),
      r'returns 6; it should be 6/8 = 0\.75\. That is their number'),
     ('per cent', lambda s, y: 100 * float((predicted(s) == y.asnumpy()).mean()), r'per cent'),
@@ -53,6 +92,48 @@ def step_with(divisor=len, loss_of=lambda losses: losses, result=lambda losses: 
             trainer.step(divisor(y))
         return result(losses).asnumpy().item()
     return my_step
+
+
+def returns(value):
+    """A right step, and what `value` makes of (losses, net, loss, X, y) after it."""
+    def my_step(net, loss, trainer, X, y):
+        with autograd.record():
+            losses = loss(net(X), y)
+        losses.backward()
+        trainer.step(len(y))
+        return float(value(losses.asnumpy(), net, loss, X, y))
+    return my_step
+
+
+def loss_in(mode):
+    def value(losses, net, loss, X, y):
+        with mode():
+            return loss(net(X), y).mean().asnumpy()
+    return value
+
+
+def last_layer_only(net, loss, trainer, X, y):
+    with autograd.pause(train_mode=True):
+        features = net[2](net[1](net[0](X)))
+    with autograd.record():
+        losses = loss(net[3](features), y)
+    losses.backward()
+    for layer in net[:3]:
+        layer.collect_params().zero_grad()
+    trainer.step(len(y), ignore_stale_grad=True)
+    return float(losses.mean().asnumpy())
+
+
+def infinite(net, loss, trainer, X, y):
+    value = step_with()(net, loss, trainer, X, y)
+    net[0].weight.set_data(net[0].weight.data() / 0)
+    return value
+
+
+def predicts_first(net, loss, trainer, X, y):
+    value = float(loss(net(X), y).mean().asnumpy())
+    step_with()(net, loss, trainer, X, y)
+    return value
 
 
 def no_backward(net, loss, trainer, X, y):
@@ -162,6 +243,22 @@ TRAIN_STEPS = [
     ('no return', returns_nothing, r'returns None'),
     ('array', returns_losses, r'array of shape \(8,\).*mean'),
     ('swapped', swaps, r'scores first, then the labels'),
+    ('step(5/2)', step_with(lambda y: len(y) / 2.5), r'moves each parameter by 2\.5 times .*business of the trainer'),
+    ('step(n * n)', step_with(lambda y: len(y) ** 2), r'trainer\.step\(64\)'),
+    ('ten times', step_with(loss_of=lambda losses: 10 * losses), r'by 10 times .*business of the trainer'),
+    ('infinite', infinite, r'some parameters are not finite'),
+    ('last layer', last_layer_only, r'moves only 2 of 6 parameters'),
+    ('loss after the step, in training', returns(loss_in(autograd.train_mode)),
+     r'That is the loss after the step\. The loss that was differentiated'),
+    ('loss after the step, outside of training', returns(loss_in(autograd.predict_mode)),
+     r'after the step, outside of training mode'),
+    ('loss outside of training', predicts_first, r'That is the loss outside of training mode'),
+    ('last loss', step_with(result=lambda losses: losses[-1]), r'last image alone'),
+    ('largest loss', step_with(result=lambda losses: losses.max()), r'largest loss of the batch'),
+    ('number of images', returns(lambda losses, net, loss, X, y: len(y)), r'That is the number of images'),
+    ('minus', step_with(result=lambda losses: -losses.mean()), r'The sign is wrong'),
+    ('median', returns(lambda losses, *rest: numpy.median(losses)), r'Is it the mean of the losses of this batch'),
+    ('nearly the loss', returns(lambda losses, *rest: losses.mean() * (1 + 3e-4)), r'Is it the mean of the losses'),
     ('own trainer', own_trainer, r'another direction'),
 ]
 
@@ -199,6 +296,29 @@ MISTAKES = [
     ('learning_rate', 'warm-up to 1', lambda t, n, p, w: t / w if t < w else schedule(t, n, p, w), r'ends at 1'),
     ('learning_rate', '//', lambda t, n, p, w: p * (t // w) if t < w else schedule(t, n, p, w),
      r'// that should be a /'),
+    ('learning_rate', 'divides by w + 1', lambda t, n, p, w: p * t / (w + 1) if t < w else schedule(t, n, p, w),
+     r'does not reach the peak'),
+    ('learning_rate', 'too late', lambda t, n, p, w: p * t / w if t < w else p * (1 + math.cos(
+        math.pi * t / (n - w))) / 2, r'how many steps after it is this one'),
+    ('learning_rate', 'whole period', lambda t, n, p, w: p * t / w if t < w else p * (1 + math.cos(
+        2 * reached(t, n, w))) / 2, r'whole period of the cosine'),
+    ('learning_rate', 'sine', lambda t, n, p, w: p * t / w if t < w else p * (1 + math.sin(reached(t, n, w))) / 2,
+     r'That is a sine'),
+    ('learning_rate', 'peak 1', lambda t, n, p, w: schedule(t, n, 1, w), r'It rises to 1, whatever the peak is'),
+    ('learning_rate', 'no rise', lambda t, n, p, w: p if t < w else schedule(t, n, p, w), r'It starts at the peak'),
+    ('learning_rate', 'falls first', lambda t, n, p, w: p - p * t / w if t < w else schedule(t, n, p, w),
+     r'It falls during the warm-up'),
+    ('learning_rate', 'of all steps', lambda t, n, p, w: p * t / n if t < w else schedule(t, n, p, w),
+     r'measured in warmup_steps'),
+    ('learning_rate', 'quadratic warm-up', lambda t, n, p, w: p * (t / w) ** 2 if t < w else schedule(t, n, p, w),
+     r'step=1, .*In the warm-up it should be'),
+    ('learning_rate', 'wrong at the peak', lambda t, n, p, w: 0.9 * p if t == w else schedule(t, n, p, w),
+     r'step=20, .*At the end of the warm-up it should be the peak'),
+    ('learning_rate', 'wrong at the end', lambda t, n, p, w: 0.1 * p if t == n else schedule(t, n, p, w),
+     r'step=100, .*At the last step it should be 0'),
+    ('learning_rate', 'wrong in between', lambda t, n, p, w: 0.1 * p if w < t < n else schedule(t, n, p, w),
+     r'step=21, .*After the warm-up, which share'),
+    ('learning_rate', 'nearly right', lambda t, n, p, w: schedule(t, n, p, w) + 2e-5 * p, r'step=0, .*returns 2e-06'),
     ('learning_rate', 'divides by zero', lambda t, n, p, w: p * t / w if t <= w else schedule(t, n, p, w),
      r'ZeroDivisionError.*\w+\.py, line \d+: `.*`\. warmup_steps may be 0'),
     ('learning_rate', 'no return', forgets_return, r'returns None'),
@@ -215,6 +335,9 @@ CORRECT = [
     ('train_step', step_with()),
     ('train_step', step_by_mean),
     ('learning_rate', schedule),
+    ('learning_rate', lambda t, n, p, w: schedule(t, n, p, w) - 5e-6 * p),
+    ('accuracy', lambda s, y: accurate(s, y) * (1 - 5e-6) + 5e-10),
+    ('train_step', returns(lambda losses, *rest: losses.mean() * (1 + 3e-5))),
     ('learning_rate', lambda t, n, p, w: np.array(schedule(t, n, p, w))),
     ('learning_rate', lambda t, n, p, w: mx.lr_scheduler.CosineScheduler(n, p, 0, warmup_steps=w)(t)),
 ]
@@ -233,3 +356,16 @@ def test_a_correct_solution_passes(mode, check, learner, capsys):
 
 def test_every_check_knows_at_least_ten_mistakes():
     assert_ten_mistakes('training', MISTAKES)
+
+
+def test_the_rates_at_both_ends_of_the_warm_up_and_of_the_training_are_asked_for():
+    npx.set_np()
+    asked = {}
+
+    def asks(step, num_steps, peak, warmup_steps):
+        asked.setdefault((num_steps, peak, warmup_steps), []).append(step)
+        return schedule(step, num_steps, peak, warmup_steps)
+
+    checks.learning_rate(asks)
+    assert asked == {(100, 0.1, 20): [0, 1, 10, 19, 20, 21, 60, 99, 100], (50, 0.4, 0): [0, 1, 25, 49, 50],
+                     (8, 2.0, 3): [0, 1, 2, 3, 4, 5, 7, 8]}

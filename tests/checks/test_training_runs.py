@@ -121,6 +121,43 @@ def test_a_comparison_that_is_wrong(learner, expected):
     assert_sentence('compare_rates', learner, expected)
 
 
+def through_the_seeds(rates, seeds, new_network, train, train_iter, valid_iter):
+    table = []
+    for rate in rates:
+        net, row = new_network(seeds[0]), []
+        for _ in seeds:
+            train(net, train_iter, rate)
+            row.append(evaluate_accuracy(net, valid_iter))
+        table.append(row)
+    return table
+
+
+def untrained(rates, seeds, new_network, train, train_iter, valid_iter):
+    return [[evaluate_accuracy(new_network(seed), valid_iter) for seed in seeds] for rate in rates]
+
+
+def through_the_columns(rates, seeds, new_network, train, train_iter, valid_iter):
+    net, columns = new_network(seeds[0]), []
+    for _ in seeds:
+        columns.append([])
+        for rate in rates:
+            train(net, train_iter, rate)
+            columns[-1].append(evaluate_accuracy(net, valid_iter))
+    return numpy.transpose(columns)
+
+
+@pytest.mark.parametrize('learner, expected', [
+    (through_the_seeds, r'through all seeds'), (through_the_columns, r'through all runs'),
+    (untrained, r'networks that are not trained yet'),
+    (lambda rates, *rest: compares()(sorted(rates), *rest), r'not sorted'),
+    (compares(made=lambda table: numpy.array(table) + 2e-4), r'Is it the accuracy on valid_iter'),
+    (compares(made=lambda table: table[:2]), r'shape \(2, 2\); it should be \(3, 2\)'),
+    (compares(made=lambda table: table[:1] if len(table) == 2 else table),
+     r'\(\[0\.2, 0\.01\], \[1, 2, 5\], \.\.\.\) .* shape \(1, 3\); it should be \(2, 3\)')])
+def test_another_comparison_that_is_wrong(learner, expected):
+    assert_sentence('compare_rates', learner, expected)
+
+
 @pytest.mark.parametrize('learner', [
     compares(), compares(made=numpy.array), compares(made=lambda table: mx.np.array(table)),
     lambda rates, *rest: dict(zip(rates, compares()(rates, *rest)))])
