@@ -43,8 +43,8 @@ def test_bfloat16_works_where_the_processor_has_it():
 
 
 @pytest.mark.parametrize('spoil', [
-    None, lambda y: y + 1, lambda y: y + mx.nd.array([0] * 15 + [1]).reshape((1, 16, 1, 1)), lambda y: mx.nd.BlockGrad(y),
-    lambda y: mx.nd.concat(y[:, :1], mx.nd.BlockGrad(y[:, 1:]), dim=1)])
+    None, lambda y: y + 1, lambda y: y + mx.nd.array([0] * 15 + [1]).reshape((1, 16, 1, 1)),
+    lambda y: mx.nd.BlockGrad(y), lambda y: mx.nd.concat(y[:, :1], mx.nd.BlockGrad(y[:, 1:]), dim=1)])
 def test_the_check_of_a_type_looks_at_all_scores_and_gradients(spoil, monkeypatch):
     """With float32 for the type, which every processor computes."""
     monkeypatch.setattr(mixed_precision, 'MixedPrecision',

@@ -165,7 +165,8 @@ def test_the_least_and_the_most_are_taken_and_nothing_beyond(name, most):
     for value in (1, most):
         assert getattr(distributed.job_of({**DMLC, name: str(value)}), field) == value
     for text in ('0', str(most + 1), '-1', '1.0', '+1', ' 1', '\u0661', '\u00b2'):  # Arabic 1, superscript 2
-        with pytest.raises(ValueError, match=f'{name} must be an integer from 1 to {most}, got {re.escape(repr(text))}'):
+        words = f'{name} must be an integer from 1 to {most}, got {re.escape(repr(text))}$'
+        with pytest.raises(ValueError, match=words):
             distributed.job_of({**DMLC, name: text})
 
 
