@@ -433,3 +433,13 @@ def test_a_loader_without_batches_is_told_from_one_that_can_be_used_once():
         fit(classifier(), [], None, 1, progress=False)
     with pytest.raises(ValueError, match='gave no batches in a second pass: .* not a generator'):
         fit(classifier(), iter(Batches()), None, 2, progress=False)
+
+
+@pytest.mark.parametrize('kind', [AssertionError, ValueError, TypeError])
+def test_whatever_an_optimizer_raises_it_is_named(kind):
+    class Broken(mx.optimizer.SGD):
+        def update_multi_precision(self, *args):
+            raise kind('of its own')
+
+    with pytest.raises(RuntimeError, match=rf'optimizer Broken fails .* \({kind.__name__}: of its own\): take another'):
+        fit(classifier(), Batches(), None, 1, optimizer=Broken(), progress=False)
