@@ -198,7 +198,8 @@ def test_other_machines_have_no_such_wheel(system, machine, place, monkeypatch):
 
 
 @pytest.mark.parametrize('name, driver, folder, already, taken', [
-    ('mxnet', True, True, False, True), ('numpy', True, True, False, False), ('mxnet.nd', True, True, False, False),
+    ('mxnet', True, True, False, True), ('json', True, True, False, False), ('numpy', True, True, False, False),
+    ('mxnet.nd', True, True, False, False),
     ('mxnet', False, True, False, False), ('mxnet', True, False, False, False), ('mxnet', True, True, True, False)])
 def test_the_place_comes_first_when_mxnet_is_imported_and_there_is_a_driver(
         name, driver, folder, already, taken, monkeypatch, tmp_path):
