@@ -54,8 +54,7 @@ def usable(name, ctx):
     if ctx.device_type == 'gpu':
         problem = why_not_gpu(ctx.device_id)
         if problem:
-            raise ValueError(f'{name} {ctx} cannot be used: {problem.splitlines()[0]}; take mx.cpu(), or what '
-                             'try_gpu() returns')
+            raise ValueError(f'{name} {ctx} cannot be used: {problem}; take mx.cpu(), or what try_gpu() returns')
     return ctx
 
 

@@ -220,7 +220,7 @@ def _download(place, unfinished):
         done = _read(new / 'requirements.txt') or ''
         free = shutil.disk_usage(unfinished).free
         if not done and free < _DISK:
-            raise OSError(f'{unfinished.parent} has {free / 1e9:.1f} GB free, and {_DISK / 1e9:.0f} GB are needed')
+            raise OSError(f'{unfinished.parent} has {free / 1e9:.1f} GB free, and {_DISK / 1e9:.1f} GB are needed')
         lines = REQUIREMENTS.splitlines(keepends=True)
         for number in range(done.count('\n'), len(lines)):
             print(f'{number + 1} of {len(lines)}: {lines[number].split()[0]}', flush=True)

@@ -1,6 +1,7 @@
 """What several test modules share. `pythonpath` in pyproject.toml puts it within reach of each, whatever its folder."""
 
 import importlib.util
+import io
 import os
 import pathlib
 import subprocess
@@ -123,6 +124,32 @@ def script(path):
     finally:
         sys.path.pop(0)
     return module
+
+
+class Piped(io.StringIO):
+    """A standard output that somebody reads while the program runs: `late` are the lines that were not flushed."""
+
+    def __init__(self):
+        super().__init__()
+        self._late, self._waiting = [], False
+
+    def write(self, text):
+        self._note()
+        self._waiting = text.endswith('\n')
+        return super().write(text)
+
+    def flush(self):
+        self._waiting = False
+
+    def _note(self):
+        if self._waiting:
+            self._late.append(self.getvalue().splitlines()[-1])
+        self._waiting = False
+
+    @property
+    def late(self):
+        self._note()
+        return self._late
 
 
 class Batches:

@@ -211,3 +211,106 @@ def test_importing_the_package_loads_nothing_heavy(tmp_path):
     result = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, cwd=tmp_path,
                             env={**os.environ, 'PYTHONPATH': str(pathlib.Path(__file__).resolve().parent.parent)})
     assert result.stdout.strip() == '[]', result.stderr
+
+
+@pytest.mark.parametrize('error, status, words', [
+    (ValueError('say\nit'), 2, 'd2l-densenet networks: error: say\nit\n'), (OSError(28, 'No space'), 1, 'No space'),
+    (RuntimeError('a stack\nthe cause'), 1, 'd2l-densenet networks: error: the cause\n'),
+    (MemoryError(), 1, 'MemoryError'), (KeyboardInterrupt(), 130, 'interrupted\n'), (None, 5, '')])
+def test_the_status_and_the_line_of_each_kind_of_error(error, status, words, monkeypatch, capsys):
+    from d2l_densenet import commands
+
+    def run(options):
+        if error:
+            raise error
+        return 5
+
+    monkeypatch.setattr(commands, 'networks', run)
+    monkeypatch.delenv('DMLC_ROLE', raising=False)
+    assert cli.main(['networks']) == status
+    out, said = capsys.readouterr()
+    assert words in said and not out and 'Traceback' not in said and bool(said) is bool(error)
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    """More is written than a pipe holds, and nobody reads it."""
+    program = ('import sys; from d2l_densenet import cli; cli._notebooks = lambda options: print("x" * 10 ** 6); '
+               'sys.exit(cli.main(["notebooks", "there"]))')
+    environment = {**os.environ, 'PYTHONPATH': str(pathlib.Path(__file__).resolve().parent.parent)}
+    with subprocess.Popen([sys.executable, '-c', program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          env=environment) as done:
+        done.stdout.close()
+        assert done.stderr.read() == ''
+    assert done.returncode == 0
+
+
+def parsed(*arguments):
+    return cli._parser().parse_args(arguments)
+
+
+@pytest.mark.parametrize('command, option, good, bad', [
+    ('train', 'size', ['1', '2'], ['0', '-1', '1.5']), ('train', 'epochs', ['1'], ['0']),
+    ('train', 'batch-size', ['1'], ['0']), ('train', 'seed', ['0'], ['-1']), ('train', 'limit', ['1'], ['0']),
+    ('train', 'validation', ['0'], ['-1']), ('train', 'checkpoint-seconds', ['0', '0.5'], ['-0.1', 'nan', 'inf', 'x']),
+    ('launch', 'workers', ['1'], ['0']), ('launch', 'servers', ['1'], ['0']),
+    ('launch', 'time-limit', ['0', '1e9'], ['-1', 'inf']), ('summary', 'size', ['1'], ['0']),
+    ('export', 'size', ['1'], ['0']), ('train', 'device', ['auto', 'cpu', 'gpu', 'gpu:0', 'gpu:12'],
+                                       ['gpu:', 'gpu:-1', 'cpu:0', 'gpu:x', ''])])
+def test_the_bounds_of_each_option(command, option, good, bad, capsys):
+    for text in good:
+        found = getattr(parsed(command, f'--{option}={text}'), option.replace('-', '_'))
+        assert found == (text if option == 'device' else float(text))
+    for text in bad:
+        with pytest.raises(SystemExit) as end:
+            parsed(command, f'--{option}={text}')
+        assert end.value.code == 2 and f'--{option}' in capsys.readouterr().err
+
+
+def test_what_the_other_commands_take_when_nothing_is_typed():
+    """As their help has it."""
+    launch, evaluate = parsed('launch', '--', 'train'), parsed('evaluate', 'run')
+    assert (launch.workers, launch.servers, launch.time_limit) == (2, 1, None)
+    assert (evaluate.data, evaluate.data_dir, evaluate.device, evaluate.mirrored) == ('auto', None, 'auto', False)
+    assert (parsed('summary').network, parsed('summary').size) == ('article', None)
+    found = parsed('export')
+    assert (found.directory, found.network, found.weights, found.part, found.no_strict, found.size, found.output,
+            found.format, found.name) == (None, None, None, None, False, None, None, None, None)
+    assert parsed('notebooks', 'there').force is parsed('gpu').anyway is parsed('gpu').remove is False
+
+
+def test_launch_hands_the_job_on(monkeypatch):
+    from d2l_densenet.runs import launching
+    given = []
+    monkeypatch.setattr(launching, 'launch', lambda *arguments: given.append(arguments) or 9)
+    resumed = ['--kvstore', 'dist_sync', '--resume', 'run', '--batch-size', '3']
+    numbers = ['--workers', '4', '--servers', '3', '--time-limit', '5']
+    assert cli.main(['launch', *numbers, '--', 'train', '--size', '9']) == 9
+    assert cli.main(['launch', 'sleep', '1']) == 9
+    assert cli.main(['launch', '--', 'train', *resumed]) == 9
+    mine = [sys.executable, '-m', 'd2l_densenet', 'train']
+    assert given == [([*mine, '--size', '9', '--kvstore', 'dist_sync'], 4, 3, 5.0), (['sleep', '1'], 2, 1, None),
+                     ([*mine, *resumed, '--kvstore', 'dist_sync'], 2, 1, None)]
+
+
+@pytest.mark.parametrize('typed, does, status, words', [
+    ([], True, 0, 'Now installed.'), ([], False, 0, 'All is installed already.'),
+    (['--remove'], True, 0, 'removed'), (['--remove'], False, 0, 'there is nothing to remove'),
+    (['--anyway'], KeyboardInterrupt, 130, 'the same command goes on from here')])
+def test_the_command_for_gpus(typed, does, status, words, monkeypatch, capsys):
+    from d2l_densenet import doctor, gpu
+    asked = []
+
+    def act(anyway=None):
+        asked.append(anyway)
+        if does is KeyboardInterrupt:
+            raise does
+        return does
+
+    monkeypatch.setattr(gpu, 'install_gpu', act)
+    monkeypatch.setattr(gpu, 'remove_gpu', act)
+    monkeypatch.setattr(doctor, 'check_gpu', lambda: doctor.Check('GPU', True, 'looked at'))
+    assert cli.main(['gpu', *typed]) == status
+    said = capsys.readouterr()
+    assert words in (said.err if status else said.out)
+    assert asked == [None if '--remove' in typed else bool(typed)]
+    assert ('looked at' in said.out) is (not typed)

@@ -14,7 +14,7 @@ import mxnet as mx
 import pytest
 from helpers import ROOT
 
-from d2l_densenet import cli
+from d2l_densenet import History, cli
 from d2l_densenet import commands as run_command
 
 
@@ -199,3 +199,86 @@ def test_a_home_directory_is_found(monkeypatch, tmp_path):
     monkeypatch.setenv('HOME', str(tmp_path / 'home'))
     arrived(monkeypatch, *SMALL[:-1], '~/out')
     assert [path.name for path in tmp_path.iterdir()] == ['home'] and (tmp_path / 'home/out/config.json').exists()
+
+
+@pytest.mark.parametrize('stopped, status, epochs', [
+    (None, 0, 2), ('interrupted in epoch 1, after batch 2', 130, 0),
+    ('ended by SIGTERM in epoch 1, after batch 2', 143, 0)])
+def test_the_status_says_how_training_ended(stopped, status, epochs, monkeypatch, tmp_path, capsys):
+    """128 and the number of the signal, as a shell has it."""
+    monkeypatch.chdir(tmp_path)
+    row = {'epoch': 1, 'loss': 1.0, 'train_acc': 0.5, 'test_acc': 0.5, 'seconds': 4.0, 'images_per_second': 9.0,
+           'data_seconds': 0.5, 'learning_rate': 0.1}
+    history = History([row, {**row, 'epoch': 2, 'seconds': 6.0}][:epochs], 'synthetic', stopped)
+    monkeypatch.setattr(run_command, 'fit', lambda *args, **kwargs: history)
+    assert cli.main(['train', *SMALL, '--device', 'cpu']) == status
+    out = capsys.readouterr().out
+    assert ('to go on: d2l-densenet train --resume out\n' in out) is bool(stopped)
+    # Of ten seconds one was spent waiting.
+    assert ('90.0 % of the time was spent in the network' in out) is bool(epochs)
+    written = {path.name for path in (tmp_path / 'out').iterdir()}
+    assert written == {'config.json', *(('model.params', 'history.json', 'curve.png') if epochs else ())}
+
+
+@pytest.mark.parametrize('name, number, found, taken', [
+    ('cpu', None, None, 'cpu'), ('auto', 0, 'gpu', 'gpu'), ('auto', 0, 'cpu', 'cpu'), ('gpu', 0, 'gpu', 'gpu'),
+    ('gpu:3', 3, 'gpu', 'gpu'), ('gpu:3', 3, 'cpu', None), ('gpu', 0, 'cpu', None)])
+def test_a_gpu_that_was_asked_for_by_name_is_used_or_an_error(name, number, found, taken, monkeypatch):
+    tried = []
+    monkeypatch.setattr(run_command, 'try_gpu', lambda i: tried.append(i) or getattr(mx, found)(i if number else 0))
+    if taken:
+        assert run_command.device(name) == (mx.gpu(number) if taken == 'gpu' else mx.cpu())
+    else:
+        with pytest.raises(ValueError, match=f'--device {name} cannot be used'):
+            run_command.device(name)
+    assert tried == ([] if number is None else [number])
+
+
+def test_what_is_not_typed_is_the_articles_network_and_the_course_s_recipe(monkeypatch, tmp_path):
+    """As docs and the help have it: 48 x 48 pixels, 5 epochs, batches of 128, a checkpoint a minute."""
+    monkeypatch.chdir(tmp_path)
+    found = arrived(monkeypatch, '--data', 'synthetic', '--limit', '300')
+    directory = found['fit']['checkpoint_dir'].parent
+    config = json.loads((directory / 'config.json').read_text())
+    assert {name: config[name] for name in ('network_name', 'size', 'epochs', 'batch_size', 'recipe', 'seed', 'limit',
+                                            'validation', 'memory_efficient', 'dtype', 'workers')} == {
+        'network_name': 'article', 'size': 48, 'epochs': 5, 'batch_size': 128, 'recipe': 'course', 'seed': 0,
+        'limit': 300, 'validation': 0, 'memory_efficient': False, 'dtype': 'float32', 'workers': 1}
+    assert found['device'] == 'auto' and directory.parent.name == 'runs'
+    assert {name: found['fit'][name] for name in ('num_epochs', 'checkpoint_seconds', 'resume', 'kvstore', 'dtype',
+                                                  'data_on_device', 'seed')} == {
+        'num_epochs': 5, 'checkpoint_seconds': 60, 'resume': False, 'kvstore': 'device', 'dtype': 'float32',
+        'data_on_device': False, 'seed': 0}
+
+
+def test_what_will_be_done_is_announced(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    arrived(monkeypatch, *SMALL, '--seed', '3', '--batch-size', '16', '--validation', '14')
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-3] == ('network article, 20 x 20 pixels, recipe course, batch 16, seed 3, on cpu(0)')
+    assert lines[-2].endswith('50 training and 14 held-out training images')
+    assert lines[-1] == 'writing to out after each epoch; Ctrl-C ends the run and keeps what is there'
+
+
+def test_a_run_of_an_earlier_version_is_in_float32_and_keeps_all():
+    config = {key: 'text' for key in run_command.SETTINGS.values() if key not in ('memory_efficient', 'dtype')}
+    config |= {'recipe': 'course', 'data_option': 'auto', 'size': 48}
+    options = argparse.Namespace(output=None, resume='old', given={'size'}, size=48)
+    run_command.take_settings(options, config)
+    assert (options.memory_efficient, options.dtype, options.size, options.epochs) == (False, 'float32', 48, 'text')
+    options.size = 49
+    with pytest.raises(ValueError, match='--size 49 differs from the run in old, which has 48: leave it out'):
+        run_command.take_settings(options, config)
+    options.given, options.output = set(), 'new'
+    with pytest.raises(ValueError, match='--output goes with a new run'):
+        run_command.take_settings(options, config)
+    options.output = None
+    del config['seed']
+    with pytest.raises(ValueError, match='old was written by an earlier version, without checkpoints'):
+        run_command.take_settings(options, config)
+
+
+def test_recomputing_is_for_a_densenet(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(['train', *SMALL, '--device', 'cpu', '--network', 'resnet110', '--memory-efficient']) == 2
+    assert '--memory-efficient is for a DenseNet, and resnet110 is none' in capsys.readouterr().err

@@ -6,6 +6,7 @@ import pathlib
 import shutil
 import subprocess
 import sys
+import types
 from importlib import metadata
 
 import pytest
@@ -243,3 +244,96 @@ def test_importing_it_imports_no_mxnet():
     code = 'import sys, d2l_densenet.doctor; sys.exit("mxnet" in sys.modules)'
     assert subprocess.run([sys.executable, '-c', code], cwd=ROOT, timeout=60).returncode == 0
     assert importlib.import_module('d2l_densenet.doctor') is doctor
+
+
+@pytest.mark.parametrize('machine, system, missing, debian, fedora', [
+    ('x86_64', 'linux', ['libgomp.so.1', 'libquadmath.so.0'], 'libgomp1 libquadmath0', 'libgomp libquadmath'),
+    ('x86_64', 'linux', ['libquadmath.so.0'], 'libquadmath0', 'libquadmath'),
+    ('aarch64', 'linux', ['libgomp.so.1'], 'libgomp1', 'libgomp')])
+def test_the_packages_with_the_libraries(machine, system, missing, debian, fedora, monkeypatch):
+    """The names are those of the distributions. libquadmath is for x86 alone."""
+    monkeypatch.setattr(sys, 'platform', system)
+    monkeypatch.setattr(doctor.platform, 'machine', lambda: machine)
+    asked = []
+    monkeypatch.setattr(doctor, '_loads', lambda name: asked.append(name) or name not in missing)
+    found = doctor._libraries()
+    assert not found.ok and found.detail == 'no ' + ', no '.join(missing)
+    assert found.remedy == f'sudo apt install {debian} (Debian, Ubuntu) or sudo dnf install {fedora} (Fedora)'
+    assert asked == ['libgomp.so.1', *(['libquadmath.so.0'] if machine == 'x86_64' else [])]
+    monkeypatch.setattr(doctor, '_loads', lambda name: True)
+    assert doctor._libraries().ok and doctor._libraries().detail == ', '.join(asked)
+    monkeypatch.setattr(sys, 'platform', 'darwin')
+    monkeypatch.setattr(doctor, '_loads', lambda name: False)
+    assert doctor._libraries().ok
+
+
+@pytest.mark.parametrize('free, ok', [(100 * 10 ** 6, True), (100 * 10 ** 6 - 1, False)])
+def test_a_hundred_megabytes_are_enough(free, ok, monkeypatch):
+    monkeypatch.setattr(doctor.shutil, 'disk_usage', lambda place: shutil._ntuple_diskusage(10 ** 9, 0, free))
+    found = doctor._disk()
+    assert found.ok is ok and found.detail.startswith('0.1 GB free in ') and not found.required
+
+
+@pytest.mark.parametrize('version, mended, ok', [
+    ('1.23.5', False, True), ('1.24.0', False, False), ('2.1.0', False, False), ('1.24.0', True, True)])
+def test_numpy_from_1_24_needs_what_the_package_lends_it(version, mended, ok, monkeypatch):
+    import numpy
+    monkeypatch.setattr(numpy, '__version__', version)
+    monkeypatch.setattr(doctor, '_mended', lambda: mended)
+    assert doctor._numpy().ok is ok and doctor._numpy().required
+
+
+def test_what_lends_it_is_seen(monkeypatch):
+    import d2l_densenet  # noqa: F401
+    assert doctor._mended()
+    monkeypatch.setattr(sys, 'meta_path', [finder for finder in sys.meta_path
+                                           if type(finder).__module__ != 'mxnet_compat'])
+    assert not doctor._mended()
+
+
+@pytest.mark.parametrize('error, remedy', [
+    (ModuleNotFoundError('no', name='requests.adapters'), 'install requests'),
+    (ModuleNotFoundError('no'), 'install mxnet'),
+    (AttributeError("module 'numpy' has no attribute 'bool'"), 'import d2l_densenet before mxnet'),
+    (AttributeError("module 'os' has no attribute 'bool'"), 'fix what is named above first, then: install mxnet'),
+    (OSError('libcuda.so.1: cannot open'), "install NVIDIA's driver, or the wheel for the CPU: install mxnet"),
+    (OSError('libcudart.so.11.0: cannot open'), 'd2l-densenet gpu installs one with them'),
+    (OSError('libnccl.so.2: cannot open'), 'd2l-densenet gpu installs one with them'),
+    (OSError('libnvToolsExt.so.1: cannot open'), 'd2l-densenet gpu installs one with them'),
+    (OSError('libgomp.so.1: cannot open'), 'install the system libraries, above'),
+    (OSError('libquadmath.so.0: cannot open'), 'install the system libraries, above')])
+def test_each_error_of_mxnets_import_has_its_remedy(error, remedy, monkeypatch):
+    monkeypatch.setattr(doctor, '_install', lambda *names: 'install ' + ' '.join(names))
+    assert doctor._mxnet_remedy(error).endswith(remedy)
+
+
+def test_a_sum_that_comes_out_wrong(monkeypatch):
+    import mxnet
+    ones = mxnet.nd.ones
+    monkeypatch.setattr(mxnet.nd, 'ones', lambda shape: ones(shape) * 2)
+    assert (doctor._mxnet().ok, 'a sum comes out wrong' in doctor._mxnet().detail) == (False, True)
+
+
+def test_nobody_needs_jupyterlab_where_the_notebook_runs_already(monkeypatch):
+    monkeypatch.setattr(doctor, '_version', lambda package: None)
+    for shell, required in ((None, True), ('a shell', False)):
+        monkeypatch.setitem(sys.modules, 'IPython', types.SimpleNamespace(get_ipython=lambda shell=shell: shell))
+        assert doctor._package('jupyterlab').required is required and doctor._package('tqdm').required
+    monkeypatch.delitem(sys.modules, 'IPython')
+    assert doctor._package('jupyterlab').required
+
+
+@pytest.mark.parametrize('ok, required, status, last', [
+    (True, True, 0, 'ok  b       not here'), (False, True, 1, 'Missing: b.'),
+    (False, False, 0, '    {}optional: get it')])
+def test_the_report_and_its_status(ok, required, status, last, capsys):
+    checks = [doctor.Check('longer', True, 'two\nlines'), doctor.Check('b', ok, 'not here', 'get it', required)]
+    assert doctor.main(checks) == status
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:3] == ['ok  longer  two', '      lines', f'{"ok" if ok else "--"}  b       not here']
+    assert lines[-1] == last.format(' ' * 8)
+    assert ok or lines[3] == '            ' + ('do: get it' if required else 'optional: get it')
+
+
+def test_without_checks_there_is_nothing_to_say(capsys):
+    assert doctor.main([]) == 0 and capsys.readouterr().out == ''

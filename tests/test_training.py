@@ -24,21 +24,25 @@ def test_fit_is_the_loop_one_would_write(mode):
     mx.random.seed(5)
     net = classifier()
     trainer = gluon.Trainer(net.collect_params(), 'sgd', {'learning_rate': 0.1, 'momentum': 0.9})
-    loss, losses = gluon.loss.SoftmaxCrossEntropyLoss(), []
+    loss, losses, shares = gluon.loss.SoftmaxCrossEntropyLoss(), [], []
     mx.random.seed(5)
     for _ in range(3):
-        total = 0
+        total = right = 0
         for X, y in Batches():
             with autograd.record():
-                value = loss(net(X), y)
+                scores = net(X)
+                value = loss(scores, y)
             value.backward()
             trainer.step(len(y))
             total += float(value.asnumpy().sum())
+            right += int((scores.asnumpy().argmax(axis=1) == y.asnumpy()).sum())
         losses.append(total / 20)
+        shares.append(right / 20)
     mx.random.seed(5)
     again = classifier()
     history = fit(again, Batches(), Batches(), 3, seed=5, optimizer_params={'learning_rate': 0.1, 'momentum': 0.9})
     numpy.testing.assert_allclose(history['loss'], losses, rtol=1e-6)
+    assert history['train_acc'] == shares and shares[0] != 0.5
     for a, b in zip(values(net), values(again)):
         numpy.testing.assert_array_equal(a, b)
     assert history['test_acc'][-1] == evaluate_accuracy(again, Batches())
@@ -124,6 +128,8 @@ def test_wrong_use_is_named():
         fit(classifier(), Batches(), ctx='cpu')
     with pytest.raises(ValueError, match='already has its own'):
         fit(classifier(), Batches(), optimizer=mx.optimizer.SGD(), optimizer_params={'learning_rate': 1})
+    with pytest.raises(ValueError, match="kvstore must be one of 'device', 'dist_sync', got 'dist_async'"):
+        fit(classifier(), Batches(), kvstore='dist_async')
     with pytest.raises(TypeError, match='gluon.Trainer'):
         train_ch5(classifier(), Batches(), Batches(), 8, 'sgd', mx.cpu(), 1)
     with pytest.raises(ValueError, match='nothing to evaluate'):

@@ -229,7 +229,6 @@ def _fill_filters(node):
     made = []
     wide = Node(node.op, f'{node.name}_wide', [node.inputs[0], *map(filled, node.inputs[1:])],
                 {**node.attrs, 'num_filter': str(filters + more)})
-    wide.shapes = {0: (batch, filters + more, *size)}
     node.op, node.inputs = 'slice_axis', [(wide, 0, 0)]
     node.attrs = {'axis': '1', 'begin': '0', 'end': str(filters)}
 

@@ -2,6 +2,7 @@
 
 import collections
 import json
+import pathlib
 import re
 
 import mxnet as mx
@@ -11,6 +12,7 @@ from helpers import MODES, images, switch
 from mxnet import autograd, gluon
 
 from d2l_densenet import DenseNet, DivergenceError, ImageLoader, ResumeError, fit, resnet
+from d2l_densenet.execution import mixed_precision
 from d2l_densenet.execution.fast import faster
 from d2l_densenet.execution.mixed_precision import MixedPrecision, check_dtype, with_casts
 
@@ -24,6 +26,34 @@ def works(dtype):
 
 
 needs_bfloat16 = pytest.mark.skipif(not works('bfloat16'), reason='this processor has no bfloat16 (AVX-512)')
+
+
+def flags():
+    try:
+        text = pathlib.Path('/proc/cpuinfo').read_text()
+    except OSError:
+        return set()
+    return set(next((line.split() for line in text.splitlines() if line.startswith('flags')), []))
+
+
+@pytest.mark.skipif(not {'avx512f', 'avx512bw', 'avx512vl', 'avx512dq'} <= flags(), reason='needs AVX-512')
+def test_bfloat16_works_where_the_processor_has_it():
+    """Else all tests that need it would be left out without a word."""
+    check_dtype('bfloat16', mx.cpu())
+
+
+@pytest.mark.parametrize('spoil', [
+    None, lambda y: y + 1, lambda y: y + mx.nd.array([0] * 15 + [1]).reshape((1, 16, 1, 1)),
+    lambda y: mx.nd.BlockGrad(y), lambda y: mx.nd.concat(y[:, :1], mx.nd.BlockGrad(y[:, 1:]), dim=1)])
+def test_the_check_of_a_type_looks_at_all_scores_and_gradients(spoil, monkeypatch):
+    """With float32 for the type, which every processor computes."""
+    monkeypatch.setattr(mixed_precision, 'MixedPrecision',
+                        lambda net, dtype: lambda x: spoil(net(x)) if spoil else net(x))
+    if spoil:
+        with pytest.raises(ValueError, match=r"dtype='float16' does not work on cpu\(0\) \(a convolution gave a wrong"):
+            check_dtype('float16', mx.cpu())
+    else:
+        check_dtype('float16', mx.cpu())
 
 
 def network(mode='nd', **kwargs):
@@ -211,7 +241,8 @@ def test_a_step_whose_gradients_overflow_is_left_out_and_the_scale_halved(monkey
 def test_gradients_that_never_fit_end_the_run(monkeypatch):
     from d2l_densenet.runs import session
     monkeypatch.setattr(session, 'first_not_finite', lambda named: 'x')
-    with pytest.raises(DivergenceError, match='the gradients became NaN or infinite in epoch'):
+    # From 2 ** 12 to below 2 ** -20 it is halved 33 times; three steps are an epoch.
+    with pytest.raises(DivergenceError, match='the gradients became NaN or infinite in epoch 11, batch 3,'):
         run(network(), 20, dtype='bfloat16')
 
 

@@ -171,7 +171,7 @@ def test_another_kind_of_machine(packages, monkeypatch):
 
 def test_a_full_disk(packages, pip, monkeypatch):
     monkeypatch.setattr(gpu.shutil, 'disk_usage', lambda place: type('', (), {'free': 3e9}))
-    with pytest.raises(OSError, match='3.0 GB free, and 4 GB are needed'):
+    with pytest.raises(OSError, match='3.0 GB free, and 4.5 GB are needed'):
         gpu.install_gpu()
     assert pip == []
 

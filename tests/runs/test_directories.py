@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from d2l_densenet.runs.directories import RunError, read_config
+from d2l_densenet.runs.directories import RunError, load_run, read_config
 
 
 @pytest.mark.parametrize('name, least, most', [
@@ -18,3 +18,14 @@ def test_numbers_out_of_range_are_named(tmp_path, name, least, most):
         else:
             with pytest.raises(RunError, match=f'{name} must be .*got {value}'):
                 read_config(tmp_path)
+
+
+@pytest.mark.parametrize('blocks, size, refused', [([60, 40], 19999, True), ([60, 40], 20000, False)])
+def test_a_file_of_a_few_bytes_holds_no_hundred_blocks(blocks, size, refused, tmp_path):
+    """Of each at least five arrays and their names: 200 bytes."""
+    (tmp_path / 'config.json').write_text(json.dumps({'network': {'block_config': blocks}}))
+    (tmp_path / 'history.json').write_text('{"rows": [], "data": "none", "stopped": null}')
+    (tmp_path / 'model.params').write_bytes(bytes(size))
+    with pytest.raises(RunError, match='does not fit') as caught:
+        load_run(tmp_path)
+    assert (f'{size:,} bytes hold no 100 convolution blocks' in str(caught.value)) is refused

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 
 import pytest
 
@@ -138,3 +139,171 @@ def test_each_process_has_a_port_of_its_own_and_what_others_had_set_is_gone(monk
     roots = {role.environment['DMLC_PS_ROOT_PORT'] for role in started}
     assert ports[0] is None and len({*ports[1:], *roots}) == 6
     assert not any('DMLC_INTERFACE' in role.environment for role in started)
+
+
+def launched(monkeypatch, **kwargs):
+    """The processes that `launch` would start, and what it returns; no more is done than to hand them on."""
+    found = []
+    monkeypatch.setattr(launching, 'supervise', lambda *given: found.extend(given) or 7)
+    return launch(['true'], **kwargs), found
+
+
+def test_each_process_knows_the_job(monkeypatch):
+    status, (roles, limit, log) = launched(monkeypatch, workers=3, servers=2, time_limit=9, log='a log')
+    assert (status, limit, log) == (7, 9, 'a log')
+    assert [role.environment['DMLC_ROLE'] for role in roles] == ['scheduler', *['server'] * 2, *['worker'] * 3]
+    for role in roles:
+        assert {name: role.environment[name] for name in ('DMLC_NUM_WORKER', 'DMLC_NUM_SERVER', 'DMLC_PS_ROOT_URI',
+                                                          'DMLC_NODE_HOST', 'PYTHONUNBUFFERED')} == {
+            'DMLC_NUM_WORKER': '3', 'DMLC_NUM_SERVER': '2', 'DMLC_PS_ROOT_URI': '127.0.0.1',
+            'DMLC_NODE_HOST': '127.0.0.1', 'PYTHONUNBUFFERED': '1'}
+        assert role.command == (['true'] if role.works else [sys.executable, '-c', 'import mxnet'])
+    # The rank is by the port.
+    ports = [int(role.environment['PORT']) for role in roles if role.works]
+    assert ports == sorted(ports)
+
+
+def test_without_numbers_there_are_two_workers_and_a_server(monkeypatch):
+    _, (roles, limit, log) = launched(monkeypatch)
+    assert [role.name for role in roles] == ['scheduler', 'server 0', 'worker 0', 'worker 1']
+    assert limit is None and log is None
+
+
+@pytest.mark.parametrize('cores, workers, own, threads', [
+    (8, 2, None, '4'), (7, 2, None, '3'), (2, 3, None, '1'), (8, 2, '5', '5')])
+def test_the_workers_share_the_cores(cores, workers, own, threads, monkeypatch):
+    monkeypatch.setattr(os, 'sched_getaffinity', lambda pid: set(range(cores)))
+    monkeypatch.delenv('OMP_NUM_THREADS', raising=False)
+    if own:
+        monkeypatch.setenv('OMP_NUM_THREADS', own)
+    _, (roles, *_) = launched(monkeypatch, workers=workers)
+    assert {role.environment['OMP_NUM_THREADS'] for role in roles} == {threads}
+
+
+@pytest.mark.parametrize('handler, script, status, words', [
+    (signal.SIG_DFL, 'kill -HUP $PPID; exec sleep 600', 129, 'ended by SIGHUP, and the workers told to end'),
+    (signal.SIG_IGN, 'kill -HUP $PPID; sleep 0.2', 0, '')])  # as nohup has it
+def test_a_terminal_that_is_closed_ends_the_job_but_not_under_nohup(handler, script, status, words, tmp_path, capfd):
+    former = signal.signal(signal.SIGHUP, handler)
+    try:
+        found, _, error, _ = run(tmp_path, capfd, worker_0=script)
+        assert signal.getsignal(signal.SIGHUP) == handler
+    finally:
+        signal.signal(signal.SIGHUP, former)
+    assert found == status and words in error and bool(error) == bool(words)
+
+
+class Clock:
+    """Stands for the module `time`: a second passes in two looks."""
+
+    now = 100.0
+
+    def monotonic(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += 0.5
+
+
+class Fake(Role):
+    """A process that ends when the test says so, or is killed, and notes the signals it gets."""
+
+    def __init__(self, name):
+        super().__init__(name, [], {})
+        self.process, self.got, self.status = types.SimpleNamespace(returncode=None, stdout=[]), [], None
+
+    def start(self):
+        pass
+
+    def has_ended(self):
+        if not self.running or self.status is None:
+            return False
+        self.process.returncode = self.status
+        return True
+
+    def send(self, number):
+        if self.running:
+            self.got.append(signal.Signals(number))
+            self.status = -9 if number == signal.SIGKILL else self.status
+
+
+@pytest.fixture
+def job(monkeypatch):
+    """A job of a scheduler, a server and two workers, at 100 seconds by the clock."""
+    monkeypatch.setattr(launching, 'time', Clock())
+    monkeypatch.setattr(Role, 'has_ended', Fake.has_ended)
+    return launching._Job([Fake('scheduler'), Fake('server 0'), Fake('worker 0'), Fake('worker 1')])
+
+
+def got(job):
+    return [role.got for role in job.roles]
+
+
+def test_of_two_that_end_at_once_the_killed_one_is_named(job):
+    """The other ended because of that."""
+    job.roles[2].status, job.roles[3].status = 1, -9
+    job.look(100.0)
+    assert job.status == 128 + 9 and job.error.startswith('worker 1 was killed by SIGKILL, before any other')
+
+
+def test_after_a_death_all_are_told_and_two_seconds_later_killed(job):
+    job.roles[3].status = 5
+    job.look(100.0)
+    assert job.status == 5 and got(job) == [[signal.SIGTERM]] * 3 + [[]]
+    job.look(101.9)
+    assert got(job) == [[signal.SIGTERM]] * 3 + [[]]
+    job.look(102.0)
+    assert got(job) == [[signal.SIGTERM, signal.SIGKILL]] * 3 + [[]]
+    # What the others then end with is not told.
+    for role in job.roles[:3]:
+        role.status = -9
+    job.look(102.1)
+    assert job.status == 5 and 'worker 1 ended with status 5' in job.error
+
+
+@pytest.mark.parametrize('again', [True, False])
+def test_ctrl_c_leaves_the_workers_half_a_minute_and_the_second_none(again, job):
+    job.interrupt(signal.SIGINT)
+    assert job.status == 130 and job.error == 'interrupted, and the workers told to end'
+    assert got(job) == [[], [], [signal.SIGINT], [signal.SIGINT]]
+    job.look(129.9)
+    assert got(job) == [[], [], [signal.SIGINT], [signal.SIGINT]]
+    if again:
+        job.interrupt(signal.SIGINT)
+    job.look(129.9 if again else 130.0)
+    assert job.status == 130 and got(job) == [[signal.SIGKILL]] * 2 + [[signal.SIGINT, signal.SIGKILL]] * 2
+
+
+def test_once_the_workers_have_ended_the_others_have_two_seconds(job):
+    job.interrupt(signal.SIGTERM)
+    assert job.status == 143 and job.error.startswith('ended by SIGTERM')
+    for role in job.roles[2:]:
+        role.status = 143
+    for now, expected in ((104.0, []), (105.9, []), (106.0, [signal.SIGKILL])):
+        job.look(now)
+        assert job.roles[0].got == job.roles[1].got == expected
+    assert job.status == 143 and job.error.startswith('ended by SIGTERM')
+
+
+def test_once_one_has_ended_well_the_others_have_two_minutes(job):
+    job.roles[2].status = 0
+    job.look(100.0)
+    job.roles[0].status = 0
+    job.look(150.0)
+    job.look(220.0)
+    assert job.status == 0 and job.error is None
+    job.look(220.1)
+    assert job.status == 1 and job.error == ('worker 0 ended well, and 120 s later server 0, worker 1 had not: they '
+                                             'were ended')
+
+
+def test_when_time_is_up_the_workers_have_six_seconds(job, capfd):
+    clock = launching.time
+    ends = {}
+    for role in job.roles:
+        role.send = lambda number, role=role: (ends.setdefault((role.name, signal.Signals(number).name), clock.now),
+                                               Fake.send(role, number))
+    assert supervise(job.roles, 10) == 124
+    assert 'the time limit of 10 s has passed' in capfd.readouterr().err
+    assert ends['worker 1', 'SIGTERM'] == 110.5 and ('server 0', 'SIGTERM') not in ends
+    assert {ends[role.name, 'SIGKILL'] for role in job.roles} == {116.5}

@@ -1,13 +1,21 @@
 """Resuming: bit for bit, and what is refused."""
 
+import copy
+import json
+import math
+import re
+import types
+
 import mxnet as mx
 import numpy
 import pytest
 from helpers import MODES, Stop, loader, network, run_once, same, stopping_after, switch, values
-from mxnet import gluon
+from mxnet import autograd, gluon
 
-from d2l_densenet import ImageLoader, ResumeError, fit
+from d2l_densenet import History, ImageLoader, ResumeError, fit
+from d2l_densenet.runs import resume
 from d2l_densenet.runs.checkpoints import Checkpoints
+from d2l_densenet.runs.resume import Keeper, Progress, _checked
 
 
 def schedule():
@@ -177,3 +185,110 @@ def test_an_optimizer_that_draws_noise_resumes_to_the_same_bits(tmp_path):
     run(network(dropout=0.0), 1, checkpoint_dir=tmp_path)
     run(resumed, 2, checkpoint_dir=tmp_path, resume=True)
     assert same(resumed, whole)
+
+
+@pytest.fixture(scope='module')
+def kept():
+    """What a Keeper writes after a step, and the trainer."""
+    class Store:
+        def save(self, epoch, batch, arrays, state):
+            self.saved = arrays, json.loads(json.dumps(state))
+
+    net = gluon.nn.Dense(2, in_units=3)
+    net.initialize()
+    trainer = gluon.Trainer(net.collect_params(), 'sgd', {'momentum': 0.5, 'lr_scheduler': schedule()})
+    with autograd.record():
+        loss = net(mx.nd.ones((4, 3))).sum()
+    loss.backward()
+    trainer.step(4)
+    row = dict.fromkeys(History.columns, 1)
+    Keeper(store := Store(), net, trainer, {}, 0).save(
+        Progress(2, 3, 1.5, 4, 8, 0.5, 0.25, loader_pass=1), History([row]))
+    return (*store.saved, trainer)
+
+
+def checked(kept, where, value):
+    arrays, state, trainer = copy.deepcopy(kept[:2]) + kept[2:]
+    if where:
+        place = arrays if where[0] == 'arrays' else state
+        for name in where[1:-1] if where[0] == 'arrays' else where[:-1]:
+            place = place[name]
+        place[where[-1]] = value
+    return _checked(state, arrays, trainer)
+
+
+MOST = 2 ** 53 - 1  # JSON's numbers are exact up to here
+
+
+@pytest.mark.parametrize('where', [
+    *(('progress', name) for name in ('batch', 'right', 'count', 'steps_at_scale', 'loader_pass')), ('num_update',),
+    ('updates', 'weight'), ('progress', 'epoch')])
+def test_counts_of_a_checkpoint_are_counts(where, kept):
+    epoch = where[-1] == 'epoch'  # the number of finished ones counts
+    least = 1 if epoch or where[-1] == 'count' else 0  # after a batch there are images
+    for value in (least, MOST + epoch):
+        checked(kept, where, value)
+    for value in (least - 1, MOST + epoch + 1, 1.5, '1', *([] if epoch else [True])):
+        with pytest.raises((ValueError, TypeError)):
+            checked(kept, where, value)
+
+
+@pytest.mark.parametrize('where, good, bad', [
+    (('progress', 'loss_sum'), (0, -1.5, 1e300), (math.nan, -math.inf, '1', True, None)),
+    (('progress', 'seconds'), (1, 1e-9), (0, -1, math.inf, '1', True)),
+    (('progress', 'waited'), (0, 2.5), (math.inf, '1', False)),
+    (('progress', 'loss_scale'), (1, 2.0 ** 12), (math.nan, None)),
+    (('history', 'rows'), ([],), ([{'epoch': 1}], [{**dict.fromkeys(History.columns, 1), 'seconds': 0}],
+                                  [{**dict.fromkeys(History.columns, 1), 'more': 1}])),
+    (('numpy', 0), ('MT19937',), ('PCG64',)), (('numpy', 1), (0, 624), (-1, 625, 1.0, True)),
+    (('numpy', 2), (0, 1), (2, -1)), (('numpy', 3), (0.0, -2.5), (math.nan, math.inf)),
+    (('arrays', 'numpy'), (numpy.zeros(624, 'uint32'),), (numpy.zeros(623, 'uint32'), numpy.zeros(624, 'int64'))),
+    (('optimizer', 'lr'), (1, 0.5), ('1', [])), (('optimizer', 'of_another'), (), (1,)),
+    (('scheduler', 'base_lr'), (0.5,), ('1',)), (('scheduler', 'of_another'), (), (1,)),
+    (('scheduler',), (), ({},))])
+def test_what_a_checkpoint_says_is_of_the_right_kind(where, good, bad, kept):
+    for value in good:
+        checked(kept, where, value)
+    for value in bad:
+        with pytest.raises((ValueError, TypeError)):
+            checked(kept, where, value)
+
+
+def test_what_was_written_is_taken(kept):
+    assert checked(kept, (), None) == Progress(2, 3, 1.5, 4, 8, 0.5, 0.25, loader_pass=1)
+
+
+def test_before_the_first_batch_of_an_epoch_there_are_no_sums(kept):
+    arrays, state, trainer = kept
+    _checked({**state, 'progress': {'epoch': 2}}, arrays, trainer)
+
+
+@pytest.mark.parametrize('seconds, now, due', [(60, 159.9, False), (60, 160.0, True), (0, 100.0, True)])
+def test_a_checkpoint_is_due_after_so_many_seconds(seconds, now, due, monkeypatch):
+    clock = types.SimpleNamespace(monotonic=lambda: 100.0)
+    monkeypatch.setattr(resume, 'time', clock)
+    keeper, worker = (Keeper(store, None, None, {}, seconds) for store in ('a store', None))
+    clock.monotonic = lambda: now
+    assert keeper.due() is due and worker.due() is False
+
+
+def test_another_environment_is_told(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv('OMP_NUM_THREADS', '1')
+    run_once(tmp_path)
+    capsys.readouterr()
+    run_once(tmp_path, resume=True)
+    assert 'note:' not in capsys.readouterr().out
+    monkeypatch.setenv('OMP_NUM_THREADS', '2')
+    run_once(tmp_path, epochs=2, resume=True)
+    assert re.search(r"note: checkpoint-000001-\S+ was written with .*'threads': '1'.*, this is .*'threads': '2'",
+                     capsys.readouterr().out)
+
+
+def test_what_differs_is_told_and_of_a_network_the_first_alone():
+    old = {'network': {'a': 1, 'b': 2, 'c': 3}, 'loader': {'seed': 1, 'crop': 2}, 'seed': 3}
+    assert resume._differences(old, old) == []
+    new = {'network': {'a': 1, 'b': 3, 'd': 3}, 'loader': {'seed': 2, 'flip': 1}, 'seed': 4}
+    assert resume._differences(old, new) == [
+        'the network has 3 other parameters', 'network b: 2 in the checkpoint, 3 here',
+        'loader seed: 1 in the checkpoint, 2 here', 'loader crop: 2 in the checkpoint, None here',
+        'loader flip: None in the checkpoint, 1 here', 'seed: 3 in the checkpoint, 4 here']

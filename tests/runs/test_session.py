@@ -1,16 +1,19 @@
 """A run when things go wrong: numbers that are not finite, signals; and several devices, with CPU devices for GPUs."""
 
+import contextlib
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 
 import mxnet as mx
 import numpy
 import pytest
-from helpers import MODES, Batches, classifier, loader, network, run_once, same, stopping_after, switch, values
+from helpers import MODES, Batches, Piped, classifier, loader, network, run_once, same, stopping_after, switch, values
 from mxnet import gluon
 
-from d2l_densenet import DenseNet, DivergenceError, ImageLoader, evaluate_accuracy, fit, predict
-from d2l_densenet.runs.session import Signals, together
+from d2l_densenet import DenseNet, DivergenceError, History, ImageLoader, evaluate_accuracy, fit, predict, train_ch5
+from d2l_densenet.runs import session
+from d2l_densenet.runs.session import Signals, article_line, report_line, together
 
 
 def test_a_nan_loss_stops_with_a_useful_error_and_a_usable_network():
@@ -273,3 +276,170 @@ def test_gradients_that_the_user_added_up_do_not_count(optimizer, some):
 
     (expected, _), (found, states) = run('write'), run('add')
     assert all((a == b).all() for a, b in zip(expected, found)) and 'add' in states
+
+
+def test_whoever_reads_the_log_through_a_pipe_sees_each_line_at_once(tmp_path):
+    class Interrupted(ImageLoader):
+        def __iter__(self):
+            yield next(super().__iter__())
+            raise KeyboardInterrupt
+
+    train_iter = loader()
+    train_iter.__class__ = Interrupted
+    with contextlib.redirect_stdout(Piped()) as out:
+        run_once(tmp_path, train_iter=train_iter, checkpoint_seconds=0)
+        run_once(tmp_path, epochs=2, resume=True, progress=True)
+        net = classifier()
+        trainer = gluon.Trainer(net.collect_params(), 'sgd', {'learning_rate': 0.1})
+        train_ch5(net, Batches(), None, 8, trainer, mx.cpu(), 2)
+    starts = [line.split(',')[0] for line in out.getvalue().splitlines()]
+    assert starts == ['interrupted in epoch 1', 'resumed in epoch 1', 'epoch 1', 'epoch 2', 'training on cpu(0)',
+                      'epoch 1', 'epoch 2']
+    assert out.late in ([], ['training on cpu(0)'])  # which the first epoch follows
+
+
+@pytest.mark.parametrize('data, test_acc, article, own', [
+    ('fashion-mnist', 0.75, 'epoch 3, loss 0.1235, train acc 0.667, test acc 0.750, time 12.3 sec',
+     ', 1235 images/s, lr 0.01235, data fashion-mnist'),
+    ('synthetic', None, 'epoch 3, loss 0.1235, train acc 0.667, time 12.3 sec, data synthetic',
+     ', 1235 images/s, lr 0.01235, data synthetic')])
+def test_the_lines_of_an_epoch(data, test_acc, article, own, capsys):
+    history = History(data=data)
+    row = {'epoch': 3, 'loss': 0.12346, 'train_acc': 2 / 3, 'test_acc': test_acc, 'seconds': 12.34,
+           'images_per_second': 1234.6, 'data_seconds': 1.0, 'learning_rate': 0.0123456}
+    history.rows += [{**row, 'epoch': 2}, row]
+    article_line(history)
+    assert capsys.readouterr().out == article + '\n'
+    report_line(history)
+    assert capsys.readouterr().out == article.removesuffix(', data synthetic') + own + '\n'
+
+
+class Clock:
+    now = 1000.0
+
+    def perf_counter(self):
+        return self.now
+
+
+class Slow(Batches):
+    """Each batch is waited for."""
+
+    def __init__(self, clock, seconds):
+        super().__init__()
+        self.clock, self.seconds = clock, seconds
+
+    def __iter__(self):
+        for batch in super().__iter__():
+            self.clock.now += self.seconds
+            yield batch
+
+
+def test_the_seconds_of_an_epoch_are_told_apart(monkeypatch):
+    """Three batches and an evaluation of three: waiting for each 2 and 7 seconds, and computing 3."""
+    clock = Clock()
+    monkeypatch.setattr(session, 'time', clock)
+    plain = gluon.loss.SoftmaxCrossEntropyLoss()
+
+    def slow_loss(scores, labels):
+        clock.now += 3
+        return plain(scores, labels)
+
+    history = fit(classifier(), Slow(clock, 2), Slow(clock, 7), 2, loss=slow_loss, progress=False)
+    assert history['data_seconds'] == [3 * 2] * 2
+    assert history['images_per_second'] == [20 / (3 * (2 + 3))] * 2
+    assert history['seconds'] == [3 * (2 + 3) + 3 * 7] * 2
+
+
+class Bar:
+    """Stands for tqdm: what it was made with, and what it then showed."""
+
+    made = []
+
+    def __init__(self, **settings):
+        self.settings, self.steps, self.shown = settings, 0, []
+        self.made.append(self)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        pass
+
+    def update(self):
+        self.steps += 1
+
+    def set_postfix_str(self, text, refresh):
+        self.shown.append(text)
+
+
+@pytest.mark.parametrize('progress, terminal, disabled', [
+    (True, True, False), (True, False, True), (False, True, True), (False, False, True)])
+def test_a_bar_shows_batches_and_the_mean_loss(progress, terminal, disabled, monkeypatch, capsys):
+    monkeypatch.setattr('tqdm.auto.tqdm', Bar)
+    monkeypatch.setattr(Bar, 'made', [])
+    monkeypatch.setattr(session, 'progress_shows', lambda: terminal)
+    history = fit(classifier(), Batches(), None, 2, progress=progress)
+    assert [bar.settings for bar in Bar.made] == [
+        {'total': 3, 'initial': 0, 'desc': f'epoch {number}/2', 'unit': 'batch', 'leave': False, 'disable': disabled}
+        for number in (1, 2)]
+    assert [bar.steps for bar in Bar.made] == [3, 3]
+    assert [bar.shown[-1] for bar in Bar.made] == [f'loss {loss:.4f}' for loss in history['loss']]
+    assert bool(capsys.readouterr().out) is progress
+    fit(classifier(), list(Batches())[:2], None, 1, progress=False)
+    fit(classifier(), Generated(), None, 1, progress=False)
+    assert [bar.settings['total'] for bar in Bar.made[2:]] == [2, None]
+
+
+class Generated:
+    def __iter__(self):
+        return iter(Batches())
+
+
+def test_the_bar_of_a_resumed_run_goes_on(tmp_path, monkeypatch):
+    with pytest.raises(Exception, match='^$'):
+        run_once(tmp_path, train_iter=stopping_after(2), checkpoint_seconds=0)
+    monkeypatch.setattr('tqdm.auto.tqdm', Bar)
+    monkeypatch.setattr(Bar, 'made', [])
+    run_once(tmp_path, epochs=2, resume=True)
+    assert [(bar.settings['initial'], bar.steps) for bar in Bar.made] == [(3, 1), (0, 4)]
+
+
+def test_a_second_ctrl_c_breaks_into_the_step_and_handlers_come_back():
+    former = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    with pytest.raises(KeyboardInterrupt), Signals() as ended:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert ended.ended_by == 'ended by SIGTERM'
+        os.kill(os.getpid(), signal.SIGINT)
+    assert ended.ended_by == 'ended by SIGTERM'
+    with ThreadPoolExecutor(1) as pool:  # where Python sets no handlers
+        pool.submit(lambda: Signals().__enter__().__exit__()).result()
+    assert {number: signal.getsignal(number) for number in former} == former
+
+
+@pytest.mark.parametrize('optimizer, clip', [('sgd', True), ('muon', False)])
+def test_the_advice_fits_the_optimizer(optimizer, clip):
+    """Of Muon's steps clip_gradient does not bound the length."""
+    with pytest.raises(DivergenceError, match=r'at learning rate 0\.25\. Try a learning rate of 0\.025, or') as caught:
+        fit(classifier(), Batches(spoil=(1, 2)), None, 1, optimizer=optimizer, optimizer_params={'learning_rate': 0.25},
+            progress=False)
+    assert ('clip_gradient' in str(caught.value)) is clip
+
+
+def test_a_loader_without_batches_is_told_from_one_that_can_be_used_once():
+    with pytest.raises(ValueError, match='gave no batches: give a loader with images; an iterator that was'):
+        fit(classifier(), [], None, 1, progress=False)
+    with pytest.raises(ValueError, match='gave no batches in a second pass: .* not a generator'):
+        fit(classifier(), iter(Batches()), None, 2, progress=False)
+
+
+@pytest.mark.parametrize('kind', [AssertionError, ValueError, TypeError])
+def test_whatever_an_optimizer_raises_it_is_named(kind):
+    class Broken(mx.optimizer.SGD):
+        def update_multi_precision(self, *args):
+            raise kind('of its own')
+
+    with pytest.raises(RuntimeError, match=rf'optimizer Broken fails .* \({kind.__name__}: of its own\): take another'):
+        fit(classifier(), Batches(), None, 1, optimizer=Broken(), progress=False)

@@ -1,5 +1,6 @@
 """Many machines: jobs on the loopback interface, parts of batches, and what is refused."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -8,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import distributed_worker
 import mxnet as mx
@@ -156,6 +158,56 @@ def test_right_variables_are_read():
     distributed.check_kvstore('device', {})
 
 
+@pytest.mark.parametrize('name, most', [
+    ('DMLC_NUM_WORKER', 1000000), ('DMLC_NUM_SERVER', 1000000), ('DMLC_PS_ROOT_PORT', 65535)])
+def test_the_least_and_the_most_are_taken_and_nothing_beyond(name, most):
+    field = {'DMLC_NUM_WORKER': 'workers', 'DMLC_NUM_SERVER': 'servers', 'DMLC_PS_ROOT_PORT': 'port'}[name]
+    for value in (1, most):
+        assert getattr(distributed.job_of({**DMLC, name: str(value)}), field) == value
+    for text in ('0', str(most + 1), '-1', '1.0', '+1', ' 1', '\u0661', '\u00b2'):  # Arabic 1, superscript 2
+        words = f'{name} must be an integer from 1 to {most}, got {re.escape(repr(text))}$'
+        with pytest.raises(ValueError, match=words):
+            distributed.job_of({**DMLC, name: text})
+
+
+@pytest.mark.parametrize('role', ['scheduler', 'server', 'worker'])
+def test_every_role_is_known(role):
+    assert distributed.job_of({**DMLC, 'DMLC_ROLE': role}).role == role
+
+
+def test_a_scheduler_that_answers_is_taken_and_without_a_network_none_is_looked_for(monkeypatch):
+    import socket
+    with socket.create_server(('127.0.0.1', 0)) as scheduler:
+        distributed._await_scheduler(distributed.Job('worker', 2, 1, *scheduler.getsockname()), 5)
+    monkeypatch.setenv('DMLC_LOCAL', '1')
+    monkeypatch.setattr(socket, 'create_connection', None)
+    distributed._await_scheduler(distributed.Job('worker', 2, 1, '127.0.0.1', 9), 5)
+
+
+def test_the_scheduler_may_be_five_minutes_late(monkeypatch):
+    class Clock:
+        now = 50.0
+
+        def monotonic(self):
+            return self.now
+
+        def sleep(self, seconds):
+            self.now += 0.5
+
+    clock, tried = Clock(), []
+
+    def refuse(address, timeout):
+        tried.append(clock.now)
+        raise ConnectionRefusedError('nobody is there')
+
+    monkeypatch.setattr(distributed, 'time', clock)
+    monkeypatch.setattr(distributed.socket, 'create_connection', refuse)
+    monkeypatch.setenv('DMLC_LOCAL', '0')
+    with pytest.raises(ValueError, match=r'within 300 s \(nobody is there\): start it'):
+        distributed._await_scheduler(distributed.job_of(DMLC))
+    assert tried == [50 + 0.5 * i for i in range(600)]
+
+
 def test_a_scheduler_that_does_not_answer_is_named():
     import socket
     with socket.socket() as taken:  # bound, but it does not listen
@@ -175,6 +227,94 @@ def test_a_network_without_shapes_cannot_be_shared(monkeypatch):
     monkeypatch.setenv('DMLC_ROLE', 'server')
     with pytest.raises(ValueError, match='DMLC_ROLE must be worker'):
         distributed.join()
+
+
+class Store:
+    """Stands for MXNet's store: what the worker with rank 0 broadcasts is what all get."""
+
+    handle = None
+
+    def __init__(self, rank, sent):
+        self.rank, self.num_workers, self.sent = rank, 2, sent
+
+    def broadcast(self, key, value, out):
+        out[:] = self.sent.setdefault(key, value) if self.rank == 0 else self.sent[key]
+
+
+class Alone(distributed.Workers):
+    """One worker, whose sums are what `sums` makes of its own numbers."""
+
+    def leave_together(self, wait=True):
+        pass
+
+    def total(self, values):
+        return self.sums(values)
+
+
+@pytest.mark.parametrize('length', [0, 1, 2, 3, 255, 65535, 65536, 65537, 3 * 65536 + 1])
+def test_every_worker_has_the_bytes_of_the_first(length):
+    switch('nd')
+    content, sent = numpy.random.default_rng(length).bytes(length), {}
+    assert Alone(Store(0, sent)).from_first(content) == content
+    assert Alone(Store(1, sent)).from_first(b'its own') == content
+
+
+@pytest.mark.parametrize('rank', [0, 1])
+def test_arrays_that_differ_by_a_bit_in_one_worker_are_noticed(rank):
+    arrays = [numpy.arange(6, dtype='float32').reshape(2, 3), numpy.ones(2)]
+    one = Alone(Store(rank, {}))
+    said = []
+
+    def noted(values):
+        said.append(values)
+        return values
+
+    one.sums = noted
+    one.same_everywhere(arrays)
+    own = said[0]
+    assert all(0 <= value < 2 ** 16 for value in own) and own[2 * (1 - rank):][:2] == [0, 0]
+    other = own[2:] + own[:2]  # what the other says who has the same
+    one.sums = lambda values: [a + b for a, b in zip(values, other)]
+    assert one.same_everywhere(arrays)
+    for change in (0, 1):
+        spoilt = [array.copy() for array in arrays]
+        spoilt[change].flat[-1] = numpy.nextafter(spoilt[change].flat[-1], numpy.float32(9))
+        assert not one.same_everywhere(spoilt)
+    # Two halves of 16 bits, either of which tells.
+    for half in (0, 1):
+        changed = list(other)
+        changed[2 * (1 - rank) + half] += 1
+        one.sums = lambda values, changed=changed: [a + b for a, b in zip(values, changed)]
+        assert not one.same_everywhere(arrays)
+
+
+def test_a_second_training_run_is_refused():
+    one = Alone(Store(0, {}))
+    one.take()
+    with pytest.raises(ValueError, match='a process can train once'):
+        one.take()
+
+
+@pytest.mark.parametrize('number, already, place', [(2, False, (1, 2)), (1, False, (0, 1)), (2, True, (0, 2))])
+def test_a_whole_loader_is_divided_and_a_part_stays(number, already, place, monkeypatch):
+    workers = Alone(Store(number - 1, {}))
+    workers.number = number
+    monkeypatch.setattr(distributed, 'join', lambda: workers)
+    given = loader().part(0, 2) if already else loader()
+    found, train_iter = distributed.join_workers(network(), given)
+    assert found is workers and train_iter.place == place and workers._used
+    workers._used = False
+    assert distributed.join_workers(network(), [])[1] == [], 'not a loader that could be divided'
+
+
+def test_ctrl_c_ends_the_process_that_waits_and_is_caught_again_afterwards():
+    own = signal.getsignal(signal.SIGINT)
+    with distributed._interruptible():
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_DFL
+    assert signal.getsignal(signal.SIGINT) == own
+    with ThreadPoolExecutor(1) as pool:  # where Python sets no handlers
+        pool.submit(lambda: contextlib.ExitStack().enter_context(distributed._interruptible())).result()
+    assert signal.getsignal(signal.SIGINT) == own
 
 
 @pytest.mark.parametrize('count, batch_size, workers', [(30, 8, 2), (33, 8, 4), (32, 8, 8), (17, 8, 2), (5, 6, 3)])
