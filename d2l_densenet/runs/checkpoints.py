@@ -98,7 +98,7 @@ class Checkpoints:
                 return path, *parsed(content)
             except (OSError, ValueError, KeyError) as error:
                 aside = path.with_name(path.name + '.damaged')
-                why = shown(str(error))
+                why = shown(str(error).removeprefix(f'{path} '))
                 print(f'{path} is damaged ({why}): it is renamed to {aside.name}, and the one before it is tried',
                       flush=True)
                 try:

@@ -73,3 +73,11 @@ def test_a_disk_that_is_really_full(tmp_path, capsys):
         assert {path: path.read_bytes() for path in (place / 'c').glob('checkpoint-*')} == before
     finally:
         subprocess.run(['umount', place], check=True)
+
+
+def test_a_checkpoint_that_no_network_fills_is_not_read(tmp_path, capsys):
+    run_once(tmp_path)
+    newest = max(tmp_path.glob('checkpoint-*'))
+    os.truncate(newest, 2 ** 32 + 1)        # a hole, which takes no room
+    run_once(tmp_path, epochs=2, resume=True)
+    assert f'{newest} is damaged (has 4,294,967,297 bytes, expected at most 4,294,967,296)' in capsys.readouterr().out
