@@ -155,16 +155,42 @@ def affordable(names, seconds, patience):
     return sorted(chosen, key=lambda name: seconds.get(name, 1))
 
 
+def difference(before, after):
+    """(Number, old text, new text) of the first line that is another one."""
+    lines = enumerate(zip(before.splitlines(), (after or before).splitlines()), 1)
+    return next(((number, old.strip(), new.strip()) for number, (old, new) in lines if old != new), (0, '', ''))
+
+
+def today(entry):
+    """[(path, fault)] of an entry of the record, wherever it is in today's source; [] if the line has gone."""
+    from cosmic_ray.commands.init import _all_work_items
+    from cosmic_ray.mutating import MutationVisitor
+    from cosmic_ray.plugins import get_operator
+    path = ROOT / entry['module']
+    source = path.read_text(encoding='utf-8')
+    faults = [item.mutations[0] for item in _all_work_items([path], {})]
+    for fault in sorted(faults, key=lambda fault: abs(fault.occurrence - entry['occurrence'])):
+        if fault.operator_name == entry['operator']:
+            operator = get_operator(fault.operator_name)(**fault.operator_args)
+            after = MutationVisitor.mutate_code(source, operator, fault.occurrence)
+            if difference(source, after)[1:] == (entry['before'], entry['after']):
+                return [(pathlib.Path(entry['module']), fault)]
+    print(f'{entry["module"]}:{entry["line"]} has gone: {entry["before"]}')
+    return []
+
+
 def judge(copy, path, fault, lines, seconds, patience, again):
     """What became of one fault."""
     from cosmic_ray.mutating import apply_mutation
     from cosmic_ray.plugins import get_operator
     operator = get_operator(fault.operator_name)(**fault.operator_args)
     target, start = copy / path, time.perf_counter()
-    before, after = apply_mutation(target, operator, fault.occurrence)
-    first = next((i for i, (old, new) in enumerate(zip(before.splitlines(), (after or before).splitlines()), 1)
-                  if old != new), 0)
-    tests, own = running(lines, before, first), tests_of(path)
+    try:
+        before, after = apply_mutation(target, operator, fault.occurrence)
+    except AttributeError:      # cosmic-ray cannot change `except module.Error`
+        return None
+    line, old, new = difference(before, after)
+    tests, own = running(lines, before, line), tests_of(path)
     drawn = random.Random(str(fault)).sample(tests, len(tests))
     near = affordable([name for name in drawn if name.startswith(tuple(own))], seconds, patience)
     far = affordable([name for name in drawn if not name.startswith(tuple(own))], seconds, patience)
@@ -180,10 +206,8 @@ def judge(copy, path, fault, lines, seconds, patience, again):
                 said = notice(copy, chosen, expected)
     finally:
         target.write_text(before, encoding='utf-8')
-    lines = list(zip(before.splitlines(), (after or before).splitlines()))
-    changed = next(((i, old.strip(), new.strip()) for i, (old, new) in enumerate(lines, 1) if old != new), (0, '', ''))
-    return {'module': str(path), 'operator': fault.operator_name, 'occurrence': fault.occurrence, 'line': changed[0],
-            'before': changed[1], 'after': changed[2], 'noticed': bool(said), 'test': said,
+    return {'module': str(path), 'operator': fault.operator_name, 'occurrence': fault.occurrence, 'line': line,
+            'before': old, 'after': new, 'noticed': bool(said), 'test': said,
             'seconds': round(time.perf_counter() - start)}
 
 
@@ -220,8 +244,7 @@ def main():
         return BENCHMARK.publish(record)
     if record.get('seed') != options.seed:
         record = {'started': now(), 'seed': options.seed, 'versions': versions(), 'machine': machine(), 'faults': []}
-    if options.again:
-        record['faults'] = [fault for fault in record['faults'] if fault['noticed'] or 'equivalent' in fault]
+    survivors = [fault for fault in record['faults'] if not fault['noticed'] and 'equivalent' not in fault]
     known = {(fault['module'], fault['operator'], fault['occurrence']) for fault in record['faults']}
     with tempfile.TemporaryDirectory() as folder:
         copies = queue.SimpleQueue()
@@ -239,12 +262,20 @@ def main():
             finally:
                 copies.put(copy)
         pool = concurrent.futures.ThreadPoolExecutor(options.workers)
-        started = [pool.submit(judged, path, fault) for path, fault in draw(options.number, options.seed)
-                   if (str(path), fault.operator_name, fault.occurrence) not in known]
+        if options.again:
+            faults = [found for entry in survivors for found in today(entry)]
+        else:
+            faults = [(path, fault) for path, fault in draw(options.number, options.seed)
+                      if (str(path), fault.operator_name, fault.occurrence) not in known]
+        started = [pool.submit(judged, *fault) for fault in faults]
         try:
             for done in concurrent.futures.as_completed(started):
                 result = done.result()
-                record['faults'].append(result)
+                if result is None:
+                    continue
+                changed = [result[key] for key in ('module', 'operator', 'before', 'after')]
+                record['faults'] = [entry for entry in record['faults'] if entry not in survivors or changed != [
+                    entry[key] for key in ('module', 'operator', 'before', 'after')]] + [result]
                 BENCHMARK.write(record)
                 verdict = 'noticed' if result['noticed'] else 'SURVIVED'
                 print(f'{len(record["faults"])}: {result["module"]}:{result["line"]} {verdict}: {result["before"]}'

@@ -38,7 +38,7 @@ def whole_number(value, text, f, right):
         value = value.item()
     found = number(value, text, f, f'{right:,}', 'an integer')
     if found == round(found):
-        return round(found)
+        return int(value) if isinstance(value, numbers.Integral) else round(found)  # a float holds 53 bits
     raise CheckFailed(f'{text} returns {value!r}{place_of(f)}, and a count is a whole number. It should be {right:,}. '
                       'Is there a / that should be a //?')
 

@@ -4,6 +4,7 @@ import functools
 import itertools
 import re
 import sys
+import warnings
 
 import mxnet as mx
 import numpy
@@ -158,8 +159,10 @@ def labelled(name, entries, what):
 def an_array(name, values, kinds='biuf'):
     """A list, NumPy or MXNet array as a NumPy array, by default of numbers; else ValueError."""
     try:
-        found = values.asnumpy() if isinstance(values, mx.nd.NDArray) else numpy.asarray(values)
-    except ValueError:  # rows of several lengths
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')  # before NumPy 1.24: of rows of several lengths
+            found = values.asnumpy() if isinstance(values, mx.nd.NDArray) else numpy.asarray(values)
+    except ValueError:  # since then
         found = None
     if found is None or found.dtype.kind not in kinds:
         raise ValueError(f'{name} must hold numbers, got {show(values)}')
