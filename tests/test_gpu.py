@@ -5,9 +5,6 @@ tests/gpu has the same with a library in the place of the driver's, and with pip
 
 import ctypes
 import os
-import pathlib
-import runpy
-import shutil
 import sys
 import types
 
@@ -195,36 +192,3 @@ def test_other_machines_have_no_such_wheel(system, machine, place, monkeypatch):
     with pytest.raises(RuntimeError, match=f'Linux on x86-64 only, and this is {system} on {machine}: use the CPU'):
         gpu.install_gpu(anyway=True)
     assert not there(place)
-
-
-@pytest.mark.parametrize('name, driver, folder, already, taken', [
-    ('mxnet', True, True, False, True), ('json', True, True, False, False), ('numpy', True, True, False, False),
-    ('mxnet.nd', True, True, False, False),
-    ('mxnet', False, True, False, False), ('mxnet', True, False, False, False), ('mxnet', True, True, True, False)])
-def test_the_place_comes_first_when_mxnet_is_imported_and_there_is_a_driver(
-        name, driver, folder, already, taken, monkeypatch, tmp_path):
-    def load(library):
-        if not driver:
-            raise OSError(library)
-
-    place = str(tmp_path / 'd2l-densenet-gpu')
-    shutil.copyfile(pathlib.Path(gpu.__file__).with_name('_gpu_finder.py'), tmp_path / 'd2l_densenet_gpu.py')
-    monkeypatch.setattr(sys, 'meta_path', ['others'])
-    monkeypatch.setattr(sys, 'path', ['others', *([place] if already else [])])
-    monkeypatch.setattr(ctypes, 'CDLL', load)
-    for own in (None, '1'):
-        with monkeypatch.context() as patch:
-            patch.setattr(sys, 'path', [*sys.path])
-            patch.setattr(sys, 'meta_path', [*sys.meta_path])
-            patch.setenv('MXNET_CUDNN_LIB_CHECKING', '1')
-            if own is None:
-                patch.delenv('MXNET_CUDNN_LIB_CHECKING')
-            runpy.run_path(str(tmp_path / 'd2l_densenet_gpu.py'))
-            if folder:
-                pathlib.Path(place).mkdir(exist_ok=True)
-            finder, *others = sys.meta_path
-            before = [*sys.path]
-            assert others == ['others'] and finder.find_spec(name) is None
-            assert sys.path == ([place, *before] if taken else before)
-            assert os.environ.get('MXNET_CUDNN_LIB_CHECKING') == own or (
-                taken and own is None and os.environ['MXNET_CUDNN_LIB_CHECKING'] == '0')

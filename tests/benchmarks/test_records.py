@@ -31,8 +31,8 @@ def test_the_long_run_held_images_out_and_kept_to_its_limits():
     assert sum(row['seconds'] for row in record['history']['rows']) <= 3 * 3600
 
 
-@pytest.mark.parametrize('name', ['accuracy', 'families', 'int8', 'memory', 'scaling', 'survival', 'throughput',
-                                  'waiting'])
+@pytest.mark.parametrize('name', ['accuracy', 'families', 'int8', 'memory', 'mutants', 'scaling', 'survival',
+                                  'throughput', 'waiting'])
 def test_the_pages_show_the_records(name):
     program = script(f'benchmarks/{name}.py')
     record = {recipe: program.records(recipe) for recipe in program.OPTIONS} if name == 'accuracy' else \
@@ -78,3 +78,12 @@ def test_nothing_was_lost():
     record = json.loads((ROOT / 'records' / 'survival.json').read_text())
     assert record['rows']['SIGKILL']['events'] >= 50
     assert all(row['different'] == 0 for row in record['rows'].values())
+
+
+def test_nine_faults_of_ten_are_noticed():
+    program = script('benchmarks/mutants.py')
+    faults = program.BENCHMARK.read()['faults']
+    assert len({tuple(fault[key] for key in ('module', 'operator', 'occurrence')) for fault in faults}) >= 600
+    counted = [fault for fault in faults if 'equivalent' not in fault]
+    assert sum(fault['noticed'] for fault in counted) >= 0.9 * len(counted)
+    assert not any(fault['noticed'] for fault in faults if 'equivalent' in fault)

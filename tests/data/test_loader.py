@@ -302,6 +302,7 @@ def test_in_a_tiny_image_a_single_pixel_is_erased():
     (numpy.zeros((3, 28, 28), 'uint8'), [0, 1], r'labels must be of shape \(3,\)'),
     (numpy.zeros((0, 28, 28), 'uint8'), [], r'got uint8 \(0, 28, 28\)'),
     (numpy.zeros((3, 28, 28), 'uint8'), [0, 1.5, 2], 'got 1.5 at position 1'),
+    (numpy.zeros((3, 28, 28), 'uint8'), [0, float('nan'), 2], 'got nan at position 1'),
     (numpy.zeros((3, 28, 28), 'uint8'), [0, 1, -2], 'got -2 at position 2'),
     (numpy.zeros((3, 28, 28), 'uint8'), [0, 1, 2.0 ** 31], 'got 2147483648.0 at position 2')])
 def test_loader_refuses_other_arrays(images, labels, message):
