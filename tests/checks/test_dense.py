@@ -210,11 +210,12 @@ def joins_along_minus_2(self, X):
     return X
 
 
-TYPED_IN = {'np': np, '__name__': '__main__'}  # no file has its source
-exec("""def joins_without_source(self, X):
+TYPED_IN = {'np': np, '__name__': '__main__'}
+# A name of its own: of '<string>' Python 3.13 may know the source, that of `python -c`.
+exec(compile("""def joins_without_source(self, X):
     for layer in self.net:
         X = np.concatenate([X, layer(X)], axis=0)
-    return X""", TYPED_IN)
+    return X""", '<typed in>', 'exec'), TYPED_IN)
 
 
 def newest_first(self, X):
