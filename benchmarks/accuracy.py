@@ -1,7 +1,7 @@
 """Train with three recipes on the real data, and make the table and the picture of accuracies.
 
 `article` and `course` train the article's network for 5 epochs, with three seeds; `bfloat16` is `course` with
-``--dtype bfloat16``, left out where the processor has no avx512_bf16. `record` trains `fashion_16_32` for
+``--dtype bfloat16``, left out where the processor cannot compute it. `record` trains `fashion_16_32` for
 68, with 5,000 training images held out to judge each epoch; it reads the test images once, at its end. Each run is one
 ``d2l-densenet train`` under runs/; its record (settings, versions, data checksum, machine, history) goes to
 ``records/RECIPE-seedN.json``. Runs whose record is there are skipped and a run that was interrupted goes on from its
@@ -13,16 +13,17 @@ import concurrent.futures
 import itertools
 import json
 import os
-import pathlib
 import re
 import shutil
 import statistics
 import subprocess
 import sys
 
+import mxnet as mx
 from harness import RECORDS, ROOT, Benchmark, markdown
 
 from d2l_densenet.analysis.formulas import densenet_formula
+from d2l_densenet.execution.mixed_precision import check_dtype
 from d2l_densenet.runs.directories import write_atomically
 
 RECIPES = ('article', 'course')
@@ -161,8 +162,10 @@ def main():
     RECORDS.mkdir(exist_ok=True)
     if not options.table:
         recipes = [*RECIPES, 'bfloat16']
-        if 'avx512_bf16' not in pathlib.Path('/proc/cpuinfo').read_text():
-            print('bfloat16 is left out: this processor has no avx512_bf16', flush=True)
+        try:
+            check_dtype('bfloat16', mx.cpu())
+        except ValueError as error:
+            print(f'bfloat16 is left out: {error}', flush=True)
             recipes.remove('bfloat16')
         missing = [(recipe, seed) for recipe, seed in [('record', 0), *itertools.product(recipes, range(options.seeds))]
                    if not (RECORDS / f'{recipe}-seed{seed}.json').exists()]

@@ -1,8 +1,8 @@
 """Put faults into the package at random, one at a time, and see whether the tests notice: ``make mutants N=600``.
 
 cosmic-ray, which keeps the kinds of faults, applies one to a copy of the checkout. pytest-cov has told beforehand which
-tests run which line: those in the files of the module that was changed run first, then others, then the rest of the
-module's files; of each as many, drawn, as take a minute. Of the notebooks' tests only those of exercises' answers run.
+tests run which line: those in the files of the module that was changed run first, then the rest of these files, and
+others; of each as many, drawn, as take a minute. Of the notebooks' tests only those of exercises' answers run.
 The result of each goes to records/mutants.json at once: an interrupted run goes on where it was. A survivor is read by
 a person, who writes ``"equivalent": "why"`` into its entry if the fault changes nothing that a user can see.
 """
@@ -37,7 +37,7 @@ TESTS = ['tests', 'd2l_densenet', '--deselect=tests/test_doctor.py::test_mxnet_t
 
 
 def draw(number, seed):
-    """`number` faults as (module, operator, arguments, occurrence): first a module, then one of its faults."""
+    """`number` pairs of a module and one of cosmic-ray's mutations: first a module is drawn, then one of its own."""
     from cosmic_ray.commands.init import _all_work_items
     generator = random.Random(seed)
     modules = sorted(path.relative_to(ROOT) for path in (ROOT / 'd2l_densenet').rglob('*.py'))
@@ -162,7 +162,7 @@ def difference(before, after):
 
 
 def today(entry):
-    """[(path, fault)] of an entry of the record, wherever it is in today's source; [] if the line has gone."""
+    """The fault of an entry of the record, wherever it is in today's source; None if the line has gone."""
     from cosmic_ray.commands.init import _all_work_items
     from cosmic_ray.mutating import MutationVisitor
     from cosmic_ray.plugins import get_operator
@@ -174,9 +174,9 @@ def today(entry):
             operator = get_operator(fault.operator_name)(**fault.operator_args)
             after = MutationVisitor.mutate_code(source, operator, fault.occurrence)
             if difference(source, after)[1:] == (entry['before'], entry['after']):
-                return [(pathlib.Path(entry['module']), fault)]
+                return fault
     print(f'{entry["module"]}:{entry["line"]} has gone: {entry["before"]}')
-    return []
+    return None
 
 
 def judge(copy, path, fault, lines, seconds, patience, again):
@@ -244,8 +244,13 @@ def main():
         return BENCHMARK.publish(record)
     if record.get('seed') != options.seed:
         record = {'started': now(), 'seed': options.seed, 'versions': versions(), 'machine': machine(), 'faults': []}
-    survivors = [fault for fault in record['faults'] if not fault['noticed'] and 'equivalent' not in fault]
-    known = {(fault['module'], fault['operator'], fault['occurrence']) for fault in record['faults']}
+    if options.again:
+        faults = [(today(entry), pathlib.Path(entry['module']), entry) for entry in record['faults']
+                  if not entry['noticed'] and 'equivalent' not in entry]
+    else:
+        known = {(fault['module'], fault['operator'], fault['occurrence']) for fault in record['faults']}
+        faults = [(fault, path, None) for path, fault in draw(options.number, options.seed)
+                  if (str(path), fault.operator_name, fault.occurrence) not in known]
     with tempfile.TemporaryDirectory() as folder:
         copies = queue.SimpleQueue()
         for number in range(options.workers):
@@ -262,20 +267,15 @@ def main():
             finally:
                 copies.put(copy)
         pool = concurrent.futures.ThreadPoolExecutor(options.workers)
-        if options.again:
-            faults = [found for entry in survivors for found in today(entry)]
-        else:
-            faults = [(path, fault) for path, fault in draw(options.number, options.seed)
-                      if (str(path), fault.operator_name, fault.occurrence) not in known]
-        started = [pool.submit(judged, *fault) for fault in faults]
+        started = {pool.submit(judged, path, fault): entry for fault, path, entry in faults if fault}
         try:
             for done in concurrent.futures.as_completed(started):
                 result = done.result()
                 if result is None:
                     continue
-                changed = [result[key] for key in ('module', 'operator', 'before', 'after')]
-                record['faults'] = [entry for entry in record['faults'] if entry not in survivors or changed != [
-                    entry[key] for key in ('module', 'operator', 'before', 'after')]] + [result]
+                if started[done]:
+                    record['faults'].remove(started[done])
+                record['faults'].append(result)
                 BENCHMARK.write(record)
                 verdict = 'noticed' if result['noticed'] else 'SURVIVED'
                 print(f'{len(record["faults"])}: {result["module"]}:{result["line"]} {verdict}: {result["before"]}'

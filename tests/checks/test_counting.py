@@ -53,6 +53,7 @@ MISTAKES = [
     ('connections', 'one too many', lambda L: L * (L + 1) // 2 + 1, r'One too many'),
     ('connections', 'reads itself', lambda L: L * (L + 3) // 2, r'reading itself'),
     ('connections', 'subsets', lambda L: 2 ** L - 1, r'[Dd]oubling'),
+    ('connections', 'a large one', lambda L: 2 ** 60 + L, rf'returns {2 ** 60 + 1:,}; it should be 1'),
     ('connections', 'halves the other first', lambda L: (L + 1) // 2 * L, r'\(L \+ 1\) // 2 loses the half'),
     ('connections', 'two a layer', lambda L: L + L, r'How many things does the fourth layer read'),
     ('connections', 'something else', lambda L: 3 * L + 4, r'returns 7; it should be 1\. .*for num_layers = 1,'),

@@ -88,6 +88,10 @@ def with_activation(function):
     return sequence(BN, lambda k: Act(function), conv3)
 
 
+def leaky(k):
+    return Act(lambda X: npx.leaky_relu(X, slope=0.01))
+
+
 def gelu(X):
     return X * 0.5 * (1 + np.tanh((2 / math.pi) ** 0.5 * (X + 0.044715 * X * X * X)))
 
@@ -354,6 +358,8 @@ BOTTLENECKS = [
         BN, relu, wide, BN, relu, lambda k: nn.Conv2D(k, kernel_size=3, padding=1, strides=2 - (k == 6))),
      r'input of shape \(2, 5, 6, 4\), returns shape \(2, 3, 3, 2\); it should be \(2, 3, 6, 4\)'),
     ('Dropout', bottleneck(BN, relu, wide, BN, relu, conv3, lambda k: nn.Dropout(0.5)), r'asks for no Dropout'),
+    ('first leaky', bottleneck(BN, leaky, wide, BN, relu, conv3), r'computes BN \(first\), leaky ReLU \(0\.01\), 1x1'),
+    ('second leaky', bottleneck(BN, relu, wide, BN, leaky, conv3), r'BN \(second\), leaky ReLU \(0\.01\), 3x3'),
     ('padded 1x1', bottleneck(BN, relu, lambda k: nn.Conv2D(4 * k, 1, padding=1), BN, relu, conv3), r'It grew'),
     ('4k at the end', bottleneck(BN, relu, wide, BN, relu, lambda k: conv3(4 * k)),
      r'3x3 convolution makes 24 channels'),

@@ -4,12 +4,11 @@ import copy
 import json
 import math
 import re
-import types
 
 import mxnet as mx
 import numpy
 import pytest
-from helpers import MODES, Stop, loader, network, run_once, same, stopping_after, switch, values
+from helpers import MODES, Clock, Stop, loader, network, run_once, same, stopping_after, switch, values
 from mxnet import autograd, gluon
 
 from d2l_densenet import History, ImageLoader, ResumeError, fit
@@ -265,10 +264,10 @@ def test_before_the_first_batch_of_an_epoch_there_are_no_sums(kept):
 
 @pytest.mark.parametrize('seconds, now, due', [(60, 159.9, False), (60, 160.0, True), (0, 100.0, True)])
 def test_a_checkpoint_is_due_after_so_many_seconds(seconds, now, due, monkeypatch):
-    clock = types.SimpleNamespace(monotonic=lambda: 100.0)
+    clock = Clock(100.0)
     monkeypatch.setattr(resume, 'time', clock)
     keeper, worker = (Keeper(store, None, None, {}, seconds) for store in ('a store', None))
-    clock.monotonic = lambda: now
+    clock.now = now
     assert keeper.due() is due and worker.due() is False
 
 

@@ -8,7 +8,20 @@ from concurrent.futures import ThreadPoolExecutor
 import mxnet as mx
 import numpy
 import pytest
-from helpers import MODES, Batches, Piped, classifier, loader, network, run_once, same, stopping_after, switch, values
+from helpers import (
+    MODES,
+    Batches,
+    Clock,
+    Piped,
+    classifier,
+    loader,
+    network,
+    run_once,
+    same,
+    stopping_after,
+    switch,
+    values,
+)
 from mxnet import gluon
 
 from d2l_densenet import DenseNet, DivergenceError, History, ImageLoader, evaluate_accuracy, fit, predict, train_ch5
@@ -314,13 +327,6 @@ def test_the_lines_of_an_epoch(data, test_acc, article, own, capsys):
     assert capsys.readouterr().out == article.removesuffix(', data synthetic') + own + '\n'
 
 
-class Clock:
-    now = 1000.0
-
-    def perf_counter(self):
-        return self.now
-
-
 class Slow(Batches):
     """Each batch is waited for."""
 
@@ -336,7 +342,7 @@ class Slow(Batches):
 
 def test_the_seconds_of_an_epoch_are_told_apart(monkeypatch):
     """Three batches and an evaluation of three: waiting for each 2 and 7 seconds, and computing 3."""
-    clock = Clock()
+    clock = Clock(1000)
     monkeypatch.setattr(session, 'time', clock)
     plain = gluon.loss.SoftmaxCrossEntropyLoss()
 

@@ -16,7 +16,7 @@ import mxnet as mx
 import numpy
 import pytest
 from distributed_worker import loader, network, train, values
-from helpers import script, switch
+from helpers import Clock, script, switch
 
 from d2l_densenet import ImageLoader, fit
 from d2l_densenet.runs import workers as distributed
@@ -185,16 +185,7 @@ def test_a_scheduler_that_answers_is_taken_and_without_a_network_none_is_looked_
 
 
 def test_the_scheduler_may_be_five_minutes_late(monkeypatch):
-    class Clock:
-        now = 50.0
-
-        def monotonic(self):
-            return self.now
-
-        def sleep(self, seconds):
-            self.now += 0.5
-
-    clock, tried = Clock(), []
+    clock, tried = Clock(50), []
 
     def refuse(address, timeout):
         tried.append(clock.now)
