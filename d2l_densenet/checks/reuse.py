@@ -281,7 +281,7 @@ def _require_cut(before, after, source, layer, sizes, text):
     elif found[0] == 0 and found[-1] == channels.stop - 1:
         hint = 'Where does its slice begin?'
     elif source == 0:
-        hint = f'How many channels has the input of the block? Here {c}, and layer 1 reads all of them.'
+        hint = f'How many channels does the input of the block have? Here {c}, and layer 1 reads all of them.'
     else:
         hint = f'The input has {c} channels, each layer {k}. Where does source {source} begin, where does it end?'
     raise CheckFailed(f'{seen} {hint}')

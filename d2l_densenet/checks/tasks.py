@@ -11,7 +11,7 @@ from .generic import compared
 
 __all__ = ['task']
 
-#: What is right by another way, arguments drawn anew at each check, and known wrong ways with their sentences.
+#: What is right by another way, arguments drawn afresh at each check, and known wrong ways with their sentences.
 Task = collections.namedtuple('Task', 'right cases hints tolerance', defaults=[1e-4])
 
 

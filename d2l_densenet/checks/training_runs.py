@@ -178,7 +178,7 @@ def _table(got, rates, shape, text, f):
 
 
 class _World:
-    """Small networks and data, drawn anew, on which everything is exactly repeatable."""
+    """Small networks and data, drawn afresh, on which everything is exactly repeatable."""
 
     def __init__(self):
         random = numpy.random.RandomState(numpy.random.SeedSequence().generate_state(1))
