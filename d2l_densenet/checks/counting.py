@@ -162,7 +162,7 @@ def kept_values(f):
 
     _compare(f, ['in_channels', 'growth_rate', 'num_layers', 'height', 'width'],
              [(5, 10, 4, 22, 20), (64, 32, 4, 12, 12), (3, 7, 1, 4, 6), (24, 12, 16, 32, 30)], exact, [
-        (lambda c, k, L, h, w: channels(c, k, L), 'Those are channels. How many values are in one channel of an image?'),
+        (lambda c, k, L, h, w: channels(c, k, L), 'Those are channels. How many values does one channel have?'),
         (lambda c, k, L, h, w: channels(c, k, L) * h, 'A channel has height x width values. Where is the width?'),
         (lambda c, k, L, h, w: channels(c, k, L) * w, 'A channel has height x width values. Where is the height?'),
         (lambda c, k, L, h, w: channels(c, k, L) * (h + w), 'A channel has height x width values, not the sum. Is '
