@@ -3,7 +3,10 @@
 This is the one module that knows Gluon's private names.
 """
 
+import collections
 import copyreg
+import operator
+import os
 import warnings
 import weakref
 
@@ -42,7 +45,10 @@ _BOOKKEEPING = frozenset((
     '_empty_prefix', '_prefix', '_params', '_name', '_scope', '_children', '_cached_graph', '_cached_op',
     '_cached_op_args', '_out_format', '_in_format', '_active', '_flags', '_callback', '_monitor_all', '_backend',
     '_backend_opts', '_built_in_np', '_owner'))
-_VALUES = frozenset((int, float, str, bool, type(None)))
+_VALUES = frozenset((int, float, str, bool, type(None), Parameter, Constant))
+
+# Whether MXNet computes with oneDNN on a CPU.
+_ONEDNN = mx.runtime.Features().is_enabled('MKLDNN') and os.environ.get('MXNET_MKLDNN_ENABLED') != '0'
 
 # For each block that was traced what it was like then, and the faster graphs made of that one. Beside the blocks, so
 # that copies and files of them do not hold any of it.
@@ -92,11 +98,11 @@ class Block(ModePortable, HybridBlock):
 
     def _get_graph(self, *args):
         self._forget_if_changed()
-        _states[self] = state(self)
+        _states[self] = State(self)
         return super()._get_graph(*args)
 
     def _forget_if_changed(self):
-        if self._cached_graph and _states.get(self) != state(self):
+        if self._cached_graph and not (self in _states and _states[self].holds(self)):
             self._clear_cached_op()
 
     def _call_cached_op(self, x, *args):
@@ -108,7 +114,7 @@ class Block(ModePortable, HybridBlock):
         found = _faster.get(self)
         if found is None or found.traced is not self._cached_op:
             found = _faster[self] = _Faster(self)
-        graph = found.graph(x.shape)
+        graph = found.graph(x)
         return super()._call_cached_op(x) if graph is None else graph(x)
 
 
@@ -132,13 +138,23 @@ class Graph:
             ('param_indices', [i for i, data in enumerate(is_data) if not data]), *flags])
 
         self.statistics = {parameters[name] for name in symbol.list_auxiliary_states()}
+        self._places, self._values = None, {}
 
     def __call__(self, x, keep_statistics=False):
         """The output; `keep_statistics`: those that the symbol would move in its forward pass stay as they are."""
-        arrays = [x if item is None else item.data(x.context) for item in self.inputs]
+        arrays = [x if value is None else value for value in self._arrays(x.context)]
         if keep_statistics:
             arrays = [array.copy() if item in self.statistics else array for item, array in zip(self.inputs, arrays)]
         return self.operator(*arrays)
+
+    def _arrays(self, device):
+        """The array of each input's parameter, asked for again where a parameter has got others."""
+        places = [item and item._data for item in self.inputs]
+        if self._places is None or not all(map(operator.is_, places, self._places)):
+            self._places, self._values = places, {}
+        if device not in self._values:
+            self._values[device] = [item and item.data(device) for item in self.inputs]
+        return self._values[device]
 
 
 def inside(block):
@@ -169,17 +185,20 @@ class _Faster:
     def __init__(self, block):
         self.traced, self._symbol, self._flags = block._cached_op, block._cached_graph[1], block._flags
         self._parameters = {item.name: item for is_data, item in block._cached_op_args if not is_data}
-        self._by_shape, self._by_content = {}, {}
+        self._by_shape, self._by_content, self._predict = {}, {}, _ONEDNN
 
-    def graph(self, shape):
-        """The graph for images of this shape, or None: the traced one will do."""
-        if shape not in self._by_shape:
-            symbol = faster(self._symbol, shape)
+    def graph(self, x):
+        """The graph for images like these, or None: the traced one will do."""
+        if self._predict and (autograd.is_recording() or autograd.is_training() or x.context.device_type != 'cpu'):
+            # From now on one graph for both, which shares its buffers between them.
+            self._predict, self._by_shape, self._by_content = False, {}, {}
+        if x.shape not in self._by_shape:
+            symbol = faster(self._symbol, x.shape, predict=self._predict)
             content = None if symbol is self._symbol else symbol.tojson()
             if content and content not in self._by_content:
                 self._by_content[content] = Graph(symbol, self._parameters, self._flags)
-            self._by_shape[shape] = self._by_content.get(content)
-        return self._by_shape[shape]
+            self._by_shape[x.shape] = self._by_content.get(content)
+        return self._by_shape[x.shape]
 
 
 def written_graph(block, name='data'):
@@ -222,30 +241,51 @@ def as_built(layer):
     return not (layer._forward_hooks or layer._forward_pre_hooks or vars(layer).keys() & {'forward', 'hybrid_forward'})
 
 
-def state(block):
-    """All that the function of a block depends on but the values of its parameters; equal if it has not changed."""
-    found, todo = [], [block]
+class State:
+    """All that the function of a block depends on but the values of its parameters.
+
+    Asked for in each call, so `holds` leaves the comparing to C.
+    """
+
+    def __init__(self, block):
+        self._parts = []
+        for part in _walk(block):
+            content = vars(part)
+            names = [name for name in content if name not in _BOOKKEEPING]
+            get = operator.itemgetter(*names, *['_cached_graph'] * isinstance(part, SymbolBlock))
+            self._parts.append((weakref.ref(part), type(part), len(content), get, _frozen(get(content)),
+                                list(part._children)))
+
+    def holds(self, block):
+        """Whether it is the same now."""
+        try:
+            for part, (refer, kind, size, get, values, children) in zip(_walk(block), self._parts):
+                content = vars(part)
+                if refer() is not part or type(part) is not kind or len(content) != size or (
+                        values != get(content) or children != list(part._children)):
+                    return False
+        except (KeyError, TypeError, ValueError, MXNetError):  # an attribute has gone, or is of another kind
+            return False
+        return True
+
+
+def _walk(block):
+    todo = [block]
     while todo:
         block = todo.pop()
-        found.append(type(block))
-        for name, value in vars(block).items():
-            if name not in _BOOKKEEPING:
-                found.append(name)
-                found.append(value if type(value) in _VALUES else _frozen(value))
-        if isinstance(block, SymbolBlock):
-            found.append(_Same(block._cached_graph[1]))
-        found.extend(block._children)
+        yield block
         todo.extend(block._children.values())
-    return found
 
 
 def _frozen(value):
-    if type(value) in _VALUES:
+    """What equals `value` (on its right) as long as that holds the same things."""
+    kind = type(value)
+    if kind in _VALUES:
         return value
-    if isinstance(value, dict):
-        return [(name, _frozen(item)) for name, item in value.items()]
-    if isinstance(value, (list, tuple)):
-        return [_frozen(item) for item in value]
+    if kind in (dict, collections.OrderedDict):
+        return kind((name, _frozen(item)) for name, item in value.items())
+    if kind in (list, tuple):
+        return kind(map(_frozen, value))
     return _Same(value)
 
 
@@ -261,4 +301,4 @@ class _Same:
             self._refer = lambda: value
 
     def __eq__(self, other):
-        return isinstance(other, _Same) and self._refer() is other._refer() is not None
+        return self._refer() is other is not None

@@ -36,7 +36,7 @@ from mxnet.gluon.parameter import DeferredInitializationError
 from mxnet.util import is_np_array
 
 from .._common.arguments import show, switch
-from .block import Graph, HybridSequential, as_built, state
+from .block import Graph, HybridSequential, State, as_built
 from .fast import faster
 from .operators import SIMD_BLOCK, RoundingUpAvgPool2D, aligned
 
@@ -712,12 +712,12 @@ _plans, _told = weakref.WeakKeyDictionary(), weakref.WeakKeyDictionary()
 
 def _plan(net, layers, leaf, dense):
     # What a plan depends on, looked at in each step: a layer may have been replaced, frozen or given other settings.
-    key = [leaf, net._active, net._backend, net._callback is None, layers is None, state(net),
+    key = [leaf, net._active, net._backend, net._callback is None, layers is None,
            [parameter.grad_req for parameter in net._collect_params_with_prefix().values()]]
-    known, plan = _plans.get(net, (None, None))
-    if known != key:
+    (known, state), plan = _plans.get(net, ((None, None), None))
+    if known != key or not state.holds(net):
         plan = _Plan(net, layers, leaf, dense)
-        _plans[net] = key, plan
+        _plans[net] = (key, State(net)), plan
     return plan
 
 
