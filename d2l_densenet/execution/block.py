@@ -1,7 +1,4 @@
-"""The base of the package's blocks: what Gluon's do, and the same result in whatever way it is computed.
-
-This is the one module that knows Gluon's private names.
-"""
+"""The base of the package's blocks: what Gluon's do, and the same result in whatever way it is computed."""
 
 import copyreg
 import warnings
@@ -44,15 +41,11 @@ _BOOKKEEPING = frozenset((
     '_backend_opts', '_built_in_np', '_owner'))
 _VALUES = frozenset((int, float, str, bool, type(None)))
 
-# For each block that was traced what it was like then, and the faster graphs made of that one. Beside the blocks, so
-# that copies and files of them do not hold any of it.
+# For each block that was traced what it was like then; and the operator with the faster graphs made of it, by shape and
+# by content. Beside the blocks, so that copies and files of them do not hold any of it.
 _states, _faster = weakref.WeakKeyDictionary(), weakref.WeakKeyDictionary()
 # Blocks whose user has been warned.
 _warned = weakref.WeakSet()
-
-
-class TooSmall(ValueError):
-    """Images so small that a pooling has nothing to pool."""
 
 
 class Block(ModePortable, HybridBlock):
@@ -77,10 +70,10 @@ class Block(ModePortable, HybridBlock):
         try:
             return self.run(x, *args)
         except (MXNetError, ValueError) as error:
-            # What MXNet says of a pooling whose window is larger than the image.
-            if not isinstance(error, TooSmall) and 'exceeds input' not in str(error):
+            # MXNet says so of a window larger than the image; `too_small` may have said it of a block in this one.
+            if 'exceeds input' not in str(error) and 'nothing is left to pool' not in str(error):
                 raise
-            raise TooSmall(self.too_small(*x.shape[2:])) from error
+            raise ValueError(self.too_small(*x.shape[2:])) from error
 
     def run(self, x, *args):
         """The output for an array that has been checked."""
@@ -105,11 +98,23 @@ class Block(ModePortable, HybridBlock):
             return super()._call_cached_op(x, *args)
         if self._cached_op is None:
             self._build_cache(x)
-        found = _faster.get(self)
-        if found is None or found.traced is not self._cached_op:
-            found = _faster[self] = _Faster(self)
-        graph = found.graph(x.shape)
+        graph = self._faster_graph(x.shape)
         return super()._call_cached_op(x) if graph is None else graph(x)
+
+    def _faster_graph(self, shape):
+        """The graph for images of this shape, or None: the traced one will do."""
+        traced, graphs = _faster.get(self, (None, None))
+        if traced is not self._cached_op:
+            graphs = {}
+            _faster[self] = self._cached_op, graphs
+        if shape not in graphs:
+            symbol = faster(self._cached_graph[1], shape)
+            content = None if symbol is self._cached_graph[1] else symbol.tojson()
+            if content and content not in graphs:
+                parameters = {item.name: item for is_data, item in self._cached_op_args if not is_data}
+                graphs[content] = Graph(symbol, parameters, self._flags)
+            graphs[shape] = graphs.get(content)
+        return graphs[shape]
 
 
 class HybridSequential(Block, nn.HybridSequential):
@@ -126,11 +131,9 @@ class Graph:
     def __init__(self, symbol, parameters, flags=()):
         #: For each input its parameter, or None for the array.
         self.inputs = [parameters.get(name) for name in symbol.list_inputs()]
-        is_data = [parameter is None for parameter in self.inputs]
         self.operator = CachedOp(symbol, [
-            ('data_indices', [i for i, data in enumerate(is_data) if data]),
-            ('param_indices', [i for i, data in enumerate(is_data) if not data]), *flags])
-
+            ('data_indices', [i for i, item in enumerate(self.inputs) if item is None]),
+            ('param_indices', [i for i, item in enumerate(self.inputs) if item is not None]), *flags])
         self.statistics = {parameters[name] for name in symbol.list_auxiliary_states()}
 
     def __call__(self, x, keep_statistics=False):
@@ -163,25 +166,6 @@ def forget_graphs(blocks):
             block._clear_cached_op()
 
 
-class _Faster:
-    """The graphs that a block runs instead of the one that was traced."""
-
-    def __init__(self, block):
-        self.traced, self._symbol, self._flags = block._cached_op, block._cached_graph[1], block._flags
-        self._parameters = {item.name: item for is_data, item in block._cached_op_args if not is_data}
-        self._by_shape, self._by_content = {}, {}
-
-    def graph(self, shape):
-        """The graph for images of this shape, or None: the traced one will do."""
-        if shape not in self._by_shape:
-            symbol = faster(self._symbol, shape)
-            content = None if symbol is self._symbol else symbol.tojson()
-            if content and content not in self._by_content:
-                self._by_content[content] = Graph(symbol, self._parameters, self._flags)
-            self._by_shape[shape] = self._by_content.get(content)
-        return self._by_shape[shape]
-
-
 def written_graph(block, name='data'):
     """The symbol of what a block computes, in the array mode in which it was built."""
     parameters = list(block._collect_params_with_prefix().values())
@@ -210,10 +194,11 @@ def in_channels(layer):
                 type(layer).hybrid_forward.__module__.split('.')[0] != __name__.split('.')[0]):
             return 0
         layer = next(iter(layer._children.values()))
+    found = 0
     if type(layer) is nn.Conv2D and layer._kwargs['layout'] == 'NCHW':
         found = layer.weight.shape[1] * layer._kwargs['num_group']
-    else:
-        found = layer.gamma.shape[0] if type(layer) is nn.BatchNorm and layer._kwargs['axis'] == 1 else 0
+    elif type(layer) is nn.BatchNorm and layer._kwargs['axis'] == 1:
+        found = layer.gamma.shape[0]
     return max(found, 0)  # np mode has -1 for what is not known yet
 
 
