@@ -101,7 +101,7 @@ def package(group, how):
 
     from d2l_densenet import DenseNet, he_initialize
     from d2l_densenet.execution.mixed_precision import MixedPrecision
-    from d2l_densenet.optimizers import make_trainer
+    from d2l_densenet.optimizers import make_trainer, own_optimizer
     if how == 'optimize_for':
         net = DenseNet()
         he_initialize(net, 0)
@@ -114,7 +114,7 @@ def package(group, how):
     if how != 'imperative':
         net.hybridize(**STATIC)
     if not group.startswith('inference'):
-        trainer = make_trainer(net, 'sgd', {'learning_rate': 0.01})
+        trainer = make_trainer(net, own_optimizer('sgd', {'learning_rate': 0.01}))
         forward = MixedPrecision(net, how) if how == 'bfloat16' else net
         return mxnet_step(forward, *batch(group), mx.np.array, trainer)
     images = mx.np.array(batch(group)[0])

@@ -1,8 +1,8 @@
 """The dense block and its two neighbours: composite function, dense block, transition layer.
 
 The paper is Huang, Liu, van der Maaten and Weinberger, "Densely Connected Convolutional Networks", CVPR 2017
-(arXiv:1608.06993), section 3. Every block here is a Gluon ``HybridBlock`` for both of MXNet's array modes (classic
-``mx.nd`` and ``mx.npx.set_np()``). How it is computed in less time or memory is told in `execution`.
+(arXiv:1608.06993), section 3. Every block here is a Gluon ``HybridBlock`` for both of MXNet's array modes. An argument
+that is out of its range is a ValueError.
 """
 
 from mxnet.gluon import nn
@@ -43,11 +43,6 @@ def conv_block(num_channels, in_channels=0, bottleneck=None, dropout=0.0, bias=T
     mxnet.gluon.nn.HybridSequential
         **Inputs:** (N, C, H, W) with any C. **Outputs:** (N, num_channels, H, W).
 
-    Raises
-    ------
-    ValueError
-        If an argument is out of its range.
-
     Examples
     --------
     >>> block = conv_block(10)
@@ -84,17 +79,10 @@ class DenseBlock(Block):
         Channels that each convolution block produces: the growth rate k.
     in_channels : int, >= 0, default 0
         Channels of the input; 0 leaves them to the first call.
-    bottleneck, dropout, bias
+    bottleneck, dropout, bias, **kwargs
         As for `conv_block`.
-    **kwargs
-        ``prefix`` and ``params`` of the Gluon block.
 
     **Inputs:** (N, C, H, W). **Outputs:** (N, C + num_convs * num_channels, H, W).
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of its range.
 
     Examples
     --------
@@ -134,23 +122,16 @@ def transition_block(num_channels, in_channels=0, dropout=0.0, bias=True, poolin
     ----------
     num_channels : int, >= 1
         Channels that the layer produces.
-    in_channels, dropout, bias
+    in_channels, dropout, bias, **kwargs
         As for `conv_block`.
     pooling_convention : {'valid', 'full'}, default 'valid'
         How an odd height or width is halved: ``'valid'`` rounds down, as in the articles; ``'full'`` rounds up, and the
         last windows average the pixels that are there.
-    **kwargs
-        ``prefix`` and ``params`` of the Gluon block.
 
     Returns
     -------
     mxnet.gluon.nn.HybridSequential
         **Inputs:** (N, C, H, W), H and W at least 2. **Outputs:** (N, num_channels, H // 2, W // 2), or rounded up.
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of its range.
 
     Examples
     --------
@@ -172,7 +153,6 @@ def transition_block(num_channels, in_channels=0, dropout=0.0, bias=True, poolin
 
 
 def _check(num_channels, in_channels, dropout, bias):
-    """ValueError for an argument, of those that all blocks here have, that is out of its range."""
     positive_int('num_channels', num_channels)
     positive_int('in_channels', in_channels, least=0)
     share('dropout', dropout)

@@ -33,12 +33,10 @@ def evaluate_accuracy(net, data_iter, ctx=None, mirrored=False):
 
     Examples
     --------
-    >>> import numpy
-    >>> from d2l_densenet import DenseNet, ImageLoader
-    >>> loader = ImageLoader(numpy.zeros((8, 12, 12), 'uint8'), numpy.arange(8) % 2, batch_size=4)
+    >>> from d2l_densenet import DenseNet
     >>> net = DenseNet(2, (1, 1), 4, stem='cifar', classes=2)
     >>> net.initialize()
-    >>> 0 <= evaluate_accuracy(net, loader) <= 1
+    >>> 0 <= evaluate_accuracy(net, [(mx.nd.ones((4, 1, 12, 12)), mx.nd.array([0, 1, 0, 1]))]) <= 1
     True
     """
     switch('mirrored', mirrored)
@@ -51,8 +49,6 @@ def accuracy(net, data_iter, ctx, name, mirrored=False):
     for scores, labels in _scored(net, data_iter, ctx, name, mirrored):
         right += int((scores.argmax(axis=1) == labels).sum())
         count += len(labels)
-    if not count:
-        raise ValueError(f'{name} gave no images: there is nothing to evaluate')
     return right / count
 
 
@@ -61,10 +57,8 @@ def predict(net, data_iter, ctx=None):
 
     Parameters
     ----------
-    net : mxnet.gluon.Block
-    data_iter : iterable
-        Yields (X, y), as for `fit`.
-    ctx : mxnet.Context, optional
+    net, data_iter, ctx
+        As for `evaluate_accuracy`.
 
     Returns
     -------
@@ -78,19 +72,14 @@ def predict(net, data_iter, ctx=None):
 
     Examples
     --------
-    >>> import numpy
-    >>> from d2l_densenet import DenseNet, ImageLoader
-    >>> loader = ImageLoader(numpy.zeros((8, 12, 12), 'uint8'), numpy.arange(8) % 2, batch_size=4)
+    >>> from d2l_densenet import DenseNet
     >>> net = DenseNet(2, (1, 1), 4, stem='cifar', classes=2)
     >>> net.initialize()
-    >>> probabilities, labels = predict(net, loader)
-    >>> probabilities.shape, labels.tolist()
-    ((8, 2), [0, 1, 0, 1, 0, 1, 0, 1])
+    >>> probabilities, labels = predict(net, [(mx.nd.ones((4, 1, 12, 12)), mx.nd.array([0, 1, 0, 1]))])
+    >>> probabilities.shape
+    (4, 2)
     """
-    found = list(_scored(net, data_iter, place(net, ctx), 'data_iter'))
-    if not found:
-        raise ValueError('data_iter gave no images: there is nothing to predict')
-    scores, labels = zip(*found)
+    scores, labels = zip(*_scored(net, data_iter, place(net, ctx), 'data_iter'))
     scores = numpy.concatenate(scores)
     powers = numpy.exp(scores - scores.max(axis=1, keepdims=True))
     return powers / powers.sum(axis=1, keepdims=True), numpy.concatenate(labels)
@@ -98,10 +87,11 @@ def predict(net, data_iter, ctx=None):
 
 def _scored(net, data_iter, ctx, name, mirrored=False):
     """Scores and labels of each batch, as NumPy arrays."""
-    number = 1
+    number = 0
     # At the end it waits, so that whoever reads the parameters next reads them at rest (see `snapshot`).
-    with surfacing('this evaluation', lambda: f'batch {number} of {name}'):
-        for number, item in enumerate(iterable(name, data_iter), 1):  # noqa: B007
+    with surfacing('this evaluation', lambda: f'batch {number or 1} of {name}'):
+        for item in iterable(name, data_iter):
+            number += 1
             X, y = a_batch(name, number, item)
             X = to_device(X, ctx)
             scores = net(X)
@@ -111,6 +101,8 @@ def _scored(net, data_iter, ctx, name, mirrored=False):
                 scores = scores + net(X[:, :, :, ::-1])
             labels = labels_of(name, number, scores, y)
             yield scores.asnumpy(), labels
+    if not number:
+        raise ValueError(f'{name} gave no images')
 
 
 def place(net, ctx, task='this evaluation'):
@@ -121,25 +113,21 @@ def place(net, ctx, task='this evaluation'):
         if param._data is None and not param._deferred_init:
             raise ValueError(f'the network is not initialised (parameter {name} has no values): '
                              'call net.initialize() or net.load_parameters(file) first')
-    if ctx is not None:
-        usable('ctx', ctx)
-    first = next(iter(params.values()), None)
-    if first is None:
-        return ctx or mx.cpu()
-    if ctx is not None and ctx not in first.list_ctx():
+    devices = next(iter(params.values())).list_ctx() if params else [mx.cpu()]
+    if ctx is not None and usable('ctx', ctx) not in devices:
         params.reset_ctx(ctx)
     name = not_finite(net)
     if name:
         raise ValueError(f'parameter {name} holds NaN or infinity: initialise the network again, or load values that '
                          'are finite')
-    return ctx or first.list_ctx()[0]
+    return ctx or devices[0]
 
 
 def places(net, ctx):
     """The devices to train on, as a list, once the network's parameters are on all of them."""
     if not isinstance(ctx, (list, tuple)):
         return [place(net, ctx, 'training')]
-    if not ctx or not all(isinstance(one, mx.Context) for one in ctx) or len({str(one) for one in ctx}) < len(ctx):
+    if not ctx or not all(isinstance(one, mx.Context) for one in ctx) or len(set(ctx)) < len(ctx):
         raise TypeError(f'ctx must be an mxnet device or a list of different ones, got {ctx!r}')
     for one in ctx:
         usable('ctx', one)
@@ -158,7 +146,6 @@ def not_finite(net):
 
 def snapshot(net):
     """The values of all parameters and running statistics, name to NumPy array."""
-    # oneDNN rearranges weights in place while a forward pass uses them, and MXNet's copy to NumPy does not wait for
-    # that: now and then it read nonsense, raised "could not create a primitive descriptor", or ended the process.
+    # oneDNN rearranges weights in place while a forward pass uses them; MXNet's copy to NumPy does not wait for that.
     mx.nd.waitall()
     return {name: param.list_data()[0].asnumpy() for name, param in net.collect_params().items()}

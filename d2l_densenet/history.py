@@ -25,8 +25,6 @@ class History:
     stopped : str or None
         Why the run ended early, if it did.
 
-    ``history['loss']`` is a column as a list.
-
     Examples
     --------
     >>> history = History([{'epoch': 1, 'loss': 0.9}, {'epoch': 2, 'loss': 0.6}], 'my images')

@@ -3,8 +3,10 @@
 import json
 
 import mxnet as mx
+import numpy
 
 from ._common.arguments import a_seed, gluon_block, known_name, show, sizes
+from ._common.arrays import array
 from ._common.engine import surfacing
 from ._common.portable import array_mode
 from .devices import usable
@@ -48,37 +50,30 @@ NETWORKS = {
     'densenet_bc_190_40': (_cifar(190, 40, bc=True), (3, 32, 32)),
 }
 
-
 #: This course's own, for its best accuracy: the images as they are, one layer at their full size. Depth and growth rate
 #: as in the paper's names.
 OWN = {
     'fashion_16_32': ({'growth_rate': 32, 'block_config': (1, 2, 4, 4), 'num_init_features': 32, 'compression': 1.0,
                        'stem': 'cifar', 'bias': False}, (1, 28, 28)),
 }
+_ALL = {**NETWORKS, **OWN, **RESNETS}
 
 
 def densenet(name, **overrides):
-    """Build a DenseNet by its name, with other arguments of `DenseNet` instead of its own where given.
+    """Build a DenseNet by its name, with other arguments instead of its own where given; ValueError if it has none.
 
     Parameters
     ----------
     name : str
-        ``'article'``; for ImageNet (Table 1 of the paper, and -161 of the authors' code) ``'densenet121'``,
-        ``'densenet169'``, ``'densenet201'``, ``'densenet264'``, ``'densenet161'``; this course's own for images of
-        28 x 28, ``'fashion_16_32'``; for CIFAR (Table 2; like the former with depth and growth rate)
-        ``'densenet_40_12'``, ``'densenet_100_12'``, ``'densenet_100_24'``, ``'densenet_bc_100_12'``,
-        ``'densenet_bc_250_24'``, ``'densenet_bc_190_40'``.
+        A key of `NETWORKS`: ``'article'``; for ImageNet (Table 1 of the paper, and -161 of the authors' code)
+        ``'densenet121'``, ...; for CIFAR (Table 2, with depth and growth rate) ``'densenet_40_12'``, ...,
+        ``'densenet_bc_190_40'``. Or this course's own for images of 28 x 28, ``'fashion_16_32'``.
     **overrides
         Arguments of `DenseNet`.
 
     Returns
     -------
     DenseNet
-
-    Raises
-    ------
-    ValueError
-        If the name is unknown, or an argument is out of its range.
 
     Examples
     --------
@@ -92,8 +87,7 @@ def densenet(name, **overrides):
 
 def published_shape(name):
     """Shape (C, H, W) of the images that a named network was published for."""
-    *_, shape = known_name(name, {**NETWORKS, **OWN, **RESNETS})
-    return shape
+    return known_name(name, _ALL)[-1]
 
 
 def named_network(name, classes=None, in_channels=None, size=None):
@@ -101,12 +95,11 @@ def named_network(name, classes=None, in_channels=None, size=None):
 
     With the `size` (height, width) of the images a DenseNet rounds up where rounding down would leave it nothing.
     """
-    known_name(name, {**NETWORKS, **OWN, **RESNETS})
+    known_name(name, _ALL)
     if name in RESNETS:
         return resnet(name, classes=classes)  # it takes any number of channels
     given = {'classes': classes, 'in_channels': in_channels}
-    given = {argument: value for argument, value in given.items() if value is not None}
-    return rounding_for(densenet(name, **given), size)
+    return rounding_for(densenet(name, **{k: value for k, value in given.items() if value is not None}), size)
 
 
 def rounding_for(net, size):
@@ -125,19 +118,18 @@ def describes(config, net):
 
 
 def _function(net):
-    """The operators of a network with their settings, and its parameters by their place."""
     place = {parameter.name: name for name, parameter in net._collect_params_with_prefix().items()}
     return [[node['op'], place.get(node['name']) if node['op'] == 'null' else node.get('attrs'), node['inputs']]
             for node in json.loads(written_graph(net).tojson())['nodes']]
 
 
-def from_config(config, **kwargs):
-    """The network whose attribute ``config`` this is, with further arguments for the Gluon block."""
+def from_config(config):
+    """The network whose attribute ``config`` this is."""
     known = ('name', 'classes') if isinstance(config, dict) and 'name' in config else DenseNet.arguments
     if not isinstance(config, dict) or not config.keys() <= set(known):
         raise ValueError(f'config must be a dict with some of {", ".join(known)}, as the attribute config of a network '
                          f'is, got {show(config)}')
-    return (resnet if 'name' in config else DenseNet)(**config, **kwargs)
+    return (resnet if 'name' in config else DenseNet)(**config)
 
 
 def he_initialize(net, seed=0, input_shape=None, ctx=None):
@@ -151,7 +143,7 @@ def he_initialize(net, seed=0, input_shape=None, ctx=None):
     net : mxnet.gluon.Block
         Values it has already are replaced.
     seed : int, >= 0, default 0
-        The same seed gives the same values. It seeds MXNet's generator (``mx.random.seed``).
+        For ``mx.random.seed``.
     input_shape : sequence of int, optional
         Shape of one input without the batch axis. Needed where a layer's shape is not known before the first call, as
         in a `resnet`.
@@ -160,10 +152,8 @@ def he_initialize(net, seed=0, input_shape=None, ctx=None):
 
     Raises
     ------
-    TypeError
-        If `net` is no Gluon block or `ctx` no device.
-    ValueError
-        If a shape is unknown and `input_shape` is not given, or an argument is out of its range.
+    TypeError, ValueError
+        If an argument is unusable, or a shape is unknown and `input_shape` is not given.
 
     Examples
     --------
@@ -177,19 +167,14 @@ def he_initialize(net, seed=0, input_shape=None, ctx=None):
     a_seed('seed', seed)
     if input_shape is not None:
         input_shape = sizes('input_shape', input_shape, '(3, 32, 32)')
-    parameters = gluon_block('net', net).collect_params()
+    parameters = gluon_block('net', net).collect_params().values()
+    unknown = [p.name for p in parameters if p.shape is None or any(size <= 0 for size in p.shape)]
+    if unknown and input_shape is None:
+        raise ValueError(f'the shape of {unknown[0]} is not known yet: give input_shape, such as (3, 32, 32)')
     with surfacing('he_initialize'):
-        _initialize(net, parameters, seed, input_shape, ctx)
-
-
-def _initialize(net, parameters, seed, input_shape, ctx):
-    unknown = [p.name for p in parameters.values() if p.shape is None or any(size <= 0 for size in p.shape)]
-    if unknown:
-        if input_shape is None:
-            raise ValueError(f'the shape of {unknown[0]} is not known yet: give input_shape, such as (3, 32, 32)')
-        # Any values will do for the call that settles the shapes.
-        net.initialize(ctx=ctx, force_reinit=True)
-        make = mx.np if mx.util.is_np_array() else mx.nd
-        net(make.zeros((1, *input_shape), ctx=ctx))
-    mx.random.seed(seed)
-    net.initialize(mx.init.MSRAPrelu(factor_type='in', slope=0), ctx=ctx, force_reinit=True)
+        if unknown:
+            # Any values will do for the call that settles the shapes.
+            net.initialize(ctx=ctx, force_reinit=True)
+            net(array(numpy.zeros((1, *input_shape)), 'float32', ctx))
+        mx.random.seed(seed)
+        net.initialize(mx.init.MSRAPrelu(factor_type='in', slope=0), ctx=ctx, force_reinit=True)

@@ -19,12 +19,11 @@ STEMS = {'imagenet': 4, 'cifar': 1}
 
 
 class DenseNet(Block):
-    """DenseNet: every network of the paper, and the one of the articles, which the defaults give.
+    """DenseNet: every network of the paper (by name: `densenet`), and the one of article 001, which the defaults give.
 
     A stem, then dense blocks with transition layers between them, then batch normalisation, ReLU, global average
     pooling and a dense layer. Section 3 of the paper, "Implementation Details". With a `bottleneck` it is the paper's
-    DenseNet-B, with `compression` < 1 DenseNet-C, with both DenseNet-BC. The default is article 001's network: four
-    plain dense blocks of four convolutions, transitions that halve the width. (`densenet` gives networks by name.)
+    DenseNet-B, with `compression` < 1 DenseNet-C, with both DenseNet-BC.
 
     Parameters
     ----------
@@ -129,7 +128,8 @@ class DenseNet(Block):
     def run(self, x, *args):
         if self.memory_efficient and not args and recompute.recording():
             known = type(self).hybrid_forward is DenseNet.hybrid_forward
-            return recompute.forward(self, x, [self.features, self.output] if known else None, super().run, DenseBlock)
+            layers = {'features': self.features, 'output': self.output} if known else {'the network': self}
+            return recompute.forward(self, x, layers, super().run, DenseBlock)
         return super().run(x, *args)
 
     def stages(self):
@@ -162,17 +162,7 @@ class DenseNet(Block):
         return STEMS[self._config['stem']] * (least - 1) + 1 if transitions else 1
 
     def stage_sizes(self, height, width):
-        """Height and width in each dense block for images of `height` x `width` pixels.
-
-        Returns
-        -------
-        list of (int, int)
-            One pair for each dense block.
-
-        Raises
-        ------
-        ValueError
-            If the image is smaller than `smallest_input_size`.
+        """Height and width in each dense block for images of this size; ValueError if they are too small.
 
         Examples
         --------

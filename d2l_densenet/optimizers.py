@@ -1,7 +1,4 @@
-"""Muon, an optimizer that MXNet lacks, and the optimizer that `fit` makes from its arguments.
-
-``gluon.Trainer(params, 'muon', ...)`` knows Muon once this module is imported.
-"""
+"""Muon, an optimizer that MXNet lacks, and the optimizer that `fit` makes from its arguments."""
 
 import copy
 import os
@@ -19,10 +16,10 @@ class Muon(mx.optimizer.Optimizer):
     """Muon: momentum whose step for each convolution is made orthogonal.
 
     A convolution's weight, seen as a matrix with one row for each output channel, moves along the nearest
-    (semi-)orthogonal matrix to its Nesterov momentum, so that all directions advance equally. That matrix is found
-    by five Newton-Schulz iterations; no decomposition is computed. All other parameters (scales, shifts, biases, dense
-    layers) take the step of Nesterov's momentum, as in MXNet's ``'nag'``. Jordan et al., "Muon: An optimizer for hidden
-    layers in neural networks" (2024), https://kellerjordan.github.io/posts/muon/.
+    (semi-)orthogonal matrix to its Nesterov momentum, found by five Newton-Schulz iterations, so that all directions
+    advance equally. All other parameters (scales, shifts, biases, dense layers) take the step of MXNet's ``'nag'``.
+    Jordan et al., "Muon: An optimizer for hidden layers in neural networks" (2024),
+    https://kellerjordan.github.io/posts/muon/. ``gluon.Trainer`` knows ``'muon'`` once this module is imported.
 
     Parameters
     ----------
@@ -97,8 +94,7 @@ def _orthogonalize(matrix):
 
 
 def own_optimizer(optimizer, params=None, lr_scheduler=None):
-    """A new optimizer from the arguments of `fit`, which stay as they are; ValueError or TypeError if they will not do.
-    """
+    """A new optimizer from the arguments of `fit`, which stay as they are."""
     known = mx.optimizer.Optimizer.opt_registry
     if not isinstance(optimizer, mx.optimizer.Optimizer) and not (
             isinstance(optimizer, str) and optimizer.lower() in known):
@@ -112,7 +108,12 @@ def own_optimizer(optimizer, params=None, lr_scheduler=None):
         if params or lr_scheduler is not None:
             raise ValueError('optimizer_params and lr_scheduler go with the name of an optimizer; '
                              f'{optimizer!r} already has its own')
-        return _fresh(optimizer)
+        made = copy.copy(optimizer)  # one that has made no step yet
+        made.lr_scheduler = copy.deepcopy(optimizer.lr_scheduler)
+        made.num_update = made.begin_num_update
+        made._all_index_update_counts = {0: {}}
+        made._index_update_count = made._all_index_update_counts[0]
+        return made
     params = dict(params or {})
     scheduler = copy.deepcopy(params.get('lr_scheduler') if lr_scheduler is None else lr_scheduler)
     if scheduler is not None:
@@ -133,22 +134,9 @@ def own_optimizer(optimizer, params=None, lr_scheduler=None):
     return made
 
 
-def _fresh(optimizer):
-    """A copy of the user's optimizer that has made no step yet."""
-    made = copy.copy(optimizer)
-    made.lr_scheduler = copy.deepcopy(optimizer.lr_scheduler)
-    made.num_update = made.begin_num_update
-    made._all_index_update_counts = {0: {}}
-    made._index_update_count = made._all_index_update_counts[0]
-    return made
-
-
-def make_trainer(net, optimizer, optimizer_params=None, kvstore='device'):
-    """The ``gluon.Trainer`` that `fit` uses."""
-    if isinstance(optimizer, str):
-        optimizer = own_optimizer(optimizer, optimizer_params)
-    states = {parameter.grad_req for parameter in net.collect_params().values()}
-    if states == {'null'}:
+def make_trainer(net, optimizer, kvstore='device'):
+    """The ``gluon.Trainer`` that `fit` uses, with an optimizer from `own_optimizer`."""
+    if {parameter.grad_req for parameter in net.collect_params().values()} == {'null'}:
         raise ValueError("all parameters of net are frozen (their grad_req is 'null'): there is nothing to train")
     # On several devices each updates its own copy, and so does each worker: then the optimizer's state is where a
     # checkpoint looks for it.

@@ -31,10 +31,7 @@ class Recipe:
 
     Examples
     --------
-    >>> recipe = Recipe('sgd', learning_rate=0.1, momentum=0.9, flip=True)
-    >>> recipe.loader_options()
-    {'flip': True, 'crop': 0, 'erase': 0.0}
-    >>> recipe.fit_options(num_steps=100)['optimizer_params']
+    >>> Recipe('sgd', learning_rate=0.1, momentum=0.9).fit_options(num_steps=100)['optimizer_params']
     {'learning_rate': 0.1, 'wd': 0.0, 'momentum': 0.9}
     """
 
@@ -55,23 +52,22 @@ class Recipe:
 
     def fit_options(self, num_steps):
         """Keyword arguments for `fit`, for a run of `num_steps` steps in all."""
-        from ._common.arguments import number, positive_int, share  # they import MXNet
+        import mxnet as mx  # here, so that the command line can list the recipes without it
+
+        from ._common.arguments import number, positive_int, share
         positive_int('num_steps', num_steps)
         for name in ('learning_rate', 'weight_decay'):
             number(name, getattr(self, name))
         share('momentum', self.momentum)
-        params = {'learning_rate': self.learning_rate, 'wd': self.weight_decay}
-        if self.momentum:
-            params['momentum'] = self.momentum
+        params = {'learning_rate': self.learning_rate, 'wd': self.weight_decay,
+                  **({'momentum': self.momentum} if self.momentum else {})}
         schedule = None
         if self.warmup is not None:
             share('warmup', self.warmup)
-            import mxnet as mx  # here, so that the command line can list the recipes without it
-
             # CosineScheduler wants at least one step after the warm-up.
             warmup = min(round(self.warmup * num_steps), num_steps - 1)
             schedule = mx.lr_scheduler.CosineScheduler(
-                max(num_steps, 1), base_lr=self.learning_rate, final_lr=0.0, warmup_steps=warmup, warmup_begin_lr=0.0)
+                num_steps, base_lr=self.learning_rate, final_lr=0.0, warmup_steps=warmup, warmup_begin_lr=0.0)
         return {'optimizer': self.optimizer, 'optimizer_params': params, 'lr_scheduler': schedule,
                 'label_smoothing': self.label_smoothing}
 

@@ -1,13 +1,14 @@
 """Residual networks, to hold DenseNet against: Gluon's model zoo where it has them, d2l's ResNet-18 written here.
 
 He, Zhang, Ren and Sun, "Deep Residual Learning for Image Recognition", CVPR 2016 (arXiv:1512.03385); the
-pre-activation networks: "Identity Mappings in Deep Residual Networks", ECCV 2016 (arXiv:1603.05027).
+pre-activation networks: "Identity Mappings in Deep Residual Networks", ECCV 2016 (arXiv:1603.05027). A name that is
+unknown, or an argument that is out of its range, is a ValueError.
 """
 
 from mxnet.gluon import HybridBlock, nn
 from mxnet.gluon.model_zoo.vision import resnet as zoo
 
-from ._common.arguments import block_options, known_name, one_of, positive_int
+from ._common.arguments import known_name, one_of, positive_int
 from .blocks import conv_block, transition_block
 from .execution.block import Block, HybridSequential
 
@@ -15,9 +16,7 @@ __all__ = ['RESNETS', 'resnet', 'small_resnet']
 
 
 class Residual(HybridBlock):
-    """Residual block of the d2l book: two 3x3 convolutions with biases, a shortcut that is added.
-
-    Unlike the zoo's block it has no batch normalisation on the shortcut's 1x1 convolution, which `downsample` asks for.
+    """Residual block of the d2l book. It has no batch normalisation on the shortcut's 1x1 convolution (`downsample`).
 
     **Inputs:** (N, in_channels, H, W). **Outputs:** (N, channels, ceil(H / stride), ceil(W / stride)).
     """
@@ -37,15 +36,7 @@ class Residual(HybridBlock):
 
 
 class PreActivationResidual(HybridBlock):
-    """Residual block with BN and ReLU before each convolution: two `conv_block`, their result added to the input.
-
-    Parameters
-    ----------
-    channels : int
-        Channels of the input and of the output.
-
-    **Inputs** and **outputs:** (N, channels, H, W).
-    """
+    """Two `conv_block`, their result added to the input. **Inputs** and **outputs:** (N, channels, H, W)."""
 
     def __init__(self, channels, **kwargs):
         super().__init__(**kwargs)
@@ -64,21 +55,19 @@ class ResNet(Block):
     **Inputs:** images (N, C, H, W), float32. **Outputs:** scores before the softmax, (N, classes).
     """
 
-    def __init__(self, name, features, output, stem_layers, **kwargs):
+    def __init__(self, name, features, output, **kwargs):
         super().__init__(**kwargs)
         #: The arguments of `resnet`, enough to build the same network again.
         self.config = {'name': name, 'classes': output._units}
-        self._stem_layers = stem_layers
         self.features, self.output = features, output
 
     def stages(self):
         """The parts of the network in order: a list of (name, list of blocks)."""
-        layers = list(self.features)
+        layers = [*self.features, self.output]
         stages = [layer for layer in layers if isinstance(layer, nn.HybridSequential)]
-        end = self._stem_layers + len(stages)
-        return [('stem', layers[:self._stem_layers]),
-                *((f'stage {i}', [stage]) for i, stage in enumerate(stages, 1)),
-                ('classifier', layers[end:] + [self.output])]
+        start = layers.index(stages[0])
+        return [('stem', layers[:start]), *((f'stage {i}', [stage]) for i, stage in enumerate(stages, 1)),
+                ('classifier', layers[start + len(stages):])]
 
     def hybrid_forward(self, F, x):
         return self.output(self.features(x))
@@ -107,13 +96,12 @@ def resnet(name, classes=None, **kwargs):
     -18 to -152 are Gluon's ``resnet18_v1`` to ``resnet152_v1`` (their files of parameters fit). The 1x1 convolutions
     of -50, -101 and -152 have biases there, which the paper's have not, and the first of each stage has the stride.
     -110, -164 and -1001 are the pre-activation networks for CIFAR, from the parts of the zoo's ``ResNetV2``, without
-    its normalisation of the images, which the paper has not.
+    its normalisation of the images, which the paper has not. ``'d2l_resnet18'`` is the d2l book's.
 
     Parameters
     ----------
     name : str
-        ``'d2l_resnet18'`` (the d2l book's, for one-channel images); ``'resnet18'``, ``'resnet34'``, ``'resnet50'``,
-        ``'resnet101'``, ``'resnet152'``; ``'resnet110'``, ``'resnet164'``, ``'resnet1001'``.
+        A key of `RESNETS`.
     classes : int, >= 1, optional
         Outputs of the classifier; by default as published.
     **kwargs
@@ -124,11 +112,6 @@ def resnet(name, classes=None, **kwargs):
     ResNet
         It takes images with any number of channels: the first call settles it.
 
-    Raises
-    ------
-    ValueError
-        If the name is unknown or `classes` is out of its range.
-
     Examples
     --------
     >>> net = resnet('d2l_resnet18')
@@ -137,7 +120,6 @@ def resnet(name, classes=None, **kwargs):
     (2, 10)
     """
     block, layers, channels, published_classes, published = known_name(name, RESNETS)
-    block_options(kwargs)
     classes = published_classes if classes is None else positive_int('classes', classes)
     cifar = published[1] == 32
     parts = (zoo.ResNetV2 if cifar else zoo.ResNetV1)(block, layers, channels, classes=classes, thumbnail=cifar)
@@ -151,40 +133,31 @@ def resnet(name, classes=None, **kwargs):
         # Else `first` normalises the images, and is left out. The paper has no such layer, and its running statistics
         # would never move: MXNet moves them in the backward pass, which ends behind the last layer with a gradient.
         features.add(*rest)
-    return ResNet(name, features, parts.output, 1 if cifar else 4, **kwargs)
+    return ResNet(name, features, parts.output, **kwargs)
 
 
 #: The block designs of `small_resnet`.
 DESIGNS = ('pre-activation', 'post-activation', 'chain')
 
 
-def small_resnet(width, design='pre-activation', blocks=3, classes=10):
+def small_resnet(width, design='pre-activation'):
     """Build a ResNet on the frame of ``DenseNet(k, (6, 6), pooling_convention='full')``, to compare the two.
 
-    The stem for one-channel images, `blocks` blocks of two 3x3 convolutions with `width` channels, as many with twice
-    the channels at half the height and width, global average pooling and a dense layer.
+    The stem for one-channel images, three blocks of two 3x3 convolutions with `width` channels, three with twice the
+    channels at half the height and width, global average pooling and a dense layer for ten classes.
 
     Parameters
     ----------
     width : int, >= 1
-        Channels of the stem and of the first blocks.
     design : {'pre-activation', 'post-activation', 'chain'}
         ``'pre-activation'``: BN and ReLU before each convolution, a `transition_block` halves, BN and ReLU before the
         classifier: as in the DenseNet, but what two convolutions make is added. ``'chain'``: the same, nothing added.
         ``'post-activation'``: `Residual`, whose first convolution with stride 2 halves.
-    blocks : int, >= 1
-        Residual blocks of each half.
-    classes : int, >= 1
 
     Returns
     -------
     mxnet.gluon.nn.HybridSequential
-        **Inputs:** images (N, 1, H, W). **Outputs:** scores before the softmax, (N, classes).
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of its range.
+        **Inputs:** images (N, 1, H, W). **Outputs:** scores before the softmax, (N, 10).
 
     Examples
     --------
@@ -194,8 +167,6 @@ def small_resnet(width, design='pre-activation', blocks=3, classes=10):
     (2, 10)
     """
     positive_int('width', width)
-    positive_int('blocks', blocks, most=2 ** 10)
-    positive_int('classes', classes)
     one_of('design', design, DESIGNS)
     net = HybridSequential()
     net.add(nn.Conv2D(width, 7, 2, 3, in_channels=1), nn.BatchNorm(in_channels=width), nn.Activation('relu'),
@@ -203,7 +174,7 @@ def small_resnet(width, design='pre-activation', blocks=3, classes=10):
     for channels in (width, 2 * width):
         if channels > width and design != 'post-activation':
             net.add(transition_block(channels, width, pooling_convention='full'))
-        for number in range(blocks):
+        for number in range(3):
             if design == 'pre-activation':
                 net.add(PreActivationResidual(channels))
             elif design == 'chain':
@@ -213,5 +184,5 @@ def small_resnet(width, design='pre-activation', blocks=3, classes=10):
                 net.add(Residual(channels, 1 + halves, halves, width if halves else channels))
     if design != 'post-activation':
         net.add(nn.BatchNorm(in_channels=2 * width), nn.Activation('relu'))
-    net.add(nn.GlobalAvgPool2D(), nn.Flatten(), nn.Dense(classes, in_units=2 * width))
+    net.add(nn.GlobalAvgPool2D(), nn.Flatten(), nn.Dense(10, in_units=2 * width))
     return net

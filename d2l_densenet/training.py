@@ -31,8 +31,7 @@ def fit(net, train_iter, test_iter=None, num_epochs=5, *, optimizer='sgd', optim
 
     Each step takes the gradient of the mean loss over the images of the batch, including a short last one. The
     shuffling has the loader's own seed; `seed` covers what MXNet and NumPy draw: initial values that Gluon defers to
-    the first batch, dropout. Nothing that is passed in changes, except the network: `fit` works on copies of the
-    optimizer and the scheduler, so the same call can be made again.
+    the first batch, dropout. Nothing that is passed in changes, except the network: the same call can be made again.
 
     Ctrl-C (in a notebook: Interrupt) and SIGTERM end the run after the batch that is being computed, and the history so
     far is returned, with ``stopped`` set. A second Ctrl-C ends it at once.
@@ -42,13 +41,11 @@ def fit(net, train_iter, test_iter=None, num_epochs=5, *, optimizer='sgd', optim
     nothing had happened. That holds for an `ImageLoader`, and for any loader that gives the same batches in each new
     process (shuffling included), and for networks whose only random layers are ``nn.Dropout``.
 
-    With ``kvstore='dist_sync'`` this process is one worker of a job of many (docs/distributed/README.md). Each worker
-    takes an equal part of each batch of an `ImageLoader`; any other loader must give the worker's own part, and the
-    same number of batches in each worker. The parameter servers add up the gradients, and each worker takes the same
-    step, along the gradient of the mean loss over the whole batch: learning rate and batch size mean what they mean in
-    one process. Batch normalisation takes the mean and variance of each part. The worker with rank 0 evaluates,
-    prints, calls `on_epoch` and writes the checkpoints, from which all workers resume; its running statistics are
-    those that are kept.
+    With ``kvstore='dist_sync'`` this process is one worker of a job of many (docs/distributed/README.md), which takes
+    an equal part of each batch of an `ImageLoader`; any other loader must give the worker's own part, and the same
+    number of batches in each worker. Each worker takes the same step, along the gradient of the mean loss over the
+    whole batch. Batch normalisation takes the mean and variance of each part. The worker with rank 0 evaluates, prints,
+    calls `on_epoch` and writes the checkpoints, from which all workers resume; its running statistics are kept.
 
     Parameters
     ----------
@@ -68,12 +65,11 @@ def fit(net, train_iter, test_iter=None, num_epochs=5, *, optimizer='sgd', optim
         (scores, labels) -> one loss for each image, such as a ``gluon.loss.Loss``; default: softmax cross-entropy.
     label_smoothing : float, 0 <= label_smoothing < 1, default 0
         Share of each target that is spread evenly over all classes (Szegedy et al., arXiv:1512.00567). The history
-        still holds the cross-entropy with the true labels, so that losses can be compared.
+        still holds the cross-entropy with the true labels.
     ctx : mxnet.Context or list of them, optional
-        Device, or devices that share the work of each batch; by default the one that the network is on. With several,
-        each takes a part of the batch and the gradients are added up: the step is that of one device, except for batch
-        normalisation, which takes the mean and variance of each part and keeps running ones on each device. Accuracy
-        is evaluated on the first.
+        Device, by default the one that the network is on. With several, each takes a part of the batch: the step is
+        that of one device, except for batch normalisation, which takes the mean and variance of each part and keeps
+        running ones on each device. Accuracy is evaluated on the first.
     seed : int, optional
     progress : bool
         Print a line for each epoch, and show a bar where the output is a terminal or a notebook.
@@ -82,8 +78,7 @@ def fit(net, train_iter, test_iter=None, num_epochs=5, *, optimizer='sgd', optim
     checkpoint_dir : str or pathlib.Path, optional
         Directory of the run's checkpoints, one run in each. The newest two are kept.
     checkpoint_seconds : float, >= 0, default 60
-        Least time between two checkpoints within an epoch; there is one after each epoch in any case. 0: after each
-        batch.
+        Least time between two checkpoints within an epoch; there is one after each epoch in any case.
     resume : bool, default False
         Go on from the newest good checkpoint in `checkpoint_dir`, or start if there is none.
     kvstore : {'device', 'dist_sync'}
@@ -91,15 +86,14 @@ def fit(net, train_iter, test_iter=None, num_epochs=5, *, optimizer='sgd', optim
         environment variables describe. A process can train once in such a job.
     dtype : {'float32', 'float16', 'bfloat16'}
         Other than ``'float32'``: mixed precision. ``'bfloat16'``, for a CPU with AVX-512: convolutions on maps whose
-        channels are a multiple of 16, and what lies between them, compute in it. Where the processor has instructions
+        channels are a multiple of 16, and what lies between them, compute in it; where the processor has instructions
         for it (``avx512_bf16`` in /proc/cpuinfo), a step is shorter. ``'float16'``: convolutions and dense layers; it
-        needs a GPU, **on which it has not been run: no card could be had**. Softmax, the loss, parameters, statistics
-        and updates stay in float32, and so does evaluation. The loss is scaled so that small gradients do not vanish;
-        a step whose gradients overflow is left out, and the scale halved.
+        needs a GPU, **on which it has not been run: no card could be had**. All else stays in float32, and so does
+        evaluation. The loss is scaled so that small gradients do not vanish; a step whose gradients overflow is left
+        out, and the scale halved.
     data_on_device : bool, default False
-        Whether to copy the whole data set to the (first) device once, one byte for each pixel, and to make the
-        batches, augmentation included, there. Needs an `ImageLoader`; the batches are the same. It spares a GPU from
-        waiting for the loader; **on a card it has not been run**.
+        Whether to copy the whole data set of an `ImageLoader` to the (first) device once, one byte for each pixel, and
+        to make the same batches there. It spares a GPU from waiting for the loader; **on a card it has not been run**.
 
     Returns
     -------
@@ -118,25 +112,26 @@ def fit(net, train_iter, test_iter=None, num_epochs=5, *, optimizer='sgd', optim
 
     Examples
     --------
-    >>> import numpy
-    >>> from d2l_densenet import DenseNet, ImageLoader
-    >>> loader = ImageLoader(numpy.zeros((8, 12, 12), 'uint8'), numpy.arange(8) % 2, batch_size=4)
+    >>> from d2l_densenet import DenseNet
     >>> net = DenseNet(2, (1, 1), 4, stem='cifar', classes=2)
     >>> net.initialize()
-    >>> history = fit(net, loader, loader, num_epochs=2, optimizer_params={'learning_rate': 0.1}, progress=False)
-    >>> len(history), history['learning_rate']
-    (2, [0.1, 0.1])
+    >>> batches = [(mx.nd.ones((4, 1, 12, 12)), mx.nd.array([0, 1, 0, 1]))]
+    >>> fit(net, batches, num_epochs=2, optimizer_params={'learning_rate': 0.1}, progress=False)['learning_rate']
+    [0.1, 0.1]
     """
-    positive_int('num_epochs', num_epochs)
     if kvstore != 'device':
         check_kvstore(kvstore)
-    _check_loaders(net, train_iter, test_iter)
+    _check(net, train_iter, test_iter, num_epochs)
     optimizer = own_optimizer(optimizer, optimizer_params, lr_scheduler)
     loss, reported_loss = _losses(loss, label_smoothing)
     if on_epoch is not None and not callable(on_epoch):
         raise TypeError(f'on_epoch must be callable or None, got {show(on_epoch)}')
     switch('progress', progress)
-    _check_checkpoints(checkpoint_dir, checkpoint_seconds, resume)
+    if checkpoint_dir is not None:
+        a_path('checkpoint_dir', checkpoint_dir)
+    number('checkpoint_seconds', checkpoint_seconds)
+    if switch('resume', resume) and checkpoint_dir is None:
+        raise ValueError('resume=True needs checkpoint_dir, the directory with the checkpoints')
     devices = places(net, ctx)
     for one in devices:
         check_dtype(dtype, one)
@@ -173,10 +168,8 @@ def train_ch5(net, train_iter, test_iter, batch_size, trainer, ctx, num_epochs):
 
     Parameters
     ----------
-    net : mxnet.gluon.Block
-        Initialised on `ctx`.
-    train_iter, test_iter : iterable
-        Each pass yields (X, y), as for `fit`.
+    net, train_iter, test_iter
+        As for `fit`; `net` initialised on `ctx`.
     batch_size : int, >= 1
     trainer : mxnet.gluon.Trainer
     ctx : mxnet.Context
@@ -193,20 +186,18 @@ def train_ch5(net, train_iter, test_iter, batch_size, trainer, ctx, num_epochs):
 
     Examples
     --------
-    >>> import numpy
-    >>> from d2l_densenet import DenseNet, ImageLoader
-    >>> loader = ImageLoader(numpy.zeros((8, 12, 12), 'uint8'), numpy.arange(8) % 2, batch_size=4)
+    >>> from d2l_densenet import DenseNet
     >>> net = DenseNet(2, (1, 1), 4, stem='cifar', classes=2)
     >>> net.initialize()
+    >>> batches = [(mx.nd.ones((4, 1, 12, 12)), mx.nd.array([0, 1, 0, 1]))]
     >>> trainer = mx.gluon.Trainer(net.collect_params(), 'sgd', {'learning_rate': 0.1})
-    >>> train_ch5(net, loader, loader, 4, trainer, mx.cpu(), 1)  # doctest: +ELLIPSIS
+    >>> train_ch5(net, batches, batches, 4, trainer, mx.cpu(), 1)  # doctest: +ELLIPSIS
     training on cpu(0)
     epoch 1, loss ..., train acc ..., test acc ..., time ... sec
     ...
     """
     positive_int('batch_size', batch_size)
-    positive_int('num_epochs', num_epochs)
-    _check_loaders(net, train_iter, test_iter)
+    _check(net, train_iter, test_iter, num_epochs)
     if not isinstance(trainer, gluon.Trainer):
         raise TypeError(f'trainer must be a gluon.Trainer, got {show(trainer)}')
     ctx = place(net, ctx, 'training')
@@ -236,20 +227,17 @@ def _train(session, train_iter, num_epochs):
 
 class SmoothedCrossEntropyLoss(gluon.loss.SoftmaxCrossEntropyLoss):
     """Softmax cross-entropy with targets of ``1 - smoothing`` on the label and ``smoothing / classes`` on every class.
-
-    **Inputs:** scores (N, classes), integer labels (N,). **Outputs:** losses (N,).
     """
 
-    def __init__(self, smoothing, **kwargs):
-        super().__init__(sparse_label=True, **kwargs)
+    def __init__(self, smoothing):
+        super().__init__()
         self._smoothing = smoothing
 
-    def hybrid_forward(self, F, pred, label, sample_weight=None):
+    def hybrid_forward(self, F, pred, label):
         # The cross-entropy is linear in the target: a part for the label and a part for all classes alike.
-        on_label = super().hybrid_forward(F, pred, label, sample_weight)
         log_softmax = F.npx.log_softmax if is_np_array() else F.log_softmax
         on_all = -log_softmax(pred, axis=-1).mean(axis=-1)
-        return (1 - self._smoothing) * on_label + self._smoothing * on_all
+        return (1 - self._smoothing) * super().hybrid_forward(F, pred, label) + self._smoothing * on_all
 
 
 def _losses(loss, label_smoothing):
@@ -264,16 +252,9 @@ def _losses(loss, label_smoothing):
     return SmoothedCrossEntropyLoss(label_smoothing), plain
 
 
-def _check_loaders(net, train_iter, test_iter):
+def _check(net, train_iter, test_iter, num_epochs):
     gluon_block('net', net)
+    positive_int('num_epochs', num_epochs)
     iterable('train_iter', train_iter)
     if test_iter is not None:
         iterable('test_iter', test_iter)
-
-
-def _check_checkpoints(checkpoint_dir, checkpoint_seconds, resume):
-    if checkpoint_dir is not None:
-        a_path('checkpoint_dir', checkpoint_dir)
-    number('checkpoint_seconds', checkpoint_seconds)
-    if switch('resume', resume) and checkpoint_dir is None:
-        raise ValueError('resume=True needs checkpoint_dir, the directory with the checkpoints')

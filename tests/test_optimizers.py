@@ -9,7 +9,6 @@ from mxnet import autograd, gluon
 
 from d2l_densenet import fit
 from d2l_densenet.optimizers import Muon, _orthogonalize, own_optimizer
-from d2l_densenet.training import make_trainer
 
 
 @pytest.mark.parametrize('shape', [(8, 90), (32, 32), (48, 20), (1, 9)])
@@ -146,9 +145,9 @@ def test_momentum_out_of_range_is_named():
 
 def test_sgd_updates_many_weights_at_once_unless_the_environment_says_otherwise(monkeypatch):
     monkeypatch.delenv('MXNET_OPTIMIZER_AGGREGATION_SIZE', raising=False)
-    assert make_trainer(classifier(), 'sgd', {}).optimizer.aggregate_num == 60
+    assert own_optimizer('sgd').aggregate_num == 60
     monkeypatch.setenv('MXNET_OPTIMIZER_AGGREGATION_SIZE', '3')
-    assert make_trainer(classifier(), 'sgd', {}).optimizer.aggregate_num == 3
+    assert own_optimizer('sgd').aggregate_num == 3
 
 
 def test_an_optimizer_of_ones_own_stays_as_it_is():

@@ -1,7 +1,4 @@
-"""The base of the package's blocks: what Gluon's do, and the same result in whatever way it is computed.
-
-This is the one module that knows Gluon's private names.
-"""
+"""The base of the package's blocks: what Gluon's do, and the same result in whatever way it is computed."""
 
 import collections
 import copyreg
@@ -57,10 +54,6 @@ _states, _faster = weakref.WeakKeyDictionary(), weakref.WeakKeyDictionary()
 _warned = weakref.WeakSet()
 
 
-class TooSmall(ValueError):
-    """Images so small that a pooling has nothing to pool."""
-
-
 class Block(ModePortable, HybridBlock):
     """A HybridBlock of images (N, C, H, W) whose result depends on its layers, their parameters and its input alone.
 
@@ -83,10 +76,10 @@ class Block(ModePortable, HybridBlock):
         try:
             return self.run(x, *args)
         except (MXNetError, ValueError) as error:
-            # What MXNet says of a pooling whose window is larger than the image.
-            if not isinstance(error, TooSmall) and 'exceeds input' not in str(error):
+            # MXNet says so of a window larger than the image; `too_small` may have said it of a block in this one.
+            if 'exceeds input' not in str(error) and 'nothing is left to pool' not in str(error):
                 raise
-            raise TooSmall(self.too_small(*x.shape[2:])) from error
+            raise ValueError(self.too_small(*x.shape[2:])) from error
 
     def run(self, x, *args):
         """The output for an array that has been checked."""
@@ -132,11 +125,9 @@ class Graph:
     def __init__(self, symbol, parameters, flags=()):
         #: For each input its parameter, or None for the array.
         self.inputs = [parameters.get(name) for name in symbol.list_inputs()]
-        is_data = [parameter is None for parameter in self.inputs]
         self.operator = CachedOp(symbol, [
-            ('data_indices', [i for i, data in enumerate(is_data) if data]),
-            ('param_indices', [i for i, data in enumerate(is_data) if not data]), *flags])
-
+            ('data_indices', [i for i, item in enumerate(self.inputs) if item is None]),
+            ('param_indices', [i for i, item in enumerate(self.inputs) if item is not None]), *flags])
         self.statistics = {parameters[name] for name in symbol.list_auxiliary_states()}
         self._places, self._values = None, {}
 
@@ -229,10 +220,11 @@ def in_channels(layer):
                 type(layer).hybrid_forward.__module__.split('.')[0] != __name__.split('.')[0]):
             return 0
         layer = next(iter(layer._children.values()))
+    found = 0
     if type(layer) is nn.Conv2D and layer._kwargs['layout'] == 'NCHW':
         found = layer.weight.shape[1] * layer._kwargs['num_group']
-    else:
-        found = layer.gamma.shape[0] if type(layer) is nn.BatchNorm and layer._kwargs['axis'] == 1 else 0
+    elif type(layer) is nn.BatchNorm and layer._kwargs['axis'] == 1:
+        found = layer.gamma.shape[0]
     return max(found, 0)  # np mode has -1 for what is not known yet
 
 

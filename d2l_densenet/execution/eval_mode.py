@@ -10,6 +10,7 @@ from .block import forget_graphs, inside
 __all__ = ['eval_mode']
 
 
+@contextlib.contextmanager
 def eval_mode(net):
     """Inside ``with eval_mode(net):`` its layers work as in evaluation, though autograd records in training mode.
 
@@ -41,12 +42,7 @@ def eval_mode(net):
     >>> X.grad.shape
     (1, 1, 32, 32)
     """
-    return _in_eval_mode(inside(gluon_block('net', net)))
-
-
-@contextlib.contextmanager
-def _in_eval_mode(blocks):
-    former = []
+    blocks, former = inside(gluon_block('net', net)), []
     for layer in blocks:
         # `use_global_stats` of any kind of batch normalisation, and the rate of a Dropout.
         for settings, name, value in ((getattr(layer, '_kwargs', {}), 'use_global_stats', True),

@@ -1,17 +1,14 @@
 """Mixed precision: the layers that gain by it compute in 16 bits, all else, parameters included, stays in 32.
 
-A pass over the traced graph puts casts around what computes in 16 bits. Softmax and loss are computed in float32;
-parameters, statistics, gradients, the optimizer's state and checkpoints are float32 too, and the network itself is as
-it was. (Gluon's own ``amp.init`` patches MXNet for the rest of the process.) Small gradients would vanish in float16,
-so the loss is scaled up before the backward pass, and the gradients are scaled down again in the update; `Session`
-does that.
+A pass over the traced graph puts casts around what computes in 16 bits; the network itself is as it was. (Gluon's own
+``amp.init`` patches MXNet for the rest of the process.) `Session` scales the loss, so that small gradients do not
+vanish in float16.
 
 In **float16** convolutions and dense layers compute in 16 bits. It needs a GPU, and has **not run on one**: none could
 be had that MXNet 1.9.1 has code for. In **bfloat16**, which a CPU with AVX-512 computes, each cast moves a whole map
 through memory, so there are few: a convolution whose maps are multiples of 16 channels wide, which oneDNN keeps in its
-blocked layout, and what lies between two of them (batch normalisation, ReLU, pooling, concatenation, on such maps too).
-Where the layout is plain oneDNN has but a slow reference form: the stem of a network, and all maps of odd widths, stay
-in float32.
+blocked layout, and what lies between two of them. Where the layout is plain oneDNN has but a slow reference form: the
+stem of a network, and all maps of odd widths, stay in float32.
 """
 
 import mxnet as mx
@@ -45,7 +42,6 @@ class MixedPrecision:
     """
 
     def __init__(self, net, dtype):
-        one_of('dtype', dtype, DTYPES[1:])
         if not isinstance(net, gluon.HybridBlock):
             raise TypeError(f'dtype={dtype!r} needs a HybridBlock as net, whose graph can be traced, got {show(net)}')
         if getattr(net, 'memory_efficient', False):
@@ -60,8 +56,7 @@ class MixedPrecision:
             self._symbol = self.net(data.as_np_ndarray() if is_np_array() else data)
         if x.shape not in self._graphs:
             symbol = with_casts(faster(self._symbol, x.shape), self.dtype, x.shape)
-            parameters = {parameter.name: parameter for parameter in self.net.collect_params().values()}
-            self._graphs[x.shape] = Graph(symbol, parameters, self.net._flags)
+            self._graphs[x.shape] = Graph(symbol, dict(self.net.collect_params().items()), self.net._flags)
         return self._graphs[x.shape](x)
 
 

@@ -1,20 +1,17 @@
 """Two operators of MXNet that need care: a concatenation that oneDNN cannot break, a pooling whose gradient is right.
 
-Both do on arrays what is best for the shapes at hand. Where a block is traced the shapes are not known: there both do
-what is always right, and `fast` makes it faster once it knows the shapes.
+Where a block is traced the shapes are not known: there both do what is always right, and `fast` makes it faster.
 """
 
 from mxnet.gluon import nn
 from mxnet.symbol import Symbol
 from mxnet.util import is_np_array
 
-# oneDNN's concat keeps its blocked memory layout, so that the next convolution need not reorder its input:
-# a training step of the article's network is about a sixth shorter with it. But the version inside MXNet
-# 1.9.1 fails ("could not construct a sub-memory") when the joined width is a multiple of the SIMD block
-# (16 channels with AVX-512, 8 with AVX2) and the place where the parts meet is not. The failure is
-# asynchronous and can end the process. So oneDNN's concat is used only where every part is known to be a
-# multiple of 16 wide, and NumPy's `concatenate`, which never reaches oneDNN, everywhere else.
-# Both copy the same numbers: the choice changes the speed and not one bit of the result.
+# oneDNN's concat keeps its blocked memory layout, which makes a training step of the article's network a sixth shorter.
+# But MXNet 1.9.1's fails ("could not construct a sub-memory"), asynchronously, and may end the process, when the joined
+# width is a multiple of the SIMD block (16 channels with AVX-512, 8 with AVX2) and the place where the parts meet is
+# not. So it is used only where every part is known to be a multiple of 16 wide, and NumPy's `concatenate`, which never
+# reaches oneDNN, everywhere else. The choice changes not one bit of the result.
 SIMD_BLOCK = 16
 
 

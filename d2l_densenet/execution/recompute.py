@@ -1,21 +1,12 @@
 """Training a DenseNet in memory that grows linearly with its depth: values are computed again instead of kept.
 
 For the backward pass a framework keeps what every operator has read: of layer l the concatenation of all features
-before it, its batch normalisation and its ReLU. That is the sum over l of k0 + k (l - 1) channels, which grows with
-the square of the depth (Pleiss et al., "Memory-Efficient Implementation of DenseNets", arXiv:1707.06990). Here only
-each layer's own k channels are kept. The backward pass goes from layer to layer, the last first, and computes each
-again from the features that it reads, this time recorded by autograd.
-
-    net = DenseNet(memory_efficient=True)
-    ...
-    with recompute.record():            # instead of autograd.record()
-        l = loss(net(X), y)
-    recompute.backward(l)               # instead of l.backward()
+before it, its batch normalisation and its ReLU. That grows with the square of the depth (Pleiss et al.,
+"Memory-Efficient Implementation of DenseNets", arXiv:1707.06990). Here only each layer's own k channels are kept. The
+backward pass goes from layer to layer, the last first, and computes each again from the features that it reads.
 
 Only layers that are known, by their kinds and settings, are computed again. All others are computed as they are
-written, which keeps what autograd keeps; a warning names them once.
-
-`fit` does this by itself. A step that uses ``autograd.record()`` and ``l.backward()`` is right too, but saves nothing.
+written, which keeps what autograd keeps; a warning names them.
 """
 
 import contextlib
@@ -23,6 +14,7 @@ import ctypes
 import functools
 import itertools
 import math
+import re
 import threading
 import warnings
 import weakref
@@ -32,11 +24,10 @@ from mxnet import autograd
 from mxnet._ctypes.ndarray import _imperative_invoke
 from mxnet.base import _LIB, MXNetError, c_str, check_call
 from mxnet.gluon import nn
-from mxnet.gluon.parameter import DeferredInitializationError
 from mxnet.util import is_np_array
 
 from .._common.arguments import show, switch
-from .block import Graph, HybridSequential, State, as_built
+from .block import Graph, HybridSequential, State, as_built, inside
 from .fast import faster
 from .operators import SIMD_BLOCK, RoundingUpAvgPool2D, aligned
 
@@ -57,6 +48,7 @@ class _Tape(threading.local):
 _tape = _Tape()
 
 
+@contextlib.contextmanager
 def record(train_mode=True):
     """Context to use instead of ``autograd.record()``; its loss goes backward by `backward`.
 
@@ -69,8 +61,6 @@ def record(train_mode=True):
 
     Raises
     ------
-    ValueError
-        If `train_mode` is neither True nor False.
     RuntimeError
         If the loss recorded before went backward without `backward`, so that parameters have no gradients.
 
@@ -85,11 +75,7 @@ def record(train_mode=True):
     >>> net.output.bias.grad()[:3].asnumpy()
     array([2., 2., 2.], dtype=float32)
     """
-    return _record(switch('train_mode', train_mode))
-
-
-@contextlib.contextmanager
-def _record(train_mode):
+    switch('train_mode', train_mode)
     if _tape.open:
         with autograd.record(train_mode):
             yield
@@ -126,8 +112,6 @@ def backward(heads):
 
     Raises
     ------
-    ValueError
-        If `heads` is neither.
     RuntimeError
         If the loss comes from an earlier `record` than the last, or has gone backward already.
 
@@ -144,9 +128,8 @@ def backward(heads):
     arrays = heads if isinstance(heads, (list, tuple)) else [heads]
     if not arrays or not all(isinstance(array, mx.nd.NDArray) for array in arrays):
         raise ValueError(f'heads must be an array of MXNet, such as a loss, or a list of them, got {show(heads)}')
-    calls = _tape.pending
     # From here on a fresh gradient is one that this loss has given.
-    former = [array for call in calls for array in call.weights() if array._fresh_grad]
+    former = [array for call in _tape.pending for array in call.weights() if array._fresh_grad]
     for array in former:
         array._fresh_grad = False
     autograd.backward(heads)
@@ -154,12 +137,9 @@ def backward(heads):
         _tape.gone = []
         raise RuntimeError('this loss comes from an earlier recompute.record() than the last, or has gone backward '
                            'already: call recompute.backward(loss) once, before the next recompute.record()')
-    while True:
-        # Calls on different devices go side by side. Those on one device may depend on each other, or share
-        # parameters: one after the other, the last first.
-        group = {call.device: call for call in _tape.pending if call.output._fresh_grad}.values()
-        if not group:
-            break
+    # Calls on different devices go side by side. Those on one device may depend on each other, or share parameters:
+    # one after the other, the last first.
+    while group := {call.device: call for call in _tape.pending if call.output._fresh_grad}.values():
         _tape.pending = [call for call in _tape.pending if call not in group]
         _go_backward(group)
         _forget(group)
@@ -175,18 +155,32 @@ def recording():
 def forward(net, x, layers, usual, dense):
     """What `net` gives for `x`, with what the backward pass needs noted down.
 
-    `layers` are those that it applies one after the other, or None if that is not known; `usual` is the function that
-    computes it as ever; `dense` is the class of the dense blocks whose layers are computed again.
+    `layers` are those that it applies one after the other, by name; `usual` is the function that computes it as ever;
+    `dense` is the class of the dense blocks whose layers are computed again.
     """
+    parameters = _parameters(net)
+    if any(parameter._deferred_init for parameter in parameters):
+        return usual(x)  # which finds their shapes
     leaf = x.grad is not None
-    plan = _plan(net, layers, leaf, dense)
-    if plan.reason is None and not leaf and _on_tape(x):
-        plan.tell('the network', 'layers before it are trained')
-    elif plan.reason is None and plan.has_values(x.context):
-        call = _Call(plan, x, leaf)
-        _tape.pending.append(call)
-        return call.output
-    return usual(x)
+    # What a plan depends on, looked at in each step: a layer may have been replaced, frozen or given other settings.
+    key = [leaf, not leaf and _on_tape(x), net._active, net._backend, net._callback is None, [*layers],
+           [parameter.grad_req for parameter in parameters]]
+    (known, state), plan = _plans.get(net, ((None, None), None))
+    if known != key or not state.holds(net):
+        plan = _Plan(net, layers, dense, *key[:3])
+        _plans[net] = (key, State(net)), plan
+        for path, reason in plan.told:
+            warnings.warn(f'memory_efficient=True saves nothing in {path} of this {type(net).__name__}: it is computed '
+                          f'as it is written, because {reason}', stacklevel=5)
+    if not plan.blocks:
+        return usual(x)
+    call = _Call(plan, x, leaf, [parameter for parameter in parameters if parameter.grad_req != 'null'])
+    _tape.pending.append(call)
+    return call.output
+
+
+#: For each network what its plan depends on, and the plan.
+_plans = weakref.WeakKeyDictionary()
 
 
 def _on_tape(x):
@@ -201,30 +195,26 @@ def _on_tape(x):
 def _forget(calls):
     for call in calls:
         call.output._fresh_grad = False
-    # A bounded number: each is small, but a loop may record and never go backward.
-    _tape.gone = [*_tape.gone, *(call.output for call in calls)][-16:]
+    _tape.gone = [*_tape.gone, *(call.output for call in calls)][-16:]  # a loop may record and never go backward
 
 
 class _Call:
-    """One call of a network: what is kept of it to go backward through."""
+    """What is kept of one call of a network, to go backward through."""
 
-    def __init__(self, plan, x, leaf):
-        self.device, self.plan = x.context, plan
-        self.parameters = [p for p in plan.parameters if p.grad_req != 'null']
-        self.image, self.kept = x if leaf else x.detach(), []
-        self.leaf = [x] if leaf else []
-        buffers = plan.buffers(self.device)
+    def __init__(self, plan, x, leaf, trained):
+        self.device, self.plan, self.parameters = x.context, plan, trained
+        self.image, self.leaf, self.kept = x.detach(), [x] if leaf else [], []
+        self.buffers = plan.buffers.setdefault(self.device, _Buffers(self.device))
         with autograd.pause(train_mode=True):
-            self.seeds = _Seeds(plan.draws, self.device)
-            output, self.of_first = plan.pieces[0].forward(x.detach(), self.seeds)
+            self.seed = _seeder(plan.draws, self.device)
+            output, self.of_first = plan.pieces[0].forward(self.image, self.seed)
             for block, piece in zip(plan.blocks, plan.pieces[1:]):
-                *kept, output = block.forward(_classic(output), self.seeds, buffers)
-                output, of_piece = piece.forward(output, self.seeds)
+                *kept, output = block.forward(output.as_nd_ndarray(), self.seed, self.buffers)
+                output, of_piece = piece.forward(output, self.seed)
                 self.kept.append((kept, of_piece))
         # 'add': several losses, or networks, may read it.
-        output = output.detach()
-        output.attach_grad('add')
-        self.output = output
+        self.output = output.detach()
+        self.output.attach_grad('add')
 
     def weights(self):
         """The arrays of the trained parameters, and the images if they have a gradient."""
@@ -232,25 +222,24 @@ class _Call:
 
     def backward(self):
         """Go backward; a generator that stops after each dense block."""
-        gradient, buffers = self.output.grad, self.plan.buffers(self.device)
+        gradient = self.output.grad
         for block, piece in zip(reversed(self.plan.blocks), self.plan.pieces[:0:-1]):
             kept, of_piece = self.kept.pop()
             with autograd.pause(train_mode=True):
-                through = functools.partial(piece.backward, of_piece, gradient, self.seeds)
-                gradient = block.backward(*kept, through, self.seeds, buffers)
+                through = functools.partial(piece.backward, of_piece, gradient, self.seed)
+                gradient = block.backward(*kept, through, self.seed, self.buffers)
             yield
         first = self.plan.pieces[0]
-        if self.leaf or first.trained():
+        if self.leaf or _trained(*first.layers):
             with autograd.pause(train_mode=True):
-                gradient = first.backward(self.of_first, gradient, self.seeds, self.image.detach())
-        if self.leaf:
+                gradient = first.backward(self.of_first, gradient, self.seed, self.image)
+        for image in self.leaf:
             with autograd.record():
-                image = self.image * 1
-            autograd.backward(image, gradient.as_np_ndarray() if is_np_array() else _classic(gradient))
+                image = image * 1
+            autograd.backward(image, _in_mode(gradient))
 
 
 def _go_backward(calls):
-    """Take calls on different devices backward, side by side."""
     # What the loss itself gave to an array (a penalty on weights), or another call, would be overwritten, or, where
     # gradients add up, counted twice.
     before = [(array.grad, array.grad.copy()) for call in calls for array in call.weights() if array._fresh_grad]
@@ -263,22 +252,15 @@ def _go_backward(calls):
         gradient += part
 
 
-class _Seeds:
-    """Seeds for the places where a network may draw, so that dropout draws again what it drew."""
-
-    def __init__(self, places, device):
-        self.device, self.seeds = device, None
-        if places:
-            if device.device_type == 'gpu':
-                raise ValueError('dropout and memory_efficient=True do not go together on a GPU, whose generator '
-                                 'cannot be made to repeat itself: use dropout=0, or autograd.record() and '
-                                 'loss.backward()')
-            self.seeds = mx.nd.random.randint(0, 2**31 - 1, places, ctx=device).asnumpy()
-
-    def go(self, place):
-        """Seed MXNet's generator for this place."""
-        if self.seeds is not None:
-            mx.random.seed(int(self.seeds[place]), ctx=self.device)
+def _seeder(places, device):
+    """A function that seeds MXNet's generator for one of the places that may draw: dropout draws again what it drew."""
+    if not places:
+        return lambda place: None
+    if device.device_type == 'gpu':
+        raise ValueError('dropout and memory_efficient=True do not go together on a GPU, whose generator cannot be '
+                         'made to repeat itself: use dropout=0, or autograd.record() and loss.backward()')
+    seeds = mx.nd.random.randint(0, 2**31 - 1, places, ctx=device).asnumpy()
+    return lambda place: mx.random.seed(int(seeds[place]), ctx=device)
 
 
 class _Piece:
@@ -286,111 +268,89 @@ class _Piece:
 
     def __init__(self, layers, place, known, needs, hybridized):
         self.layers, self.place, self.known, self.needs = layers, place, known, needs
-        self._parameters = {parameter.name: parameter for layer in layers
-                            for parameter in layer._collect_params_with_prefix().values()}
+        self._traced = layers and (known or hybridized)
+        self._graphs = {}
         # The gradient of MXNet's max-pooling is wrong for an array that is a part of another; other layers: not known.
         self.reads_parts = known and type(layers[0] if layers else None) in (
             nn.AvgPool2D, nn.GlobalAvgPool2D, nn.Conv2D)
-        self._graphs, self._symbol = {}, None
-        if layers and (known or hybridized):
-            symbol = mx.sym.var('data')
-            if is_np_array():
-                symbol = symbol.as_np_ndarray()
-            for layer in layers:
-                symbol = layer(symbol)
-            self._symbol = symbol
 
-    def forward(self, x, seeds):
+    def forward(self, x, seed):
         """The output, and what is kept of it."""
-        if not self.layers:
-            return x.copy(), None  # it may be a part of a buffer
         if self.known:
-            return self(x, seeds, first=True), None
-        x = self._own(x)
+            return self(x, seed, first=True), None
+        x = _in_mode(x.as_nd_ndarray().copy())
         if self.needs:
             x.attach_grad()
         with autograd.record():
-            y = self(x, seeds)
+            y = self(x, seed)
         return y.detach(), (x, y)
 
-    def backward(self, kept, gradient, seeds, y, out=None):
+    def backward(self, kept, gradient, seed, y, out=None):
         """The gradient of what it reads: of `y`, which holds the same numbers as in the forward pass."""
-        if not self.layers or not self.known:
-            if self.layers:
-                x, again = kept
-                autograd.backward(again, gradient)
-                gradient = x.grad
+        if not self.known:
+            x, again = kept
+            autograd.backward(again, gradient)
             # A whole array may have oneDNN's layout, which must not meet parts of buffers.
-            return gradient if gradient is None or out is None else _invoke('_copy', [gradient], out)
-        y = _classic(y)
+            return x.grad if x.grad is None or out is None else _invoke('_copy', [x.grad], out)
+        y = y.as_nd_ndarray()
         if not self.reads_parts:
             y = y.copy()
         if self.needs:
             autograd.mark_variables([y], [mx.nd.empty(y.shape, y.context) if out is None else out])
         with autograd.record():
-            again = self(y, seeds)
+            again = self(y, seed)
         autograd.backward(again, gradient)
-        return y.grad if self.needs else None
+        return y.grad
 
-    def __call__(self, x, seeds, first=False):
+    def __call__(self, x, seed, first=False):
         """The output; `first`: in the pass that is not recorded, which leaves running statistics alone."""
-        seeds.go(self.place)
-        if self._symbol is None:
-            for layer in self.layers:
-                x = layer(x)
-            return x
+        seed(self.place)
+        if not self.layers:
+            return x.copy()  # it may be a part of a buffer
+        if not self._traced:
+            return functools.reduce(lambda x, layer: layer(x), self.layers, x)
         if x.shape not in self._graphs:
+            data = mx.sym.var('data')
+            symbol = functools.reduce(lambda x, layer: layer(x), self.layers,
+                                      data.as_np_ndarray() if is_np_array() else data)
             # No static_alloc: it would keep the buffers.
-            self._graphs[x.shape] = Graph(faster(self._symbol, x.shape), self._parameters)
+            self._graphs[x.shape] = Graph(faster(symbol, x.shape), {p.name: p for p in _parameters(*self.layers)})
         # On the CPU MXNet moves them in the backward pass, but with cuDNN in the forward pass.
         return self._graphs[x.shape](x, keep_statistics=first)
-
-    def _own(self, x):
-        x = _classic(x).copy()
-        return x.as_np_ndarray() if is_np_array() else x
-
-    def trained(self):
-        """Whether any of its parameters gets a gradient."""
-        return any(parameter.grad_req != 'null' for parameter in self._parameters.values())
 
 
 class _DenseBlock:
     """The two passes through a dense block, and through the batch normalisation and the ReLU after it.
 
-    They use MXNet's own backward operators and not autograd, for two reasons. The backward pass of a convolution does
-    not need its output, which autograd would compute again. And the large arrays can be parts of a few buffers: a
-    process that asks for memory and gives it back at each operator waits for fresh pages, and keeps many of the old.
-    All arrays are classic ones.
+    They use MXNet's own backward operators: a convolution's does not need its output, which autograd would compute
+    again, and the large arrays can be parts of a few buffers (a process that asks for memory at each operator waits for
+    fresh pages, and keeps many of the old). All arrays are classic ones.
     """
 
-    def __init__(self, groups, after, keep, place):
+    def __init__(self, groups, after, keep, places):
         self.keep = keep
-        places = itertools.count(place + 1)  # the first is that of the piece behind this block
-        self.layers = [[_Step(*group, next(places)) for group in layer] for layer in groups]
-        self.after = _Step(*after, None, None) if after else None
-        self.next_place = next(places)
+        self.layers = [[_Step(group, next(places)) for group in layer] for layer in groups]
+        self.after = _Step(after) if after else None
         grown = [steps[-1].width for steps in self.layers]
         self.widths = list(itertools.accumulate(grown, initial=self.layers[0][0].norm.gamma.shape[0]))
         # These operators keep oneDNN's layout of the arrays, but only of whole ones.
         self.aligned = aligned(self.widths[0], *grown)
 
-    def forward(self, x, seeds, buffers):
+    def forward(self, x, seed, buffers):
         """All features; per layer the batch's statistics and perhaps the bottleneck's output; what comes after it."""
-        features, statistics = [x], []
+        features, statistics, part = [x], [], self._part_of(buffers, x)
 
         def joined(width):
             # The block's input may have oneDNN's own layout. Batch normalisation that reads such an array and writes to
             # a part of another ends the process (a fault of MXNet's).
-            if self.aligned or len(features) == 1:
-                return self._join(features, None), None
-            return self._join(features, buffers.part('X', x, width)), buffers.part('A', x, width)
+            return (x, None) if len(features) == 1 else (self._join(features, part('X', width)), part('A', width))
 
         for steps, width in zip(self.layers, self.widths):
             (h, out), found, inner = joined(width), [], []
             for step in steps:
                 h, *moments = step.normalise(h, out)
                 found.append(moments)
-                h = step.convolve(h, None, seeds)
+                h = step.convolve(h, None, seed)
                 if self.keep and step is not steps[-1]:
                     inner.append(h)
                 out = None
@@ -402,34 +362,28 @@ class _DenseBlock:
             statistics.append(moments)
         return features, statistics, h
 
-    def backward(self, features, statistics, through, seeds, buffers):
-        """The gradient of the block's input. Empties the lists; the layers' parameters get their gradients.
-
-        ``through`` takes the output of `forward`, and returns the loss's gradient with respect to it, in a given place.
-        """
-        x = features[0]
-
-        def part(name, width):
-            return None if self.aligned else buffers.part(name, x, width)
-        if not self.aligned:
+    def backward(self, features, statistics, through, seed, buffers):
+        """The gradient of the block's input; ``through`` gives that of the output of `forward`, in a given place."""
+        x, part = features[0], self._part_of(buffers, features[0])
+        if self.aligned:
+            gradients = [mx.nd.zeros_like(feature) for feature in features]
+        else:
             # Where two arrays differ in layout, oneDNN's batch normalisation goes backward at a tenth of its speed.
             x = features[0] = _invoke('_copy', [x], part('x', self.widths[0]))
-            gradients = buffers.list('G', features, zero=True)
-        else:
-            gradients = [mx.nd.zeros_like(feature) for feature in features]
+            gradients = buffers.parts('G', [feature.shape for feature in features], zero=True)
         autograd.mark_variables(features, gradients, 'add')
-        joined = self._join(features, part('X', self.widths[-1]), record=True)
+        joined = self._join_recorded(features, part('X', self.widths[-1]))
+        active = joined
         if self.after:
             moments = statistics.pop()
             active = self.after.activate(joined, moments, part('A', self.widths[-1]))
-            flow = through(active.detach(), part('D', self.widths[-1]))
+        flow = through(active.detach(), part('D', self.widths[-1]))
+        if self.after:
             flow = self.after.unnormalise(flow, joined, active, moments)
-        else:
-            flow = through(joined.detach(), part('D', self.widths[-1]))
         autograd.backward(joined, flow)
         for steps, width in zip(self.layers[::-1], self.widths[-2::-1]):
             (moments, inner), flow = statistics.pop(), features.pop().grad
-            joined = self._join(features, part('X', width), record=True)
+            joined = self._join_recorded(features, part('X', width))
             if len(steps) > 1 and not inner:
                 # To the bit: what differs in the bottleneck's output may turn a ReLU on that was off.
                 active = [steps[0].normalise(joined, part('A', width), again=True)[0]]
@@ -438,71 +392,77 @@ class _DenseBlock:
             read = [joined]
             for before, step, found in zip(steps, steps[1:], moments[1:]):
                 h = part('H', before.width)
-                read.append(_invoke('_copy', [inner.pop(0)], h) if inner else before.convolve(active[-1], h, seeds))
+                read.append(_invoke('_copy', [inner.pop(0)], h) if inner else before.convolve(active[-1], h, seed))
                 active.append(step.activate(read[-1], found, part('I', before.width)))
             for number in range(len(steps) - 1, -1, -1):
                 out = part('J', steps[0].width) if number else part('D', width)
-                flow = steps[number].backward(flow, read[number], active[number], moments[number], seeds, out)
+                flow = steps[number].backward(flow, read[number], active[number], moments[number], seed, out)
             autograd.backward(joined, flow)
         return x.grad.copy()  # the block before this one uses the buffers too
 
-    def _join(self, features, out, record=False):
-        """The features as one array, recorded, so that a gradient of it can be added to theirs, or not."""
-        if len(features) == 1 and not record:
-            return features[0]
-        with autograd.record() if record else autograd.pause(autograd.is_training()):
-            if self.aligned:
-                return _invoke('Concat', features, num_args=len(features), dim=1)
-            return _invoke('_npi_concatenate', features, out, num_args=len(features), axis=1)
+    def _part_of(self, buffers, x):
+        """A function (name, width) that gives a part of a buffer for maps like `x`; None if whole arrays are wanted."""
+        return lambda name, width: None if self.aligned else buffers.parts(name, [(len(x), width, *x.shape[2:])])[0]
+
+    def _join(self, features, out):
+        """The features as one array."""
+        if self.aligned:
+            return _invoke('Concat', features, num_args=len(features), dim=1)
+        return _invoke('_npi_concatenate', features, out, num_args=len(features), axis=1)
+
+    def _join_recorded(self, features, out):
+        """The same, so that a gradient of it can be added to theirs."""
+        with autograd.record():
+            return self._join(features, out)
 
 
 class _Step:
-    """Batch normalisation and ReLU, then perhaps a convolution and dropout, forward and backward."""
+    """Batch normalisation and ReLU, then perhaps a convolution and dropout."""
 
-    def __init__(self, norm, relu, convolution, *dropout_and_place):
-        *dropout, self.place = dropout_and_place
-        self.norm, self.gamma, self.beta = norm, norm.gamma, norm.beta
-        if convolution:
-            self.convolution, self.width = convolution, convolution._channels
-            self.filters = [convolution.weight] if convolution.bias is None else [convolution.weight, convolution.bias]
-            self.dropout = dropout[0]._rate if dropout else 0
+    def __init__(self, layers, place=None):
+        self.norm, _, *others = layers
+        self.place = place
+        if others:
+            self.convolution, *dropout = others
+            self.width = self.convolution._channels
+            self.filters = [p for p in (self.convolution.weight, self.convolution.bias) if p is not None]
+            self.rate = dropout[0]._rate if dropout else 0
+
+    def _values(self, device):
+        norm = self.norm
+        return [p.data(device) for p in (norm.gamma, norm.beta, norm.running_mean, norm.running_var)]
 
     def normalise(self, x, out, again=False):
         """Batch normalisation and ReLU with the statistics of the batch; mean and inverse standard deviation."""
-        device, norm = x.context, self.norm
-        running = [norm.running_mean.data(device), norm.running_var.data(device)]
+        *scales, mean, variance = self._values(x.context)
         # The CPU moves them in the backward pass, cuDNN here.
-        if again:
-            running = [array.copy() for array in running]
+        running = [mean.copy(), variance.copy()] if again else [mean, variance]
         if out is not None:
-            out = [out, mx.nd.empty(x.shape[1], device), mx.nd.empty(x.shape[1], device)]
-        h, mean, inverse = _invoke('BatchNorm', [x, self.gamma.data(device), self.beta.data(device), *running], out,
-                                   output_mean_var=True, **norm._kwargs)
-        return _invoke('Activation', [h], h, act_type='relu'), mean, inverse
+            out = [out, mx.nd.empty(x.shape[1], x.context), mx.nd.empty(x.shape[1], x.context)]
+        h, *moments = _invoke('BatchNorm', [x, *scales, *running], out, output_mean_var=True, **self.norm._kwargs)
+        return _invoke('Activation', [h], h, act_type='relu'), *moments
 
     def activate(self, x, moments, out):
         """What `normalise` gave but for rounding, and faster: the statistics are known."""
-        mean, inverse = moments
-        device, settings = x.context, {**self.norm._kwargs, 'use_global_stats': True}
-        h = _invoke('BatchNorm', [x, self.gamma.data(device), self.beta.data(device), mean,
-                                  1 / (inverse * inverse) - settings['eps']], out, **settings)
+        (mean, inverse), settings = moments, {**self.norm._kwargs, 'use_global_stats': True}
+        h = _invoke('BatchNorm', [x, *self._values(x.context)[:2], mean, 1 / (inverse * inverse) - settings['eps']],
+                    out, **settings)
         return _invoke('Activation', [h], h, act_type='relu')
 
-    def convolve(self, x, out, seeds):
-        """Convolution and dropout."""
+    def convolve(self, x, out, seed):
         filters, settings = [p.data(x.context) for p in self.filters], self.convolution._kwargs
         if out is None:
             out = _invoke('Convolution', [x, *filters], **settings)
         else:
             for x_part, out_part in _parts(x, out):
                 _invoke('Convolution', [x_part, *filters], out_part, **settings)
-        return self._drop(out, seeds)
+        return self._drop(out, seed)
 
-    def backward(self, gradient, x, active, moments, seeds, out):
+    def backward(self, gradient, x, active, moments, seed, out):
         """The gradient of `x` from that of the output, written over `active`; the parameters get theirs."""
         device, settings = x.context, self.convolution._kwargs
         # Dropout multiplies by its mask, forward and backward.
-        gradient = self._drop(gradient, seeds)
+        gradient = self._drop(gradient, seed)
         filters = [p.data(device) for p in self.filters]
         extra = -self.width % SIMD_BLOCK
         if extra and settings['kernel'] != (1, 1):
@@ -525,40 +485,30 @@ class _Step:
 
     def unnormalise(self, gradient, x, active, moments):
         """The same for `normalise` alone."""
-        device, norm = x.context, self.norm
         gradient = _invoke('_backward_Activation', [gradient, active], gradient, act_type='relu')
-        found = [mx.nd.empty(x.shape[1], device) for _ in range(2)]
-        _invoke('_backward_BatchNorm', [gradient, *moments, x, self.gamma.data(device), self.beta.data(device),
-                                        norm.running_mean.data(device), norm.running_var.data(device)],
-                [active, *found], **norm._kwargs)
-        for parameter, array in zip((self.gamma, self.beta), found):
-            _give(parameter, array)
+        found = [mx.nd.empty(x.shape[1], x.context) for _ in range(2)]
+        _invoke('_backward_BatchNorm', [gradient, *moments, x, *self._values(x.context)], [active, *found],
+                **self.norm._kwargs)
+        _give(self.norm.gamma, found[0])
+        _give(self.norm.beta, found[1])
         return active
 
-    def _drop(self, x, seeds):
-        if not self.dropout:
+    def _drop(self, x, seed):
+        if not self.rate:
             return x
-        seeds.go(self.place)
-        return _invoke('Dropout', [x], p=self.dropout)
+        seed(self.place)
+        return _invoke('Dropout', [x], p=self.rate)
 
 
 class _Buffers:
-    """Flat arrays by name, which grow as needed, and of which the arrays of dense blocks are parts.
-
-    A part always has the plain layout: oneDNN gives its own to whole arrays only.
-    """
+    """Flat arrays by name, which grow as needed. Parts have the plain layout: oneDNN gives its own to whole arrays."""
 
     def __init__(self, device):
         self._device, self._flat = device, {}
 
-    def part(self, name, like, width):
-        """An array with so many channels, and the batch, height and width of `like`."""
-        return self.list(name, [like], width)[0]
-
-    def list(self, name, features, width=None, zero=False):
-        """One array in the shape of each of the `features`, side by side; with zeros in them, or anything."""
-        shapes = [(f.shape[0], width or f.shape[1], *f.shape[2:]) for f in features]
-        ends = list(itertools.accumulate(math.prod(shape) for shape in shapes))
+    def parts(self, name, shapes, zero=False):
+        """Arrays of these shapes, side by side; with zeros in them, or anything."""
+        ends = list(itertools.accumulate(map(math.prod, shapes)))
         if name not in self._flat or self._flat[name].size < ends[-1]:
             self._flat.pop(name, None)
             self._flat[name] = mx.nd.empty(ends[-1] + 1, self._device)  # one more: a part, and never all of it
@@ -591,7 +541,7 @@ def _give(parameter, gradient):
     """Let a parameter have its gradient, as its ``grad_req`` says."""
     if parameter.grad_req == 'null':
         return
-    total = _classic(parameter.grad(gradient.context))
+    total = parameter.grad(gradient.context).as_nd_ndarray()
     if parameter.grad_req == 'add':
         total += gradient
     else:
@@ -608,8 +558,63 @@ def _parts(*arrays):
     return [[array[start:end] for array in arrays] for start, end in zip(ends, ends[1:])]
 
 
-def _classic(array):
-    return array.as_nd_ndarray() if isinstance(array, mx.np.ndarray) else array
+def _in_mode(array):
+    return array.as_np_ndarray() if is_np_array() else array.as_nd_ndarray()
+
+
+class _Plan:
+    """How a network is computed: dense blocks and the pieces around them; without blocks as ever."""
+
+    def __init__(self, net, layers, dense, leaf, behind_others, hybridized):
+        self.pieces, self.blocks, self.buffers, self._dense, self._hybridized = [], [], {}, dense, hybridized
+        #: (path, reason) of what is computed as it is written, though that costs memory.
+        self.told = []
+        if net._backend or net._callback:
+            self.told.append(('the network', 'a backend or a monitor is set'))
+        elif behind_others:
+            self.told.append(('the network', 'layers before it are trained'))
+        else:
+            places = itertools.count()
+            self._divide(layers, leaf, places)
+            dropout = any(isinstance(layer, nn.Dropout) and layer._rate for layer in inside(net))
+            self.draws = next(places) if dropout else 0
+
+    def _divide(self, layers, needs, places):
+        # `needs`: whether the gradient of what is read next is needed.
+        items, run, place, names = [*_one_by_one(layers)], {}, next(places), []
+        while items:
+            path, layer = items.pop(0)
+            groups = _layers_of(layer, self._dense)
+            # If its first normalisation gets no gradient, it must not move its statistics.
+            if not groups or not (needs or _trained(*run.values(), groups[0][0][0])):
+                run[path] = layer
+                continue
+            after = [item for _, item in items[:2]]
+            after = after if ''.join(map(_kind, after)) == 'NR' else []
+            del items[:len(after)]
+            self._add_piece(run, place, needs)
+            place = next(places)
+            # The most memory is in use in the first dense block, where images are largest. What the others keep is gone
+            # when the backward pass gets there: so they keep the bottlenecks' outputs, for speed.
+            self.blocks.append(_DenseBlock(groups, after, bool(self.blocks), places))
+            names += [parameter.name for parameter in _parameters(layer, *after)]
+            run, needs = {}, True
+        self._add_piece(run, place, needs)
+        names += [parameter.name for piece in self.pieces for parameter in _parameters(*piece.layers)]
+        if len(set(names)) < len(names):
+            self.told.append(('the network', 'two of its parts share a parameter, or parameters have the same name'))
+            self.blocks = []
+        if not self.blocks:
+            self.pieces = []
+
+    def _add_piece(self, run, place, needs):
+        on_tape = needs
+        for path, layer in run.items():
+            on_tape = on_tape or _trained(layer)
+            if on_tape and not _known(layer):
+                self.told.append((path, _reason(layer, self._dense)))
+        known = all(map(_known, run.values()))
+        self.pieces.append(_Piece([*run.values()], place, known, needs, self._hybridized))
 
 
 # Layers whose output, computed again by a graph, is the same to the bit.
@@ -619,141 +624,61 @@ _KNOWN = (nn.Conv2D, nn.Dense, nn.BatchNorm, nn.LayerNorm, nn.GroupNorm, nn.Inst
 _SEQUENTIAL = (nn.HybridSequential, HybridSequential)
 
 
-class _Plan:
-    """How a network is computed: dense blocks, the pieces around them, or the `reason` why it is computed as ever."""
-
-    def __init__(self, net, layers, leaf, dense):
-        self.net, self.dense, self.reason = type(net).__name__, dense, None
-        self.pieces, self.blocks, self._buffers, self._told = [], [], {}, _told.setdefault(net, set())
-        # Each once, though it may stand in several places.
-        self.parameters = list({id(p): p for p in net._collect_params_with_prefix().values()}.values())
-        if layers is None:
-            self.reason = f'{self.net} has a hybrid_forward of its own'
-        elif net._backend or net._callback:
-            self.reason = 'a backend or a monitor is set'
-        else:
-            self.layers = list(_one_by_one(layers, ('features', 'output')))
-            self._divide(leaf, net._active)
-        if self.reason:
-            self.tell('the network', self.reason)
-
-    def _divide(self, needs, hybridized):
-        """Find the pieces and the blocks. `needs`: whether the gradient of what is read next is needed."""
-        place, place_of_piece, run, parts = 1, 0, [], []
-        items = list(self.layers)
-        while items:
-            path, layer = items.pop(0)
-            groups = _layers_of(layer, self.dense)
-            if groups is None:
-                run.append((path, layer))
-                continue
-            needs_block = needs or any(_trained(item) for _, item in run)
-            if not needs_block and not _trained(layer.net[0][0]):
-                # Its first normalisation gets no gradient, and so must not move its statistics.
-                run.append((path, layer))
-                continue
-            after = [item for _, item in items[:2]]
-            after = after if len(after) == 2 and _normal(after) else []
-            del items[:len(after)]
-            self._add_piece(run, needs, hybridized, place_of_piece)
-            # The most memory is in use in the first dense block, where images are largest. What the others keep is gone
-            # when the backward pass gets there: so they keep the bottlenecks' outputs, for speed.
-            place_of_piece = place
-            self.blocks.append(_DenseBlock(groups, after, bool(self.blocks), place))
-            place = self.blocks[-1].next_place
-            parts.append([layer, *after])
-            run, needs = [], True
-        self._add_piece(run, needs, hybridized, place_of_piece)
-        dropout = [item for _, layer in self.layers for item in _all(layer) if isinstance(item, nn.Dropout)]
-        self.draws = place if any(layer._rate for layer in dropout) else 0
-        shared = [parameter for part in (*parts, *(piece.layers for piece in self.pieces))
-                  for parameter in {id(p): p for item in part for p in item._collect_params_with_prefix().values()
-                                    }.values()]
-        distinct = {id(parameter): parameter.name for parameter in shared}
-        if len(distinct) < len(shared):
-            self.reason = 'a parameter is shared by several of its parts'
-        elif len(set(distinct.values())) < len(distinct):
-            self.reason = 'two of its parameters have the same name'
-        elif not self.blocks:
-            self.reason = ''  # what of it costs memory has been told
-
-    def _add_piece(self, run, needs, hybridized, place):
-        on_tape = needs
-        for path, layer in run:
-            on_tape = on_tape or _trained(layer)
-            if on_tape and not _known(layer):
-                self.tell(path, _reason(layer, self.dense))
-        known = all(_known(layer) for _, layer in run)
-        self.pieces.append(_Piece([layer for _, layer in run], place, known, needs, hybridized))
-
-    def tell(self, path, reason):
-        """Warn, once for each network, that a part of it is computed as ever."""
-        if (path, reason) not in self._told:
-            self._told.add((path, reason))
-            warnings.warn(f'memory_efficient=True saves nothing in {path} of this {self.net}: it is computed as it is '
-                          f'written, because {reason}', stacklevel=8)
-
-    def has_values(self, device):
-        """Whether every parameter has a value on the device; the first call may have to find its shape."""
-        try:
-            for parameter in self.parameters:
-                parameter.data(device)
-        except DeferredInitializationError:
-            return False
-        return True
-
-    def buffers(self, device):
-        """The buffers on a device."""
-        return self._buffers.setdefault(device, _Buffers(device))
-
-
-_plans, _told = weakref.WeakKeyDictionary(), weakref.WeakKeyDictionary()
-
-
-def _plan(net, layers, leaf, dense):
-    # What a plan depends on, looked at in each step: a layer may have been replaced, frozen or given other settings.
-    key = [leaf, net._active, net._backend, net._callback is None, layers is None,
-           [parameter.grad_req for parameter in net._collect_params_with_prefix().values()]]
-    (known, state), plan = _plans.get(net, ((None, None), None))
-    if known != key or not state.holds(net):
-        plan = _Plan(net, layers, leaf, dense)
-        _plans[net] = (key, State(net)), plan
-    return plan
-
-
-def _one_by_one(layers, names=None):
-    """(Path, layer) for each layer of these, those of layers in a row one by one."""
-    for name, layer in zip(names or itertools.count(), layers):
-        if type(layer) in _SEQUENTIAL and as_built(layer):
-            for path, item in _one_by_one(layer._children.values(), layer._children):
-                yield f'{name}.{path}', item
-        else:
-            yield str(name), layer
-
-
-def _all(layer):
-    found = []
-    layer.apply(found.append)
-    return found
-
-
-def _trained(layer):
-    return any(parameter.grad_req != 'null' for parameter in layer._collect_params_with_prefix().values())
-
-
 def _known(layer):
     return type(layer) in _KNOWN and as_built(layer) and all(map(_known, layer._children.values()))
 
 
+def _parameters(*layers):  # each once
+    return list(dict.fromkeys(p for layer in layers for p in layer._collect_params_with_prefix().values()))
+
+
+def _trained(*layers):
+    return any(parameter.grad_req != 'null' for parameter in _parameters(*layers))
+
+
+def _one_by_one(layers):
+    """(Path, layer) for each of the layers {name: layer}, those of layers in a row one by one."""
+    for name, layer in layers.items():
+        if type(layer) in _SEQUENTIAL and as_built(layer):
+            for path, item in _one_by_one(layer._children):
+                yield f'{name}.{path}', item
+        else:
+            yield name, layer
+
+
+def _kind(layer):
+    """Of what dense blocks are made of N, R, C or D (normalisation, ReLU, convolution, dropout); '-' for all else."""
+    if not as_built(layer):
+        return '-'
+    settings = getattr(layer, '_kwargs', {})
+    if type(layer) is nn.BatchNorm and settings['axis'] == 1 and not settings['use_global_stats']:
+        return 'N'
+    if type(layer) is nn.Activation and layer._act_type == 'relu':
+        return 'R'
+    # One that keeps the size of its maps, and nothing more.
+    if type(layer) is nn.Conv2D and layer.act is None and settings['num_group'] == 1 and (
+            settings['kernel'] == tuple(2 * side + 1 for side in settings['pad']) and settings['layout'] == 'NCHW'
+            and settings['stride'] == settings['dilate'] == (1, 1)):
+        return 'C'
+    return 'D' if type(layer) is nn.Dropout and not layer._axes else '-'
+
+
 def _layers_of(block, dense):
-    """The layers of a dense block in `_groups`; None if it is no dense block, or has others, or one of them twice."""
-    if type(block) is not dense or not as_built(block) or (
-            type(block.net) not in _SEQUENTIAL or not as_built(block.net)):
+    """For each layer of a dense block its groups of normalisation, ReLU, convolution and perhaps dropout.
+
+    None if it is no dense block, or has other layers, or one of them twice.
+    """
+    if type(block) is not dense or type(block.net) not in _SEQUENTIAL or not all(map(as_built, (block, block.net))):
         return None
-    found = [_groups([layer for _, layer in _one_by_one([layer])]) for layer in block.net]
-    places = [id(parameter) for groups in found for group in groups for layer in group
-              for parameter in layer._collect_params_with_prefix().values()]
-    return found if found and all(found) and len(set(places)) == len(places) else None
+    found, parameters = [], []
+    for layer in block.net:
+        row = [item for _, item in _one_by_one({'': layer})]
+        kinds = ''.join(map(_kind, row))
+        if not re.fullmatch('(NRCD?)+', kinds):
+            return None
+        found.append([row[group.start():group.end()] for group in re.finditer('NRCD?', kinds)])
+        parameters += [parameter for item in row for parameter in _parameters(item)]
+    return found if len(set(parameters)) == len(parameters) else None
 
 
 def _reason(layer, dense):
@@ -761,41 +686,7 @@ def _reason(layer, dense):
     if type(layer) is dense and as_built(layer):
         if _layers_of(layer, dense):
             return 'its first layer is frozen'
-        for path, part in _one_by_one(layer.net._children.values(), layer.net._children):
-            if not _convolution(part) and not _known_in_a_block(part):
-                return f'net.{path} in it is not as this package builds it ({type(part).__name__})'
+        for path, part in _one_by_one({'net': layer.net}):
+            if _kind(part) == '-':
+                return f'{path} in it is not as this package builds it ({type(part).__name__})'
     return f'{type(layer).__name__} is not known, or not with these settings'
-
-
-def _known_in_a_block(layer):
-    return as_built(layer) and (
-        (type(layer) is nn.BatchNorm and not layer._kwargs['use_global_stats']) or type(layer) is nn.Dropout
-        or (type(layer) is nn.Activation and layer._act_type == 'relu'))
-
-
-def _normal(layers):
-    """Whether these are batch normalisation, with the statistics of the batch, and ReLU."""
-    return [type(layer) for layer in layers] == [nn.BatchNorm, nn.Activation] and all(map(as_built, layers)) and (
-        layers[1]._act_type == 'relu' and layers[0]._kwargs['axis'] == 1 and not layers[0]._kwargs['use_global_stats'])
-
-
-def _convolution(layer):
-    """Whether this is a convolution that keeps the size of its maps, and nothing more."""
-    if type(layer) is not nn.Conv2D or not as_built(layer) or layer.act is not None:
-        return False
-    settings = layer._kwargs
-    return settings['kernel'] == tuple(2 * side + 1 for side in settings['pad']) and settings['layout'] == 'NCHW' and (
-        settings['stride'] == settings['dilate'] == (1, 1) and settings['num_group'] == 1
-        and settings['num_filter'] == layer._channels and settings['no_bias'] is (layer.bias is None))
-
-
-def _groups(layers):
-    """The layers in groups of batch normalisation, ReLU, convolution and perhaps dropout; none if they are others."""
-    groups = []
-    for layer in layers:
-        if isinstance(layer, nn.BatchNorm):
-            groups.append([])
-        groups[-1:] = [[*group, layer] for group in groups[-1:]]
-    good = all(_normal(group[:2]) and len(group) in (3, 4) and _convolution(group[2]) and all(
-        type(layer) is nn.Dropout and as_built(layer) and not layer._axes for layer in group[3:]) for group in groups)
-    return groups if good and sum(map(len, groups)) == len(layers) else []

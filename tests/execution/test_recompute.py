@@ -145,7 +145,7 @@ def test_they_move_once_where_the_forward_pass_moves_them(kind, monkeypatch):
     monkeypatch.setattr(recompute.Graph, '__call__', call)
     before = statistics(lean)
     step(lean, X, y)
-    pieces = {p.name for piece in recompute._plans[lean][1].pieces for p in piece._parameters.values()}
+    pieces = {p.name for piece in recompute._plans[lean][1].pieces for p in recompute._parameters(*piece.layers)}
     for name, parameter in lean._collect_params_with_prefix().items():
         if parameter.name in pieces and 'running' in name:
             # These go on to the CPU's backward pass: 0.9 of the 1 stays.
@@ -235,8 +235,8 @@ def test_dropout_leaves_the_generator_at_a_new_place():
 
 def test_dropout_is_refused_on_a_gpu():
     with pytest.raises(ValueError, match='dropout.*GPU.*dropout=0'):
-        recompute._Seeds(3, mx.gpu(0))
-    recompute._Seeds(0, mx.gpu(0))
+        recompute._seeder(3, mx.gpu(0))
+    recompute._seeder(0, mx.gpu(0))
 
 
 # In a loop of one's own
