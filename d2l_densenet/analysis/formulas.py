@@ -7,7 +7,7 @@ parameters; a multiply-add for each weight of a convolution or dense layer at ea
 import inspect
 
 from .._common.arguments import known_name, positive_int, show
-from ..named import NETWORKS, OWN
+from ..named import NETWORKS, OWN, published_shape
 from ..network import DenseNet
 from ..resnets import RESNETS
 
@@ -70,7 +70,7 @@ def densenet_formula(config, height, width):
     return count.parameters, count.multiply_adds
 
 
-def resnet_formula(name, height, width, classes=None, in_channels=None):
+def resnet_formula(name, height, width):
     """Parameters and multiply-adds of a named ResNet.
 
     A stage of n basic blocks from m to c channels has 9 m c + 9 (2 n - 1) c^2 weights; of bottleneck blocks, with
@@ -82,8 +82,6 @@ def resnet_formula(name, height, width, classes=None, in_channels=None):
         A name that `resnet` knows.
     height, width : int
         Of the images, in pixels.
-    classes, in_channels : int, optional
-        By default as published.
 
     Returns
     -------
@@ -94,12 +92,10 @@ def resnet_formula(name, height, width, classes=None, in_channels=None):
     >>> resnet_formula('resnet18', 224, 224)
     (11689512, 1814073344)
     """
-    block, layers, channels, published_classes, (published_channels, *_) = known_name(name, RESNETS)
+    block, layers, channels, classes, (in_channels, *_) = known_name(name, RESNETS)
     positive_int('height', height)
     positive_int('width', width)
     kind = block.__name__
-    in_channels = published_channels if in_channels is None else positive_int('in_channels', in_channels)
-    classes = published_classes if classes is None else positive_int('classes', classes)
     count, m, sizes = _Count(), channels[0], (height, width)
     first, second = kind.endswith('V1'), kind.endswith('V2')
     if second:
@@ -136,11 +132,10 @@ def network_formula(name):
     >>> network_formula('densenet121')
     (7978856, 2834161664)
     """
-    known_name(name, {**NETWORKS, **OWN, **RESNETS})
+    _, height, width = published_shape(name)
     if name in RESNETS:
-        _, height, width = RESNETS[name][-1]
         return resnet_formula(name, height, width)
-    arguments, (_, height, width) = {**NETWORKS, **OWN}[name]
+    arguments, _ = {**NETWORKS, **OWN}[name]
     return densenet_formula({**_DEFAULTS, **arguments}, height, width)
 
 

@@ -3,9 +3,11 @@
 import math
 
 import numpy
-from matplotlib.colors import Normalize, PowerNorm
+from matplotlib.colors import PowerNorm
 
 from .._common.arguments import number, positive_int
+from ..data.loader import FASHION_MNIST_LABELS
+from ..evaluation import predict
 from .look import an_array, finished, in_style, labelled, new_figure, plural
 
 __all__ = ['plot_confusion_matrix', 'plot_feature_maps', 'plot_feature_reuse', 'plot_images', 'plot_mistakes']
@@ -34,15 +36,12 @@ def plot_confusion_matrix(net, data_iter, ctx=None):
 
     Examples
     --------
-    >>> import numpy
     >>> from d2l_densenet import DenseNet, ImageLoader
-    >>> loader = ImageLoader(numpy.zeros((8, 12, 12), 'uint8'), numpy.arange(8) % 10, batch_size=4)
+    >>> loader = ImageLoader(numpy.zeros((8, 12, 12), 'uint8'), numpy.arange(8), batch_size=4)
     >>> net = DenseNet(2, (1, 1), 4, stem='cifar')
     >>> net.initialize()
     >>> figure = plot_confusion_matrix(net, loader)
     """
-    from ..training import predict
-
     probabilities, labels = predict(net, data_iter, ctx)
     classes = probabilities.shape[1]
     names = _class_names(classes)
@@ -71,27 +70,22 @@ def plot_mistakes(net, data_iter, num=12, ctx=None):
 
     Parameters
     ----------
-    net : mxnet.gluon.Block
-        A trained classifier.
+    net, ctx
+        As for `plot_confusion_matrix`.
     data_iter : ImageLoader
         A loader that does not shuffle, such as the test loader: its ``images`` must be in the order of its batches,
         else ValueError.
     num : int, >= 1, default 12
         Mistakes to show, at most.
-    ctx : mxnet.Context, optional
-        Device; by default the one the network is on.
 
     Examples
     --------
-    >>> import numpy
     >>> from d2l_densenet import DenseNet, ImageLoader
-    >>> loader = ImageLoader(numpy.zeros((8, 12, 12), 'uint8'), numpy.arange(8) % 10, batch_size=4)
+    >>> loader = ImageLoader(numpy.zeros((8, 12, 12), 'uint8'), numpy.arange(8), batch_size=4)
     >>> net = DenseNet(2, (1, 1), 4, stem='cifar')
     >>> net.initialize()
     >>> figure = plot_mistakes(net, loader, num=3)
     """
-    from ..training import predict
-
     positive_int('num', num)
     images = getattr(data_iter, 'images', None)
     if images is None or getattr(data_iter, 'shuffle', False):
@@ -157,8 +151,8 @@ def plot_images(images, labels, rows=2, title=None, data=None):
 
 
 @in_style
-def plot_feature_maps(features, title, most=6, data=None):
-    """Feature maps of one image, one row per layer.
+def plot_feature_maps(features, title, data=None):
+    """Feature maps of one image, one row per layer, six of each at most.
 
     Each map is shifted and scaled to mean 0 and standard deviation 1 over its own pixels: scales of maps differ.
 
@@ -167,8 +161,6 @@ def plot_feature_maps(features, title, most=6, data=None):
     features : dict of str to array (C, H, W)
         For each row its name and maps, NumPy or MXNet.
     title : str
-    most : int, >= 1, default 6
-        Only the first so many maps of a row are shown.
     data : optional
         What the maps are of, to be written below.
 
@@ -178,13 +170,12 @@ def plot_feature_maps(features, title, most=6, data=None):
     >>> len(figure.axes), len([axes for axes in figure.axes if axes.images])
     (6, 5)
     """
-    positive_int('most', most)
-    rows = {name: an_array(f'features[{name!r}]', maps) for name, maps in
-            labelled('features', features, 'array (C, H, W)').items()}
-    for name, maps in rows.items():
+    rows = {}
+    for name, maps in labelled('features', features, 'array (C, H, W)').items():
+        maps = an_array(f'features[{name!r}]', maps)
         if maps.ndim != 3 or not maps.size:
             raise ValueError(f'features[{name!r}] must have the shape (C, H, W), got {maps.shape}')
-    rows = {name: maps[:most] for name, maps in rows.items()}
+        rows[name] = maps[:6]
     columns = max(map(len, rows.values()))
     figure, axes = new_figure(1.15 * columns + 0.8, 1.15 * len(rows) + 0.9, len(rows), columns, squeeze=False)
     for line, (name, maps) in zip(axes, rows.items()):
@@ -238,8 +229,7 @@ def plot_feature_reuse(maps, label='mean absolute weight', title=None, data=None
     high = max(numpy.nanmax(values) for values in shown.values())
     largest = max(abs(low), abs(high))
     decimals = min(max(digits - 1 - math.floor(math.log10(largest)), 0), 4) if largest else 0
-    limits = {'vmin': low, 'vmax': high if high > low else low + 1}
-    norm = Normalize(**limits) if power == 1 else PowerNorm(power, **limits)
+    norm = PowerNorm(power, low, high if high > low else low + 1)
     rows = min(positive_int('rows', rows), len(shown))
     columns, most = -(-len(shown) // rows), max(map(len, shown.values()))
     # Inches: a cell, and beside each panel its labels.
@@ -304,6 +294,4 @@ def _source(data_iter):
 
 
 def _class_names(classes):
-    from ..data.loader import FASHION_MNIST_LABELS
-
     return FASHION_MNIST_LABELS if classes == len(FASHION_MNIST_LABELS) else [str(i) for i in range(classes)]
