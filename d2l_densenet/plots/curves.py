@@ -22,13 +22,8 @@ def plot_history(history):
     Parameters
     ----------
     history : History or dict of str to History
-        What ``fit`` returned, or several with a label for each. The title states the best final test accuracy,
-        or training accuracy where no history has a test accuracy.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If `history` is neither, or empty, or one of them has no finished epoch.
+        What ``fit`` returned, or several with a label for each. The title states the best test accuracy at the end,
+        or training accuracy where none has a test accuracy.
 
     Examples
     --------
@@ -39,7 +34,7 @@ def plot_history(history):
     """
     histories = labelled('history', history if isinstance(history, dict) else {'': history}, 'History')
     for label, one in histories.items():
-        _check_history(one, f' {label!r}' if label else '')
+        _check_history(one, f'history {label!r}' if label else 'history')
     figure, (loss_axes, accuracy_axes) = new_figure(11 if len(histories) == 1 else 13, 4.4, columns=2)
     for colour, (label, one) in zip(colours(histories), histories.items()):
         for axes, key, name, line, fill in ((loss_axes, 'loss', 'training', 'o-', colour),
@@ -58,16 +53,16 @@ def plot_history(history):
     return finished(figure, _history_finding(histories), ', '.join({str(one.data): 0 for one in histories.values()}))
 
 
-def _check_history(history, label):
+def _check_history(history, name):
     if not hasattr(history, 'rows') or not hasattr(history, 'data'):
-        raise TypeError(f'history{label} must be a History as fit returns it, got {show(history)}')
+        raise TypeError(f'{name} must be a History as fit returns it, got {show(history)}')
     if not history.rows:
-        raise ValueError(f'history{label} has no finished epoch: nothing to plot')
+        raise ValueError(f'{name} has no finished epoch: nothing to plot')
     for row in history.rows:
-        numbers = [row.get(name) for name in ('epoch', 'loss', 'train_acc')] + [row.get('test_acc', 'none') or 0]
+        numbers = [row.get(key) for key in ('epoch', 'loss', 'train_acc')] + [row.get('test_acc', 'none') or 0]
         if not all(isinstance(value, Real) for value in numbers):
-            raise ValueError(f'each row of history{label} must have the numbers epoch, loss, train_acc and test_acc, '
-                             f'got {show(row)}')
+            raise ValueError(f'each row of {name} must have the numbers epoch, loss, train_acc and test_acc, got '
+                             f'{show(row)}')
 
 
 def _history_finding(histories):
@@ -84,17 +79,13 @@ def _history_finding(histories):
 class LiveAccuracy:
     """A figure that grows during training: accuracy after each epoch, one curve per network.
 
-    In a notebook the cell that starts a curve shows the figure, and later points change it in place.
+    In a notebook the cell that starts a curve shows the figure, and later points change it in place. The attribute
+    ``figure`` is the one of the last point.
 
     Parameters
     ----------
     what : str
         What is measured, for the title and the axis.
-
-    Attributes
-    ----------
-    figure : matplotlib.figure.Figure
-        As of the last point.
 
     Examples
     --------
@@ -142,30 +133,25 @@ def plot_accuracy(networks, data=None):
 
     Parameters
     ----------
-    networks : dict of str to (Summary, sequence of float)
-        For each label what `summary` returned, and a list of the accuracies (0 to 1) of one or more runs. A label that
-        names ResNet or DenseNet gets the colour of its kind.
+    networks : dict of str to (Summary, list of float)
+        For each label what `summary` returned, and the accuracies (0 to 1) of one or more runs. A label that names
+        ResNet or DenseNet gets the colour of its kind.
     data : optional
         The data set's name, such as ``loader.source``, to be written below.
 
     Returns
     -------
     matplotlib.figure.Figure
-        Each run is a small mark, the mean a large one with a line from the lowest to the highest run. Networks of about
-        equal cost stand side by side. The title says whether every run of the highest mean lies above all others.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If `networks` is not such a dict, or has no network, one without a run, or an accuracy outside of 0 to 1.
+        A small mark for each run, a large one for their mean. Networks of about equal cost stand side by side. The
+        title says whether every run of the highest mean lies above all others.
 
     Examples
     --------
     >>> from d2l_densenet import summary
     >>> figure = plot_accuracy({'ResNet-18': (summary('resnet18'), [0.90, 0.92]),
     ...                         'DenseNet-121': (summary('densenet121'), [0.93, 0.94])})
-    >>> [axes.get_xlabel() for axes in figure.axes]
-    ['trainable parameters (thousands)', 'multiply-adds for one image (millions)']
+    >>> figure._suptitle.get_text()
+    'highest mean: DenseNet-121, 0.935, each run above all runs of the others'
     """
     for label, entry in labelled('networks', networks, '(summary of the network, accuracies of its runs)').items():
         pair = isinstance(entry, (tuple, list)) and len(entry) == 2 and hasattr(entry[0], 'multiply_adds')
@@ -224,11 +210,6 @@ def plot_memory(counted, measured):
     -------
     matplotlib.figure.Figure
         Megabytes of 10^6 bytes. The title compares the deepest measured with the shallowest.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If one is not such a dict, or empty.
 
     Examples
     --------

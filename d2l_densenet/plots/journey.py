@@ -47,8 +47,7 @@ def draw_network(net, image, maps=6, labels=None, data=None):
     """
     if not isinstance(net, DenseNet):
         raise TypeError(f'net must be a DenseNet, got {show(net)}')
-    if positive_int('maps', maps) > 8:
-        raise ValueError(f'maps must be at most 8, got {maps}')
+    positive_int('maps', maps, most=8)
     image = an_array('image', image)
     if image.ndim < 2 or image.shape[:-2] not in ((), (1,), (1, 1)):
         raise ValueError(f'image must be one image of one channel, of shape (H, W), got {image.shape}')

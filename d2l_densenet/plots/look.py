@@ -31,13 +31,8 @@ BESIDE = {'loc': 'center left', 'bbox_to_anchor': (1, 0.5)}
 def style():
     """Context in which every figure of the course is made: ``with style(): ...``.
 
-    In a notebook, the figures shown from then on carry their alternative text (`describe`) in the metadata of the
-    output. The course's site makes the ``alt`` of its pictures from it; JupyterLab 4.6 does not read it.
-
-    Returns
-    -------
-    context manager
-        Sets matplotlib's ``rcParams``, and restores them at the end.
+    It sets matplotlib's ``rcParams``, and restores them at the end. In a notebook, the figures shown from then on carry
+    their alternative text (`describe`) in the metadata of the output, from which the site makes the ``alt``.
 
     Examples
     --------
