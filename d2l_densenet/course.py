@@ -171,12 +171,7 @@ def keep(*definitions):
     Parameters
     ----------
     *definitions : functions or classes
-        Defined in a cell, or in a file.
-
-    Raises
-    ------
-    TypeError
-        If one is not a function or class with source text.
+        Defined in a cell, or in a file; others are a TypeError.
 
     Examples
     --------
@@ -216,12 +211,7 @@ def yours(*names):
     Parameters
     ----------
     *names : str
-        'conv_block', 'DenseBlock' or 'transition_block'.
-
-    Returns
-    -------
-    object or tuple
-        One for one name, several for several.
+        'conv_block', 'DenseBlock' or 'transition_block'. For several names it returns a tuple.
 
     Examples
     --------

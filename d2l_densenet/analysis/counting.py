@@ -40,7 +40,7 @@ def count_parameters(net):
     """Number of trainable parameters of a Gluon block (those whose ``grad_req`` is not ``'null'``).
 
     The running mean and variance of batch normalisation are not trained and not counted. The network need not be
-    initialised, but every shape must be known.
+    initialised, but every shape must be known (Gluon completes it at the first call), else ValueError.
 
     Parameters
     ----------
@@ -49,13 +49,6 @@ def count_parameters(net):
     Returns
     -------
     int
-
-    Raises
-    ------
-    TypeError
-        If `net` is not a Gluon block.
-    ValueError
-        If a shape is not known yet: Gluon completes it at the first call.
 
     Examples
     --------
@@ -96,10 +89,8 @@ def summary(net, input_shape=None):
 
     Raises
     ------
-    TypeError
-        If `net` is not a Gluon block, or holds blocks that cannot be traced.
-    ValueError
-        If the network takes no input of `input_shape`, or no network has this name.
+    TypeError, ValueError
+        If blocks cannot be traced, the network takes no input of `input_shape`, or no network has this name.
 
     Examples
     --------

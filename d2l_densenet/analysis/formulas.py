@@ -83,10 +83,6 @@ def resnet_formula(name, height, width):
     height, width : int
         Of the images, in pixels.
 
-    Returns
-    -------
-    parameters, multiply_adds : int
-
     Examples
     --------
     >>> resnet_formula('resnet18', 224, 224)

@@ -131,6 +131,9 @@ class LiveAccuracy:
 def plot_accuracy(networks, data=None):
     """Accuracy of several runs of each network against its parameters and against its multiply-adds.
 
+    A small mark for each run, a large one for their mean. Networks of about equal cost stand side by side. The title
+    says whether every run of the highest mean lies above all others.
+
     Parameters
     ----------
     networks : dict of str to (Summary, list of float)
@@ -138,12 +141,6 @@ def plot_accuracy(networks, data=None):
         ResNet or DenseNet gets the colour of its kind.
     data : optional
         The data set's name, such as ``loader.source``, to be written below.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        A small mark for each run, a large one for their mean. Networks of about equal cost stand side by side. The
-        title says whether every run of the highest mean lies above all others.
 
     Examples
     --------
@@ -200,16 +197,13 @@ def _accuracy_finding(runs):
 def plot_memory(counted, measured):
     """Memory of a training step against the number of layers: counted on the left, measured on the right.
 
+    In megabytes of 10^6 bytes. The title compares the deepest measured with the shallowest.
+
     Parameters
     ----------
     counted, measured : dict of str to list of (int, number)
         For each way of training its rows: the number of layers, at least 1, and bytes, at least 0. Rows for three or
         more depths get the polynomial of degree 2 that is nearest to them; its term in L^2 says how memory grows.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        Megabytes of 10^6 bytes. The title compares the deepest measured with the shallowest.
 
     Examples
     --------
@@ -225,8 +219,7 @@ def plot_memory(counted, measured):
     for axes, title, unit, table in ((panels[0], 'counted', 'kept for the backward pass (MB)', counted),
                                      (panels[1], 'measured', 'peak of one training step (MB)', measured)):
         for label, rows in table.items():
-            layers, sizes = (numpy.array(column, dtype=float) for column in zip(*rows))
-            name = label
+            (layers, sizes), name = rows.T, label
             if len(set(layers)) >= 3:
                 fit = numpy.polyfit(layers, sizes, 2)
                 grid = numpy.linspace(min(layers), max(layers), 100)
@@ -239,7 +232,7 @@ def plot_memory(counted, measured):
 
 
 def _memory_rows(name, ways):
-    """The rows of each way, in megabytes and in the order of depth."""
+    """The rows of each way as an array (depths, 2), in megabytes and in the order of depth."""
     found = {}
     for label, rows in labelled(name, ways, 'list of rows (layers, bytes)').items():
         table = an_array(f'{name}[{label!r}]', rows)
@@ -247,7 +240,7 @@ def _memory_rows(name, ways):
                 table[:, 0] < 1).any() or (table[:, 0] % 1).any() or (table[:, 1] < 0).any():
             raise ValueError(f'{name} must hold rows (layers, bytes), such as (12, 8e6), under each label, got '
                              f'{show(rows)} under {label!r}')
-        found[label] = sorted((layers, size / 1e6) for layers, size in table)
+        found[label] = table[table[:, 0].argsort(kind='stable')] / [1, 1e6]
     return found
 
 

@@ -28,11 +28,6 @@ def draw_dense_block(num_layers):
     num_layers : int, 1 to 12
         L; any other value is a ValueError.
 
-    Returns
-    -------
-    matplotlib.figure.Figure
-        The artist of each connection has the gid ``'connection i j'``.
-
     Examples
     --------
     >>> draw_dense_block(4).axes[0].get_title()
@@ -43,9 +38,7 @@ def draw_dense_block(num_layers):
 
 
 def draw_chain(num_layers):
-    """The same layers one after the other, as in a plain network: L connections, to stand beside `draw_dense_block`.
-
-    Argument, artists and errors are those of `draw_dense_block`.
+    """The layers of `draw_dense_block`, with its argument, one after the other as in a plain network: L connections.
 
     Examples
     --------
@@ -102,17 +95,14 @@ def _draw_layers(kind, num_layers, read, colours, meaning):
 def draw_growth(*blocks):
     """How a dense block's stack of feature maps grows: one bar per step, one colour per source.
 
+    The titles give channels, connections and trainable parameters (3x3 convolutions with biases, batch normalisation,
+    the transition's convolution).
+
     Parameters
     ----------
     *blocks : tuple
         One to four blocks, drawn on one scale: ``(L, k, k0)`` or ``(L, k, k0, theta)``, with layers, growth rate,
         channels of the input, and the compression of the transition that follows.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        Bars have the gids ``'x0'``, ``'x1'``, ... and ``'transition'``. The titles give channels, connections and
-        trainable parameters (3x3 convolutions with biases, batch normalisation, the transition's convolution).
 
     Examples
     --------
@@ -206,11 +196,6 @@ def plot_channels(net, input_size=(48, 48)):
     input_size : (int, int), default (48, 48)
         Height and width of the images, in pixels, for the resolution written at each dense block.
 
-    Returns
-    -------
-    matplotlib.figure.Figure
-        The steps are the patch with the gid ``'channels'``.
-
     Examples
     --------
     >>> figure = plot_channels(DenseNet(growth_rate=12, block_config=(2, 2)))
@@ -260,7 +245,7 @@ def plot_channels(net, input_size=(48, 48)):
 
 @in_style
 def plot_stages(*nets, input_shape=None):
-    """Channels and resolution through networks, stage by stage, side by side.
+    """Channels after each stage of networks, and below the height of the feature maps in pixels; a column a network.
 
     Parameters
     ----------
@@ -269,11 +254,6 @@ def plot_stages(*nets, input_shape=None):
         DenseNet-121.
     input_shape : sequence of int, optional
         Shape (C, H, W) of the images. What `summary` refuses is refused here too.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        One column a network: channels after each stage above, height of the feature maps in pixels below.
 
     Examples
     --------

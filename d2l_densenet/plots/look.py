@@ -62,11 +62,6 @@ def describe(figure):
     figure : matplotlib.figure.Figure
         If it has a label, set by ``figure.set_label('...')``, that is its text.
 
-    Returns
-    -------
-    str
-        Empty if the figure has no text.
-
     Examples
     --------
     >>> from d2l_densenet import draw_chain

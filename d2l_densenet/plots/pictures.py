@@ -18,7 +18,7 @@ MOST_LAYERS = 12
 
 @in_style
 def plot_confusion_matrix(net, data_iter, ctx=None):
-    """How often images of each class were taken for each class.
+    """How often images of each class were taken for each class: counts, on the colour of their share of the true class.
 
     Parameters
     ----------
@@ -28,11 +28,6 @@ def plot_confusion_matrix(net, data_iter, ctx=None):
         Usually the test loader of ``load_data_fashion_mnist``.
     ctx : mxnet.Context, optional
         Device; by default the one the network is on.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        Counts in the cells; colour is the share of the true class. The title names the most frequent confusion.
 
     Examples
     --------
@@ -122,10 +117,8 @@ def plot_images(images, labels, rows=2, title=None, data=None):
     labels : sequence of n strings, or of n integers from 0 to 9
         Integers are shown as the class names of Fashion-MNIST.
     rows : int, >= 1, default 2
-    title : str, optional
-        By default the number of images and classes.
-    data : optional
-        The data set's name, such as ``loader.source``, to be written below.
+    title, data : optional
+        What to write above, by default the number of images and classes, and below, such as ``loader.source``.
 
     Examples
     --------
@@ -160,9 +153,8 @@ def plot_feature_maps(features, title, data=None):
     ----------
     features : dict of str to array (C, H, W)
         For each row its name and maps, NumPy or MXNet.
-    title : str
-    data : optional
-        What the maps are of, to be written below.
+    title, data
+        What to write above and, if anything, below.
 
     Examples
     --------
@@ -203,10 +195,8 @@ def plot_feature_reuse(maps, label='mean absolute weight', title=None, data=None
         Several maps with a title for each are drawn side by side; L is 1 to 12, and may differ.
     label : str, default 'mean absolute weight'
         What the numbers are, with their unit if they have one.
-    title : str, optional
-        By default where the largest number stands.
-    data : optional
-        What the maps are of, to be written below.
+    title, data : optional
+        What to write above, by default where the largest number stands, and below.
     power : float, > 0, default 1
         Exponent of the scale of colours; below 1 it tells small numbers apart beside a large one.
     rows : int, >= 1, default 1
@@ -248,9 +238,8 @@ def plot_feature_reuse(maps, label='mean absolute weight', title=None, data=None
         axis.set_xticks(range(len(values)), range(1, len(values) + 1))
         axis.set_yticks(range(len(values)), [f'$x_{{{source}}}$' for source in range(len(values))])
         axis.tick_params(length=0)
-        axis.set(title=name, xlabel='layer that reads' if place >= len(shown) - columns else None)
-        if place % columns == 0:
-            axis.set_ylabel('what it reads')
+        axis.set(title=name, xlabel='layer that reads' if place >= len(shown) - columns else None,
+                 ylabel='what it reads' if place % columns == 0 else None)
     figure.colorbar(picture, ax=axes[:, -1], pad=0.03, label=label)
     if title is None:
         name = max(shown, key=lambda name: numpy.nanmax(shown[name]))
