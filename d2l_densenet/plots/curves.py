@@ -10,12 +10,12 @@ from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import ScaledTranslation
 
 from .._common.arguments import number, show
-from .look import BESIDE, DENSENET, GREY, RESNET, an_array, colours, finished, in_style, labelled, new_figure, plural
+from .look import BESIDE, DENSENET, GREY, RESNET, an_array, colours, finished, labelled, new_figure, plural, style
 
 __all__ = ['LiveAccuracy', 'plot_accuracy', 'plot_history', 'plot_memory']
 
 
-@in_style
+@style()
 def plot_history(history):
     """Loss and accuracy against epochs, in two panels.
 
@@ -115,7 +115,7 @@ class LiveAccuracy:
         else:
             self._shown.update(self.figure)
 
-    @in_style
+    @style()
     def _drawn(self, finding):
         figure, axes = new_figure(7.5, 4.4)
         for (label, curve), colour in zip(self.curves.items(), colours(self.curves)):
@@ -127,7 +127,7 @@ class LiveAccuracy:
         return finished(figure, finding)
 
 
-@in_style
+@style()
 def plot_accuracy(networks, data=None):
     """Accuracy of several runs of each network against its parameters and against its multiply-adds.
 
@@ -193,7 +193,7 @@ def _accuracy_finding(runs):
                       ', each run above all runs of the others')
 
 
-@in_style
+@style()
 def plot_memory(counted, measured):
     """Memory of a training step against the number of layers: counted on the left, measured on the right.
 

@@ -8,7 +8,7 @@ from .._common.arguments import number, positive_int, show, sizes
 from ..analysis.counting import summary
 from ..blocks import DenseBlock
 from ..network import DenseNet
-from .look import DENSENET, GREY, RESNET, finished, in_style, new_figure, plural, tint
+from .look import DENSENET, GREY, RESNET, finished, new_figure, plural, style, tint
 from .pictures import MOST_LAYERS
 
 __all__ = ['draw_add_vs_concat', 'draw_chain', 'draw_dense_block', 'draw_growth', 'plot_channels', 'plot_stages']
@@ -49,7 +49,7 @@ def draw_chain(num_layers):
                         'each layer H reads only the features before it.')
 
 
-@in_style
+@style()
 def _draw_layers(kind, num_layers, read, colours, meaning):
     """The row of layers: layer j reads the features ``read(j)``."""
     positive_int('num_layers', num_layers, most=MOST_LAYERS)
@@ -91,7 +91,7 @@ def _draw_layers(kind, num_layers, read, colours, meaning):
     return figure
 
 
-@in_style
+@style()
 def draw_growth(*blocks):
     """How a dense block's stack of feature maps grows: one bar per step, one colour per source.
 
@@ -147,7 +147,7 @@ def draw_growth(*blocks):
     return figure
 
 
-@in_style
+@style()
 def draw_add_vs_concat():
     """What a ResNet and a DenseNet do with the input and the output of a layer, drawn as channels.
 
@@ -185,7 +185,7 @@ def draw_add_vs_concat():
     return figure
 
 
-@in_style
+@style()
 def plot_channels(net, input_size=(48, 48)):
     """The staircase of channels through a DenseNet: k up at each convolution, halved at each transition.
 
@@ -243,7 +243,7 @@ def plot_channels(net, input_size=(48, 48)):
                     f'resolution in pixels, for images of {height} x {width}')
 
 
-@in_style
+@style()
 def plot_stages(*nets, input_shape=None):
     """Channels after each stage of networks, and below the height of the feature maps in pixels; a column a network.
 

@@ -7,12 +7,12 @@ from matplotlib.patches import Rectangle
 from .._common.arguments import positive_int, show
 from .._common.arrays import array
 from ..network import DenseNet
-from .look import DENSENET, GREY, an_array, finished, in_style, new_figure, plural, tint
+from .look import DENSENET, GREY, an_array, finished, new_figure, plural, style, tint
 
 __all__ = ['draw_network']
 
 
-@in_style
+@style()
 def draw_network(net, image, maps=6, labels=None, data=None):
     """The network from top to bottom, with one image going through it: each stage as a bar, and some of its maps.
 

@@ -8,7 +8,7 @@ from matplotlib.colors import PowerNorm
 from .._common.arguments import number, positive_int
 from ..data.loader import FASHION_MNIST_LABELS
 from ..evaluation import predict
-from .look import an_array, finished, in_style, labelled, new_figure, plural
+from .look import an_array, finished, labelled, new_figure, plural, style
 
 __all__ = ['plot_confusion_matrix', 'plot_feature_maps', 'plot_feature_reuse', 'plot_images', 'plot_mistakes']
 
@@ -16,7 +16,7 @@ __all__ = ['plot_confusion_matrix', 'plot_feature_maps', 'plot_feature_reuse', '
 MOST_LAYERS = 12
 
 
-@in_style
+@style()
 def plot_confusion_matrix(net, data_iter, ctx=None):
     """How often images of each class were taken for each class: counts, on the colour of their share of the true class.
 
@@ -59,7 +59,7 @@ def plot_confusion_matrix(net, data_iter, ctx=None):
     return finished(figure, finding, _source(data_iter))
 
 
-@in_style
+@style()
 def plot_mistakes(net, data_iter, num=12, ctx=None):
     """The mistakes of which the network was most confident, as images with both labels.
 
@@ -106,7 +106,7 @@ def plot_mistakes(net, data_iter, num=12, ctx=None):
                     fontsize='large' if len(chosen) > 3 else 11)
 
 
-@in_style
+@style()
 def plot_images(images, labels, rows=2, title=None, data=None):
     """A grid of images with their class names.
 
@@ -143,7 +143,7 @@ def plot_images(images, labels, rows=2, title=None, data=None):
     return finished(_image_grid(images, labels, min(rows, len(images))), title or count, data)
 
 
-@in_style
+@style()
 def plot_feature_maps(features, title, data=None):
     """Feature maps of one image, one row per layer, six of each at most.
 
@@ -181,7 +181,7 @@ def plot_feature_maps(features, title, data=None):
     return finished(figure, title, data)
 
 
-@in_style
+@style()
 def plot_feature_reuse(maps, label='mean absolute weight', title=None, data=None, power=1.0, rows=1, digits=3):
     """Numbers on the connections of dense blocks as heat maps, laid out as in figure 5 of the paper.
 
