@@ -46,18 +46,13 @@ def count_parameters(net):
     ----------
     net : mxnet.gluon.Block
 
-    Returns
-    -------
-    int
-
     Examples
     --------
     >>> count_parameters(mx.gluon.nn.Dense(10, in_units=20))
     210
     """
-    gluon_block('net', net)
     total = 0
-    for name, parameter in net.collect_params().items():
+    for name, parameter in gluon_block('net', net).collect_params().items():
         if parameter.grad_req == 'null':
             continue
         shape = parameter.shape
@@ -71,8 +66,8 @@ def count_parameters(net):
 def summary(net, input_shape=None):
     """Count a network stage by stage: output shapes, trainable parameters, multiply-adds, activations kept.
 
-    Nothing is computed: the graph is traced with symbols, in the array mode that is on. The network need not be
-    initialised, and stays as it was.
+    The result is a `Summary`. Nothing is computed: the graph is traced with symbols, in the array mode that is on. The
+    network need not be initialised, and stays as it was.
 
     Parameters
     ----------
@@ -82,10 +77,6 @@ def summary(net, input_shape=None):
     input_shape : sequence of int, optional
         Shape of one input without the batch axis: (C, H, W) for images. By default (1, 48, 48), and for a name the
         shape that the network was published for.
-
-    Returns
-    -------
-    Summary
 
     Raises
     ------

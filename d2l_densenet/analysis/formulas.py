@@ -18,7 +18,7 @@ _DEFAULTS = {name: inspect.signature(DenseNet).parameters[name].default for name
 
 
 def densenet_formula(config, height, width):
-    """Parameters and multiply-adds of a DenseNet.
+    """Parameters and multiply-adds of a DenseNet: two integers.
 
     A dense block of L layers with growth rate k on m channels reads m, m + k, ..., m + (L - 1) k channels, together
     S = L m + k L (L - 1) / 2. Its convolutions have 9 k S weights; with a bottleneck of B, B k S + 9 B k^2 L.
@@ -29,10 +29,6 @@ def densenet_formula(config, height, width):
         All arguments of `DenseNet`, as its attribute ``config`` holds them.
     height, width : int
         Of the images, in pixels.
-
-    Returns
-    -------
-    parameters, multiply_adds : int
 
     Examples
     --------
@@ -71,7 +67,7 @@ def densenet_formula(config, height, width):
 
 
 def resnet_formula(name, height, width):
-    """Parameters and multiply-adds of a named ResNet.
+    """Parameters and multiply-adds of a named ResNet: two integers.
 
     A stage of n basic blocks from m to c channels has 9 m c + 9 (2 n - 1) c^2 weights; of bottleneck blocks, with
     b = c / 4, m b + (n - 1) c b + n (9 b^2 + b c); and m c for the shortcut, if m differs from c.

@@ -73,7 +73,7 @@ def in_turn(candidates, rounds, warm_up=1):
 
 
 def peak_memory(function, *arguments, uses=()):
-    """The most memory that a call holds at any moment, measured in a new process (Linux only).
+    """The most bytes of memory that a call holds at any moment, measured in a new process (Linux only).
 
     Parameters
     ----------
@@ -84,11 +84,6 @@ def peak_memory(function, *arguments, uses=()):
         Its arguments: numbers, strings, and tuples of them.
     uses : sequence of functions
         Other functions that it calls.
-
-    Returns
-    -------
-    int
-        Bytes.
 
     Raises
     ------

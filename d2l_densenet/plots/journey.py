@@ -46,8 +46,13 @@ def draw_network(net, image, maps=6, labels=None, data=None):
     if image.ndim < 2 or image.shape[:-2] not in ((), (1,), (1, 1)):
         raise ValueError(f'image must be one image of one channel, of shape (H, W), got {image.shape}')
     image = image.reshape(image.shape[-2:])
-    stages = _outputs(net, image)
-    logits = stages.pop('classifier').ravel()
+    X = array(image[None, None], 'float32', ctx=next(iter(net.collect_params().values())).list_ctx()[0])
+    stages = {'image': image[None]}     # and the output of each stage, (C, H, W)
+    for name, blocks in net.stages():
+        for block in blocks:
+            X = block(X)
+        stages[name] = X.asnumpy()[0]
+    logits = stages.pop('classifier')
     names = an_array('labels', range(len(logits)) if labels is None else labels, 'iuU')
     if names.shape != logits.shape:
         raise ValueError(f'labels must hold {len(logits)} names, one for each class, got shape {names.shape}')
@@ -79,17 +84,6 @@ def draw_network(net, image, maps=6, labels=None, data=None):
     finding = f'{height} x {width} pixels become {before} numbers, and these {len(names)} logits'
     figure.set_label(f'{finding}. {"; ".join(sizes.values())}. Highest logit: {names[int(logits.argmax())]}.')
     return finished(figure, finding, data)
-
-
-def _outputs(net, image):
-    """The image and the output of each stage: {name: array (C, H, W)}."""
-    X = array(image[None, None], 'float32', ctx=next(iter(net.collect_params().values())).list_ctx()[0])
-    found = {'image': image[None]}
-    for name, blocks in net.stages():
-        for block in blocks:
-            X = block(X)
-        found[name] = X.asnumpy()[0]
-    return found
 
 
 def _bar(axes, text, channels, came_in, thick, gid):
