@@ -3,7 +3,6 @@
 import ast
 import base64
 import contextlib
-import importlib
 import importlib.util
 import inspect
 import io
@@ -14,7 +13,7 @@ import re
 
 import numpy
 
-from . import checks
+from . import blocks, checks
 from ._common.disk import replace_file
 from ._common.messages import notice
 from .checks._compare import difference, plain, shown
@@ -74,11 +73,6 @@ def budget(full, quick):
     full, quick : object
         How many images, epochs, repetitions, ...
 
-    Returns
-    -------
-    object
-        One of the two.
-
     Examples
     --------
     >>> budget(full=60_000, quick=512)
@@ -102,9 +96,12 @@ def sliders(draw, filmstrip, **values):
     **values : tuple
         For each argument ``(lowest, highest, step)``, as ``ipywidgets.interact`` takes them.
     """
-    display = importlib.import_module('IPython.display').display
+    from IPython.display import display
+
+    from .plots import describe
+
     try:
-        widgets = importlib.import_module('ipywidgets')
+        import ipywidgets
     except ImportError:
         notice('No sliders: ipywidgets is missing (pip install ipywidgets).')
         display(filmstrip)
@@ -114,10 +111,9 @@ def sliders(draw, filmstrip, **values):
         display(draw(**chosen))
         return chosen
 
-    widget = widgets.interactive(show, **values)
+    widget = ipywidgets.interactive(show, **values)
     if widget.result is None:                       # ipywidgets 7 draws only when it displays the widget itself
         widget.update()
-    describe = importlib.import_module('d2l_densenet.plots').describe
     # One output with two forms: a page shows the sliders if it can, else the picture.
     picture = io.BytesIO()
     filmstrip.savefig(picture, format='png')
@@ -128,16 +124,9 @@ def sliders(draw, filmstrip, **values):
 
 
 def wager_images(test_iter):
-    """Positions of the wager's 18 images in the test set: its first six coats, pullovers and shirts, in its order.
+    """Positions of the wager's 18 images: the first six coats, pullovers and shirts of the test set, in its order.
 
-    Parameters
-    ----------
-    test_iter : ImageLoader
-        The test set, or its first few hundred images.
-
-    Returns
-    -------
-    numpy.ndarray, (18,), int
+    `test_iter` is its loader; a few hundred images are enough.
     """
     return numpy.sort(numpy.concatenate([numpy.flatnonzero(test_iter.labels == label)[:6]
                                          for label in _TOPS.values()]))
@@ -152,15 +141,14 @@ def wager(letters, test_iter):
         One letter per image: c for coat, p for pullover, s for shirt, ? for no idea. Spaces do not count. None: no
         wager.
     test_iter : ImageLoader
+        As for `wager_images`.
     """
     if letters is None:
         print('no labels yet: write 18 letters instead of None and run the cell again')
         return
     answers = ''.join(letters.lower().split())
-    wrong = sorted({*answers} - {*_TOPS, '?'})
-    if wrong or len(answers) != 18:
-        print(f'18 letters, each c, p, s or ?, were asked for; these are {len(answers)}'
-              + (f', with {" ".join(wrong)} among them' if wrong else ''))
+    if len(answers) != 18 or not {*answers} <= {*_TOPS, '?'}:
+        print(f'18 letters, each c, p, s or ?, were asked for; these are {len(answers)}: {answers}')
         return
     right = sum(_TOPS.get(letter) == label
                 for letter, label in zip(answers, test_iter.labels[wager_images(test_iter)]))
@@ -169,13 +157,7 @@ def wager(letters, test_iter):
 
 
 def wager_answers():
-    """What the reader said in `wager`.
-
-    Returns
-    -------
-    numpy.ndarray, (18,), int, or None
-        A class number per image (-1 for no idea); None if there are no answers.
-    """
+    """What the reader said in `wager`: an array of 18 classes, -1 for no idea; None if there are no answers."""
     path = _own_path()
     found = re.search(_WAGER, path.read_text(encoding='utf-8')) if path.exists() else None
     return found and numpy.array([_TOPS.get(letter, -1) for letter in found[1]])
@@ -189,12 +171,7 @@ def keep(*definitions):
     Parameters
     ----------
     *definitions : functions or classes
-        Defined in a cell, or in a file.
-
-    Raises
-    ------
-    TypeError
-        If one is not a function or class with source text.
+        Defined in a cell, or in a file; others are a TypeError.
 
     Examples
     --------
@@ -234,12 +211,7 @@ def yours(*names):
     Parameters
     ----------
     *names : str
-        'conv_block', 'DenseBlock' or 'transition_block'.
-
-    Returns
-    -------
-    object or tuple
-        One for one name, several for several.
+        'conv_block', 'DenseBlock' or 'transition_block'. For several names it returns a tuple.
 
     Examples
     --------
@@ -247,13 +219,12 @@ def yours(*names):
     conv_block: yours
     DenseBlock: the package's, because my_densenet.py has none
     """
-    own, said = _own_module(), []
-    found = []
+    own, said, found = _own_module(), [], []
     for name in names:
         definition = getattr(own, name, None)
         fault = f'{OWN_FILE} has none' if definition is None else _fault(name, definition)
-        said.append(f'{name}: ' + ('yours' if not fault else f"the package's, because {fault}"))
-        found.append(getattr(importlib.import_module('d2l_densenet'), name) if fault else definition)
+        said.append(f'{name}: ' + (f"the package's, because {fault}" if fault else 'yours'))
+        found.append(getattr(blocks, name) if fault else definition)
     notice('\n'.join(said))
     return found[0] if len(found) == 1 else tuple(found)
 
@@ -288,12 +259,12 @@ def _fault(name, definition):
 
 def _source(definition):
     """The text of a function or class, from a cell as well as from a file."""
-    functions = [definition] if inspect.isfunction(definition) else \
-        [part for part in vars(definition).values() if inspect.isfunction(part)] if inspect.isclass(definition) else []
-    if not functions:
+    parts = vars(definition).values() if inspect.isclass(definition) else [definition]
+    function = next(filter(inspect.isfunction, parts), None)
+    if function is None:
         raise TypeError(f'keep(...) takes functions and classes that you have defined, got {definition!r}')
-    lines = linecache.getlines(functions[0].__code__.co_filename)
-    return ast.get_source_segment(''.join(lines), _node(''.join(lines), definition.__name__))
+    text = ''.join(linecache.getlines(function.__code__.co_filename))
+    return ast.get_source_segment(text, _node(text, definition.__name__))
 
 
 def _node(text, name):

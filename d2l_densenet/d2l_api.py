@@ -23,15 +23,7 @@ class FashionMNISTData(d2l.DataModule):
     """The official Fashion-MNIST for ``d2l.Trainer``; d2l's own `FashionMNIST` fetches an older release.
 
     It loads in the process itself: d2l's worker processes hand out arrays that a hybridized network refuses.
-
-    Parameters
-    ----------
-    batch_size : int, >= 1, default 64
-        Images in a batch.
-    resize : int, >= 1, optional
-        Height and width in pixels, by default 48; None for 28 as they are.
-    root, data, limit, seed, flip, crop, validation
-        As for `load_data_fashion_mnist`.
+    Arguments and errors are those of `load_data_fashion_mnist`.
 
     Attributes
     ----------
@@ -39,13 +31,6 @@ class FashionMNISTData(d2l.DataModule):
         Batches (X, y): X (B, 1, H, W) float32 in [0, 1], y (B,) int32.
     source : DataSource
         Which data set this is.
-
-    Raises
-    ------
-    DataError
-        If the files are bad, or cannot be had and the stand-in is refused.
-    ValueError
-        If an argument is out of its range.
 
     Examples
     --------
@@ -90,14 +75,9 @@ class DenseNetClassifier(d2l.Classifier):
     lr : float, > 0, default 0.1
         Learning rate of stochastic gradient descent.
     num_classes : int, >= 1, default 10
-        Outputs of the default network; of a `DenseNet` that is given, checked against its own.
+        Outputs of the network; a `DenseNet` with another number is a ValueError.
 
     **Inputs:** images (N, 1, H, W), float32. **Outputs:** scores before the softmax, (N, num_classes).
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of its range, or `net` is a `DenseNet` with another number of classes.
 
     Examples
     --------

@@ -231,8 +231,8 @@ def test_no_idea_is_no_class(tops, capsys):
 
 
 @pytest.mark.parametrize('letters, said', [
-    ('zyx' * 6, 'these are 18, with x y z among them'), ('pcs' * 5, 'asked for; these are 15\n'),
-    (None, 'no labels yet'), ('cps', 'these are 3'), ('x' * 18, 'x among them'), ('pcs' * 7, 'these are 21')])
+    ('zyx' * 6, 'asked for; these are 18: zyxzyx'), ('pcs' * 5, 'asked for; these are 15: pcs'),
+    (None, 'no labels yet'), ('cps', 'these are 3'), ('x' * 18, 'each c, p, s or ?'), ('pcs' * 7, 'these are 21')])
 def test_a_wager_without_18_letters_is_none(tops, letters, said, capsys):
     course.wager(letters, tops)
     assert said in capsys.readouterr().out and course.wager_answers() is None

@@ -4,6 +4,7 @@ The articles are numbered as in the notebook, 0 to 3. Claims are in the course's
 article's own on which a verdict turns.
 """
 
+import re
 from dataclasses import dataclass
 from html import escape
 
@@ -16,23 +17,9 @@ VERDICTS = ('holds', 'conditional', 'wrong', 'open')
 class Claim:
     """A claim, where it is made, and what there is to say about it.
 
-    Parameters
-    ----------
-    number : int
-        From 1.
-    topic : int
-        The section of notebook 14.
-    places : str
-        Articles and their sections.
-    claim : str
-    verdict : str or None
-        One of VERDICTS; None where a cell of notebook 14 computes it: see `Ledger.judge`.
-    because : str
-        The condition or the reason.
-    shown : str
-        Cells of notebook 14, other notebooks, and tests, separated by '; '.
-    words : str
-        A few words of the article, in Chinese.
+    `topic` is the section of notebook 14, `places` articles and their sections. The verdict is one of VERDICTS, or None
+    where a cell of notebook 14 computes it: see `Ledger.judge`. `because` is the condition or the reason; `shown` names
+    cells of notebook 14, other notebooks and tests, separated by '; '; `words` are a few of the article, in Chinese.
     """
 
     number: int
@@ -225,20 +212,17 @@ class Ledger:
 
     def table(self, topic):
         """What a notebook shows of one topic."""
-        return _Table([(claim, self.verdict[claim.number]) for claim in CLAIMS if claim.topic == topic])
+        return _Table([(claim, self.verdict[claim.number] or '?') for claim in CLAIMS if claim.topic == topic])
 
     def counts(self):
         """How many claims have each verdict: {article: {verdict: count}}; a claim of two articles counts for each."""
-        articles = {number: {int(part.strip()[0]) for part in _parts(claim.places)}
-                    for number, claim in enumerate(CLAIMS, 1)}
-        return {article: {verdict: sum(article in articles[number] and self.verdict[number] == verdict
-                                       for number in articles) for verdict in VERDICTS} for article in range(4)}
+        return {article: {verdict: sum(article in _articles(claim.places) and self.verdict[claim.number] == verdict
+                                       for claim in CLAIMS) for verdict in VERDICTS} for article in range(4)}
 
 
-def _parts(places):
-    """'1, 2 and 3, openings' counts for 1, 2 and 3; '0, Evolution; 3, ResNet' for 0 and 3."""
-    for part in places.split(';'):
-        yield from [word for word in part.replace(' and ', ', ').split(', ') if word.strip().isdigit()]
+def _articles(places):
+    """'1, 2 and 3, openings' is of 1, 2 and 3; '0, Evolution; 2, sections 2.2 and 3.2' of 0 and 2."""
+    return [int(number) for number in re.findall(r'(?:^|; |, |and )([0-3])(?=,| and)', places)]
 
 
 def _place(place):
@@ -261,9 +245,9 @@ class _Table:
         words = f' (<span lang="zh">{escape(claim.words)}</span>)' if claim.words else ''
         shown = '; '.join(dict.fromkeys(map(_place, claim.shown.split('; '))))
         cells = (str(claim.number), escape(claim.places), escape(claim.claim) + words,
-                 f'<b>{verdict or "?"}</b>', escape(claim.because), escape(shown))
+                 f'<b>{verdict}</b>', escape(claim.because), escape(shown))
         return '<tr>' + ''.join(f'<td style="text-align: left">{cell}</td>' for cell in cells) + '</tr>'
 
     def __repr__(self):
-        return '\n'.join(f'{claim.number:2} {verdict or "?":12} {claim.claim}: {claim.because}'
+        return '\n'.join(f'{claim.number:2} {verdict:12} {claim.claim}: {claim.because}'
                          for claim, verdict in self._rows)

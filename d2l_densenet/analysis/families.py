@@ -16,7 +16,7 @@ def recorded_families(**wanted):
     Parameters
     ----------
     **wanted
-        What an entry must have, such as ``experiment='curves'``, ``network='DenseNet'``, ``width=16``, ``seed=0``.
+        Such as ``experiment='curves'``, ``network='DenseNet'``, ``width=16``, ``seed=0``.
 
     Returns
     -------
@@ -24,12 +24,7 @@ def recorded_families(**wanted):
         Each with the settings (``experiment``, ``network``, ``width``, ``dropout``, ``images``, ``epochs``, ``rate``,
         ``seed``), accuracies and losses (``train_acc``, ``validation_acc``, ``test_acc``, ``train_loss``, ...), the
         ``seconds`` of processor time that training took, and ``right``: for each test image, in the data set's
-        order, whether it was classified correctly.
-
-    Raises
-    ------
-    ValueError
-        If no run has a value.
+        order, whether it was classified correctly. A value that no run has is a ValueError.
 
     Examples
     --------

@@ -7,7 +7,7 @@ parameters; a multiply-add for each weight of a convolution or dense layer at ea
 import inspect
 
 from .._common.arguments import known_name, positive_int, show
-from ..named import NETWORKS, OWN
+from ..named import NETWORKS, OWN, published_shape
 from ..network import DenseNet
 from ..resnets import RESNETS
 
@@ -18,7 +18,7 @@ _DEFAULTS = {name: inspect.signature(DenseNet).parameters[name].default for name
 
 
 def densenet_formula(config, height, width):
-    """Parameters and multiply-adds of a DenseNet.
+    """Parameters and multiply-adds of a DenseNet: two integers.
 
     A dense block of L layers with growth rate k on m channels reads m, m + k, ..., m + (L - 1) k channels, together
     S = L m + k L (L - 1) / 2. Its convolutions have 9 k S weights; with a bottleneck of B, B k S + 9 B k^2 L.
@@ -29,10 +29,6 @@ def densenet_formula(config, height, width):
         All arguments of `DenseNet`, as its attribute ``config`` holds them.
     height, width : int
         Of the images, in pixels.
-
-    Returns
-    -------
-    parameters, multiply_adds : int
 
     Examples
     --------
@@ -70,8 +66,8 @@ def densenet_formula(config, height, width):
     return count.parameters, count.multiply_adds
 
 
-def resnet_formula(name, height, width, classes=None, in_channels=None):
-    """Parameters and multiply-adds of a named ResNet.
+def resnet_formula(name, height, width):
+    """Parameters and multiply-adds of a named ResNet: two integers.
 
     A stage of n basic blocks from m to c channels has 9 m c + 9 (2 n - 1) c^2 weights; of bottleneck blocks, with
     b = c / 4, m b + (n - 1) c b + n (9 b^2 + b c); and m c for the shortcut, if m differs from c.
@@ -82,24 +78,16 @@ def resnet_formula(name, height, width, classes=None, in_channels=None):
         A name that `resnet` knows.
     height, width : int
         Of the images, in pixels.
-    classes, in_channels : int, optional
-        By default as published.
-
-    Returns
-    -------
-    parameters, multiply_adds : int
 
     Examples
     --------
     >>> resnet_formula('resnet18', 224, 224)
     (11689512, 1814073344)
     """
-    block, layers, channels, published_classes, (published_channels, *_) = known_name(name, RESNETS)
+    block, layers, channels, classes, (in_channels, *_) = known_name(name, RESNETS)
     positive_int('height', height)
     positive_int('width', width)
     kind = block.__name__
-    in_channels = published_channels if in_channels is None else positive_int('in_channels', in_channels)
-    classes = published_classes if classes is None else positive_int('classes', classes)
     count, m, sizes = _Count(), channels[0], (height, width)
     first, second = kind.endswith('V1'), kind.endswith('V2')
     if second:
@@ -136,11 +124,10 @@ def network_formula(name):
     >>> network_formula('densenet121')
     (7978856, 2834161664)
     """
-    known_name(name, {**NETWORKS, **OWN, **RESNETS})
+    _, height, width = published_shape(name)
     if name in RESNETS:
-        _, height, width = RESNETS[name][-1]
         return resnet_formula(name, height, width)
-    arguments, (_, height, width) = {**NETWORKS, **OWN}[name]
+    arguments, _ = {**NETWORKS, **OWN}[name]
     return densenet_formula({**_DEFAULTS, **arguments}, height, width)
 
 

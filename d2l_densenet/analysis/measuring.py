@@ -73,26 +73,17 @@ def in_turn(candidates, rounds, warm_up=1):
 
 
 def peak_memory(function, *arguments, uses=()):
-    """The most memory that a call holds at any moment, measured in a new process (Linux only).
-
-    The process imports MXNet in np mode and the package's blocks under their usual names, notes its peak so far
-    (``VmHWM``), calls the function, and notes the peak again. Freed memory is given back at once, so that the peak is
-    what is in use.
+    """The most bytes of memory that a call holds at any moment, measured in a new process (Linux only).
 
     Parameters
     ----------
     function : function
         Defined in a notebook's cell or in a file. It may use ``mx, autograd, gluon, init, np, npx, nn, recompute``,
-        ``DenseBlock``, ``DenseNet``, ``conv_block``, and what is in `uses`. What it returns is held.
+        ``DenseBlock``, ``DenseNet``, ``conv_block``, and what is in `uses`, in np mode. What it returns is held.
     *arguments : object
         Its arguments: numbers, strings, and tuples of them.
     uses : sequence of functions
         Other functions that it calls.
-
-    Returns
-    -------
-    int
-        Bytes.
 
     Raises
     ------
@@ -104,17 +95,13 @@ def peak_memory(function, *arguments, uses=()):
     for name, one in [('function', function), *(('uses', one) for one in uses)]:
         if not inspect.isfunction(one):
             raise TypeError(f'{name} must be a function that is written in a cell or a file, got {show(one)}')
-    sources = '\n\n'.join(_source(one) for one in (*uses, function))
+    linecache.checkcache()  # in a notebook this finds the text of cells again
+    sources = '\n\n'.join(map(inspect.getsource, (*uses, function)))
     program = _CHILD.format(sources=sources, name=function.__name__, arguments=arguments)
+    # Freed memory is given back at once, so that the peak is what is in use.
     done = subprocess.run([sys.executable, '-c', program], text=True, capture_output=True, check=False,
                           env={**os.environ, 'MALLOC_MMAP_THRESHOLD_': '65536', 'MALLOC_TRIM_THRESHOLD_': '65536'})
     if done.returncode:
         last = done.stderr.strip().splitlines()[-1:] or [f'exit code {done.returncode}']
         raise RuntimeError(f'{function.__name__} failed: {last[0]}')
     return int(done.stdout)
-
-
-def _source(function):
-    """The text of a function, from a notebook's cell as well as from a file."""
-    linecache.checkcache(function.__code__.co_filename)
-    return inspect.getsource(function)

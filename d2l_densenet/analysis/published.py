@@ -69,6 +69,5 @@ def _compared(count, figure):
 def network_table(rows=None):
     """The rows of `network_rows` (or those given) as a Markdown table, with the sources below."""
     lines = [_COLUMNS, ['---', '---'] + ['--:'] * 8, *(network_rows() if rows is None else rows)]
-    used = {source for entry in PUBLISHED.values() for figure in entry if figure for source in figure[1:]}
     return '\n'.join(['| ' + ' | '.join(cells) + ' |' for cells in lines] + [''] + [
-        f'[{source}] {text}.  ' for source, text in SOURCES.items() if source in used]).rstrip()
+        f'[{source}] {text}.  ' for source, text in SOURCES.items()]).rstrip()

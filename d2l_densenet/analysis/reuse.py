@@ -14,9 +14,8 @@ __all__ = ['cut_connection', 'mean_absolute_weights']
 def mean_absolute_weights(block):
     """Mean absolute weight of each connection in a dense block (section 5, "Feature Reuse", figure 5 of the paper).
 
-    The mean is over all weights with which the first convolution of a layer reads the channels of one source; with a
-    bottleneck that is the 1x1 convolution. Batch normalisation scales those channels before: see notebook 08 on
-    what these numbers do not say.
+    The mean is over all weights with which the first convolution of a layer (with a bottleneck, the 1x1) reads the
+    channels of one source. See notebook 08 on what these numbers do not say.
 
     Parameters
     ----------
@@ -31,10 +30,8 @@ def mean_absolute_weights(block):
 
     Raises
     ------
-    TypeError
-        If `block` is not a DenseBlock.
-    ValueError
-        If its weights have no shape or no values yet.
+    TypeError, ValueError
+        If `block` is not a DenseBlock, or its weights have no shape or no values yet.
 
     Examples
     --------
@@ -69,10 +66,8 @@ def cut_connection(block, source, layer):
 
     Raises
     ------
-    TypeError
-        If `block` is not a DenseBlock.
-    ValueError
-        If there is no such connection, or the weights have no shape or no values yet.
+    TypeError, ValueError
+        As for `mean_absolute_weights`; ValueError if there is no such connection.
 
     Examples
     --------
@@ -84,12 +79,8 @@ def cut_connection(block, source, layer):
            [0. , 0.5]])
     """
     weights = _weights(block)
-    if positive_int('layer', layer) > len(weights):
-        raise ValueError(f'layer must be from 1 to {len(weights)}, the number of layers of the block, got {layer}')
-    if positive_int('source', source, least=0) >= layer:
-        raise ValueError(f'source must be below layer = {layer}, which reads the input (0) and the layers before it, '
-                         f'got {source}')
-    weight = weights[layer - 1]
+    weight = weights[positive_int('layer', layer, most=len(weights)) - 1]
+    positive_int('source', source, least=0, most=layer - 1)
     values = _values(weight)
     values[:, _channels(weights, source)] = 0
     weight.set_data(array(values, values.dtype))

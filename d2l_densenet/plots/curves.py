@@ -10,25 +10,20 @@ from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import ScaledTranslation
 
 from .._common.arguments import number, show
-from .look import BESIDE, DENSENET, GREY, RESNET, an_array, colours, finished, in_style, labelled, new_figure, plural
+from .look import BESIDE, DENSENET, GREY, RESNET, an_array, colours, finished, labelled, new_figure, plural, style
 
 __all__ = ['LiveAccuracy', 'plot_accuracy', 'plot_history', 'plot_memory']
 
 
-@in_style
+@style()
 def plot_history(history):
     """Loss and accuracy against epochs, in two panels.
 
     Parameters
     ----------
     history : History or dict of str to History
-        What ``fit`` returned, or several with a label for each. The title states the best final test accuracy,
-        or training accuracy where no history has a test accuracy.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If `history` is neither, or empty, or one of them has no finished epoch.
+        What ``fit`` returned, or several with a label for each. The title states the best test accuracy at the end,
+        or training accuracy where none has a test accuracy.
 
     Examples
     --------
@@ -39,7 +34,7 @@ def plot_history(history):
     """
     histories = labelled('history', history if isinstance(history, dict) else {'': history}, 'History')
     for label, one in histories.items():
-        _check_history(one, f' {label!r}' if label else '')
+        _check_history(one, f'history {label!r}' if label else 'history')
     figure, (loss_axes, accuracy_axes) = new_figure(11 if len(histories) == 1 else 13, 4.4, columns=2)
     for colour, (label, one) in zip(colours(histories), histories.items()):
         for axes, key, name, line, fill in ((loss_axes, 'loss', 'training', 'o-', colour),
@@ -58,16 +53,16 @@ def plot_history(history):
     return finished(figure, _history_finding(histories), ', '.join({str(one.data): 0 for one in histories.values()}))
 
 
-def _check_history(history, label):
+def _check_history(history, name):
     if not hasattr(history, 'rows') or not hasattr(history, 'data'):
-        raise TypeError(f'history{label} must be a History as fit returns it, got {show(history)}')
+        raise TypeError(f'{name} must be a History as fit returns it, got {show(history)}')
     if not history.rows:
-        raise ValueError(f'history{label} has no finished epoch: nothing to plot')
+        raise ValueError(f'{name} has no finished epoch: nothing to plot')
     for row in history.rows:
-        numbers = [row.get(name) for name in ('epoch', 'loss', 'train_acc')] + [row.get('test_acc', 'none') or 0]
+        numbers = [row.get(key) for key in ('epoch', 'loss', 'train_acc')] + [row.get('test_acc', 'none') or 0]
         if not all(isinstance(value, Real) for value in numbers):
-            raise ValueError(f'each row of history{label} must have the numbers epoch, loss, train_acc and test_acc, '
-                             f'got {show(row)}')
+            raise ValueError(f'each row of {name} must have the numbers epoch, loss, train_acc and test_acc, got '
+                             f'{show(row)}')
 
 
 def _history_finding(histories):
@@ -84,17 +79,13 @@ def _history_finding(histories):
 class LiveAccuracy:
     """A figure that grows during training: accuracy after each epoch, one curve per network.
 
-    In a notebook the cell that starts a curve shows the figure, and later points change it in place.
+    In a notebook the cell that starts a curve shows the figure, and later points change it in place. The attribute
+    ``figure`` is the one of the last point.
 
     Parameters
     ----------
     what : str
         What is measured, for the title and the axis.
-
-    Attributes
-    ----------
-    figure : matplotlib.figure.Figure
-        As of the last point.
 
     Examples
     --------
@@ -124,7 +115,7 @@ class LiveAccuracy:
         else:
             self._shown.update(self.figure)
 
-    @in_style
+    @style()
     def _drawn(self, finding):
         figure, axes = new_figure(7.5, 4.4)
         for (label, curve), colour in zip(self.curves.items(), colours(self.curves)):
@@ -136,36 +127,28 @@ class LiveAccuracy:
         return finished(figure, finding)
 
 
-@in_style
+@style()
 def plot_accuracy(networks, data=None):
     """Accuracy of several runs of each network against its parameters and against its multiply-adds.
 
+    A small mark for each run, a large one for their mean. Networks of about equal cost stand side by side. The title
+    says whether every run of the highest mean lies above all others.
+
     Parameters
     ----------
-    networks : dict of str to (Summary, sequence of float)
-        For each label what `summary` returned, and a list of the accuracies (0 to 1) of one or more runs. A label that
-        names ResNet or DenseNet gets the colour of its kind.
+    networks : dict of str to (Summary, list of float)
+        For each label what `summary` returned, and the accuracies (0 to 1) of one or more runs. A label that names
+        ResNet or DenseNet gets the colour of its kind.
     data : optional
         The data set's name, such as ``loader.source``, to be written below.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        Each run is a small mark, the mean a large one with a line from the lowest to the highest run. Networks of about
-        equal cost stand side by side. The title says whether every run of the highest mean lies above all others.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If `networks` is not such a dict, or has no network, one without a run, or an accuracy outside of 0 to 1.
 
     Examples
     --------
     >>> from d2l_densenet import summary
     >>> figure = plot_accuracy({'ResNet-18': (summary('resnet18'), [0.90, 0.92]),
     ...                         'DenseNet-121': (summary('densenet121'), [0.93, 0.94])})
-    >>> [axes.get_xlabel() for axes in figure.axes]
-    ['trainable parameters (thousands)', 'multiply-adds for one image (millions)']
+    >>> figure._suptitle.get_text()
+    'highest mean: DenseNet-121, 0.935, each run above all runs of the others'
     """
     for label, entry in labelled('networks', networks, '(summary of the network, accuracies of its runs)').items():
         pair = isinstance(entry, (tuple, list)) and len(entry) == 2 and hasattr(entry[0], 'multiply_adds')
@@ -210,25 +193,17 @@ def _accuracy_finding(runs):
                       ', each run above all runs of the others')
 
 
-@in_style
+@style()
 def plot_memory(counted, measured):
     """Memory of a training step against the number of layers: counted on the left, measured on the right.
+
+    In megabytes of 10^6 bytes. The title compares the deepest measured with the shallowest.
 
     Parameters
     ----------
     counted, measured : dict of str to list of (int, number)
         For each way of training its rows: the number of layers, at least 1, and bytes, at least 0. Rows for three or
         more depths get the polynomial of degree 2 that is nearest to them; its term in L^2 says how memory grows.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        Megabytes of 10^6 bytes. The title compares the deepest measured with the shallowest.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If one is not such a dict, or empty.
 
     Examples
     --------
@@ -244,8 +219,7 @@ def plot_memory(counted, measured):
     for axes, title, unit, table in ((panels[0], 'counted', 'kept for the backward pass (MB)', counted),
                                      (panels[1], 'measured', 'peak of one training step (MB)', measured)):
         for label, rows in table.items():
-            layers, sizes = (numpy.array(column, dtype=float) for column in zip(*rows))
-            name = label
+            (layers, sizes), name = rows.T, label
             if len(set(layers)) >= 3:
                 fit = numpy.polyfit(layers, sizes, 2)
                 grid = numpy.linspace(min(layers), max(layers), 100)
@@ -258,7 +232,7 @@ def plot_memory(counted, measured):
 
 
 def _memory_rows(name, ways):
-    """The rows of each way, in megabytes and in the order of depth."""
+    """The rows of each way as an array (depths, 2), in megabytes and in the order of depth."""
     found = {}
     for label, rows in labelled(name, ways, 'list of rows (layers, bytes)').items():
         table = an_array(f'{name}[{label!r}]', rows)
@@ -266,7 +240,7 @@ def _memory_rows(name, ways):
                 table[:, 0] < 1).any() or (table[:, 0] % 1).any() or (table[:, 1] < 0).any():
             raise ValueError(f'{name} must hold rows (layers, bytes), such as (12, 8e6), under each label, got '
                              f'{show(rows)} under {label!r}')
-        found[label] = sorted((layers, size / 1e6) for layers, size in table)
+        found[label] = table[table[:, 0].argsort(kind='stable')] / [1, 1e6]
     return found
 
 

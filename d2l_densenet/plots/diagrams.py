@@ -4,10 +4,11 @@ import numpy
 from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path
 
-from .._common.arguments import number, positive_int, show
+from .._common.arguments import number, positive_int, show, sizes
+from ..analysis.counting import summary
 from ..blocks import DenseBlock
 from ..network import DenseNet
-from .look import DENSENET, GREY, RESNET, finished, in_style, new_figure, plural, tint
+from .look import DENSENET, GREY, RESNET, finished, new_figure, plural, style, tint
 from .pictures import MOST_LAYERS
 
 __all__ = ['draw_add_vs_concat', 'draw_chain', 'draw_dense_block', 'draw_growth', 'plot_channels', 'plot_stages']
@@ -27,46 +28,33 @@ def draw_dense_block(num_layers):
     num_layers : int, 1 to 12
         L; any other value is a ValueError.
 
-    Returns
-    -------
-    matplotlib.figure.Figure
-        The artist of each connection has the gid ``'connection i j'``.
-
     Examples
     --------
     >>> draw_dense_block(4).axes[0].get_title()
     'dense block: 4 layers, 10 connections'
     """
-    layers = _layers(num_layers)
-    pairs = [(i, j) for j in range(1, num_layers + 1) for i in range(j)]
-    return _draw_layers(num_layers, pairs, SOURCE_COLOURS, f'dense block: {layers}, {plural(len(pairs), "connection")}',
+    return _draw_layers('dense block', num_layers, range, SOURCE_COLOURS,
                         'arcs lead from every feature x to all later layers H.')
 
 
 def draw_chain(num_layers):
-    """The same layers one after the other, as in a plain network: L connections, to stand beside `draw_dense_block`.
-
-    The argument, the artists and the errors are those of `draw_dense_block`.
+    """The layers of `draw_dense_block`, with its argument, one after the other as in a plain network: L connections.
 
     Examples
     --------
     >>> draw_chain(4).axes[0].get_title()
     'plain chain: 4 layers, 4 connections'
     """
-    layers = _layers(num_layers)
-    pairs = [(j - 1, j) for j in range(1, num_layers + 1)]
-    return _draw_layers(num_layers, pairs, [GREY], f'plain chain: {layers}, {plural(len(pairs), "connection")}',
+    return _draw_layers('plain chain', num_layers, lambda layer: [layer - 1], [GREY],
                         'each layer H reads only the features before it.')
 
 
-def _layers(num_layers):
-    if positive_int('num_layers', num_layers) > MOST_LAYERS:
-        raise ValueError(f'num_layers must be at most {MOST_LAYERS} for the arcs to be told apart, got {num_layers}')
-    return plural(num_layers, 'layer')
-
-
-@in_style
-def _draw_layers(num_layers, pairs, colours, title, meaning):
+@style()
+def _draw_layers(kind, num_layers, read, colours, meaning):
+    """The row of layers: layer j reads the features ``read(j)``."""
+    positive_int('num_layers', num_layers, most=MOST_LAYERS)
+    pairs = [(i, j) for j in range(1, num_layers + 1) for i in read(j)]
+    title = f'{kind}: {plural(num_layers, "layer")}, {plural(len(pairs), "connection")}'
     step, gap, radius = 2.0, 0.62, 0.26        # between layers; from box to circle; of a circle
     top = max(j - i for i, j in pairs) - 1
 
@@ -103,21 +91,18 @@ def _draw_layers(num_layers, pairs, colours, title, meaning):
     return figure
 
 
-@in_style
+@style()
 def draw_growth(*blocks):
     """How a dense block's stack of feature maps grows: one bar per step, one colour per source.
+
+    The titles give channels, connections and trainable parameters (3x3 convolutions with biases, batch normalisation,
+    the transition's convolution).
 
     Parameters
     ----------
     *blocks : tuple
         One to four blocks, drawn on one scale: ``(L, k, k0)`` or ``(L, k, k0, theta)``, with layers, growth rate,
         channels of the input, and the compression of the transition that follows.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        Bars have the gids ``'x0'``, ``'x1'``, ... and ``'transition'``. The titles give channels, connections and
-        trainable parameters (3x3 convolutions with biases, batch normalisation, the transition's convolution).
 
     Examples
     --------
@@ -131,24 +116,20 @@ def draw_growth(*blocks):
             raise TypeError(f'blocks must be tuples (L, k, k0) or (L, k, k0, theta), got {show(block)}')
         for name, value in zip(('L', 'k', 'k0'), block):
             positive_int(f'{name} in blocks', value)
-        if len(block) == 4:
-            number('theta in blocks', block[3], most=1)
+        for theta in block[3:]:
+            number('theta in blocks', theta, most=1)
     figure, panels = new_figure(7.5, 4.6 if len(blocks) == 1 else 1 + 3 * len(blocks), len(blocks), squeeze=False,
                                 sharey=True)
     for axes, (layers, rate, first, *theta) in zip(panels[:, 0], blocks):
-        widths = [first] + [rate] * layers
-        for step in range(layers + 1):
-            for source in range(step + 1):
-                bottom = sum(widths[:source])
-                axes.bar(step, widths[source], bottom=bottom, gid=f'x{source}', edgecolor='white', width=0.8,
-                         color=SOURCE_COLOURS[source % len(SOURCE_COLOURS)])
-        read = [first + rate * layer for layer in range(layers)]
-        channels, parameters = first + rate * layers, sum(2 * c + 9 * c * rate + rate for c in read)
-        after = 'after ' if layers <= 4 else ''
-        names = ['input'] + [f'{after}$H_{{{step}}}$' for step in range(1, layers + 1)]
+        channels, widths = first + rate * layers, [first] + [rate] * layers
         for source, width in enumerate(widths):
+            bottom = sum(widths[:source])
+            axes.bar(range(source, layers + 1), width, bottom=bottom, gid=f'x{source}', edgecolor='white', width=0.8,
+                     color=SOURCE_COLOURS[source % len(SOURCE_COLOURS)])
             if 14 * width > channels:                       # room for its name
-                axes.text(layers + 0.45, sum(widths[:source]) + width / 2, f'$x_{{{source}}}$', va='center')
+                axes.text(layers + 0.45, bottom + width / 2, f'$x_{{{source}}}$', va='center')
+        parameters = sum(2 * c + 9 * c * rate + rate for c in range(first, channels, rate))
+        names = ['input'] + [('after ' if layers <= 4 else '') + f'$H_{{{step}}}$' for step in range(1, layers + 1)]
         given = f'$k_0$ = {first}, $L$ = {layers}, $k$ = {rate}'
         out = f'{channels} channels out'
         if theta:
@@ -159,15 +140,14 @@ def draw_growth(*blocks):
             given, out = f'{given}, $\\theta$ = {theta[0]:g}', f'{channels} channels, {kept} after the transition'
         count = plural(layers * (layers + 1) // 2, 'connection')
         axes.set_xticks([*range(layers + 1), layers + 1.5][:len(names)], names, fontsize=11)
-        axes.set_xlim(-0.6, layers + 2.1 if theta else layers + 0.9)
+        axes.set(xlim=(-0.6, layers + 2.1 if theta else layers + 0.9), ylabel='channels')
         axes.set_title(f'{given}: {out},\n{count}, {parameters:,} parameters', fontsize=12)
-        axes.set_ylabel('channels')
     titles = '; '.join(axes.get_title().replace('\n', ' ').replace('$', '').replace('\\', '') for axes in panels[:, 0])
     figure.set_label(f'Stacks of feature maps that grow from layer to layer. {titles}.')
     return figure
 
 
-@in_style
+@style()
 def draw_add_vs_concat():
     """What a ResNet and a DenseNet do with the input and the output of a layer, drawn as channels.
 
@@ -205,7 +185,7 @@ def draw_add_vs_concat():
     return figure
 
 
-@in_style
+@style()
 def plot_channels(net, input_size=(48, 48)):
     """The staircase of channels through a DenseNet: k up at each convolution, halved at each transition.
 
@@ -215,11 +195,6 @@ def plot_channels(net, input_size=(48, 48)):
         The network, or its ``config``.
     input_size : (int, int), default (48, 48)
         Height and width of the images, in pixels, for the resolution written at each dense block.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        The steps are the patch with the gid ``'channels'``.
 
     Examples
     --------
@@ -231,13 +206,8 @@ def plot_channels(net, input_size=(48, 48)):
         net = DenseNet(**net)
     if not isinstance(net, DenseNet):
         raise TypeError(f'net must be a DenseNet or its config (a dict), got {show(net)}')
-    try:
-        height, width = input_size
-    except (TypeError, ValueError):
-        raise ValueError(f'input_size must be (height, width) in pixels, got {input_size!r}') from None
-    sizes = net.stage_sizes(positive_int('height', height), positive_int('width', width))
+    height, width = sizes('input_size', input_size, '(48, 48)', axes=2)
     growth_rate, theta = net.config['growth_rate'], net.config['compression']
-
     widths = [net.config['num_init_features']]
     blocks = []                                 # first and last index of each dense block in `widths`
     for _, (layer, *_) in net.stages()[1:-1]:
@@ -250,7 +220,7 @@ def plot_channels(net, input_size=(48, 48)):
     figure, axes = new_figure(max(9.0, min(0.42 * len(widths), 16)), 5)
     top = max(widths) * 1.32
     ticks = ['stem'] + [''] * (len(widths) - 1)
-    for block, ((first, last), (rows, columns)) in enumerate(zip(blocks, sizes), start=1):
+    for block, ((first, last), (rows, columns)) in enumerate(zip(blocks, net.stage_sizes(height, width)), start=1):
         axes.axvspan(first, last, color=DENSENET, alpha=0.10, lw=0)
         for x, y, text, ha, va in (
                 ((first + last) / 2, top * 0.985, f'dense block {block}\n{rows} x {columns}', 'center', 'top'),
@@ -273,9 +243,9 @@ def plot_channels(net, input_size=(48, 48)):
                     f'resolution in pixels, for images of {height} x {width}')
 
 
-@in_style
+@style()
 def plot_stages(*nets, input_shape=None):
-    """Channels and resolution through networks, stage by stage, side by side.
+    """Channels after each stage of networks, and below the height of the feature maps in pixels; a column a network.
 
     Parameters
     ----------
@@ -285,19 +255,12 @@ def plot_stages(*nets, input_shape=None):
     input_shape : sequence of int, optional
         Shape (C, H, W) of the images. What `summary` refuses is refused here too.
 
-    Returns
-    -------
-    matplotlib.figure.Figure
-        One column a network: channels after each stage above, height of the feature maps in pixels below.
-
     Examples
     --------
     >>> figure = plot_stages('resnet18', 'densenet121')
     >>> [int(bar.get_height()) for bar in figure.axes[1].patches]
     [64, 256, 128, 512, 256, 1024, 512, 1024]
     """
-    from ..analysis.counting import summary
-
     tables = [summary(net, input_shape) for net in nets or ('resnet50', 'densenet121')]
     figure, axes = new_figure(max(5.2 * len(tables), 6.5), 6.4, 2, len(tables), sharey='row', squeeze=False)
     pale = ''
@@ -320,7 +283,9 @@ def plot_stages(*nets, input_shape=None):
             below.annotate(f'{height}', (place, height), (0, 7), textcoords='offset points', ha='center', fontsize=11)
         below.set_yscale('log', base=2)
         below.margins(y=0.2)
-        below.set_xticks(places, [_short(row['stage']) for row in rows], fontsize=11)
+        short = [row['stage'].replace('dense block ', 'D').replace('transition ', 'T').replace('stage ', '')
+                 for row in rows]
+        below.set_xticks(places, short, fontsize=11)
         below.set_xlabel('stage')
     axes[0, 0].set_ylabel('channels after the stage')
     axes[1, 0].set_ylabel('height in pixels')
@@ -330,10 +295,3 @@ def plot_stages(*nets, input_shape=None):
     shapes = sorted({table.input_shape for table in tables})
     return finished(figure, 'channels grow while the resolution falls',
                     'images of ' + ' and '.join(' x '.join(map(str, shape)) for shape in shapes) + pale)
-
-
-def _short(stage):
-    """'dense block 2' as 'D2', 'transition 1' as 'T1', 'stage 3' as '3'."""
-    words = stage.split()
-    letters = {'dense': 'D', 'transition': 'T', 'stage': ''}
-    return letters[words[0]] + words[-1] if words[0] in letters and words[-1].isdigit() else stage

@@ -6,14 +6,13 @@ from matplotlib.patches import Rectangle
 
 from .._common.arguments import positive_int, show
 from .._common.arrays import array
-from ..blocks import DenseBlock
 from ..network import DenseNet
-from .look import DENSENET, GREY, an_array, finished, in_style, new_figure, plural, tint
+from .look import DENSENET, GREY, an_array, finished, new_figure, plural, style, tint
 
 __all__ = ['draw_network']
 
 
-@in_style
+@style()
 def draw_network(net, image, maps=6, labels=None, data=None):
     """The network from top to bottom, with one image going through it: each stage as a bar, and some of its maps.
 
@@ -33,11 +32,6 @@ def draw_network(net, image, maps=6, labels=None, data=None):
     data : optional
         The data set's name, to be written below.
 
-    Returns
-    -------
-    matplotlib.figure.Figure
-        The bar of a stage has its name as its gid.
-
     Examples
     --------
     >>> net = DenseNet()
@@ -47,33 +41,39 @@ def draw_network(net, image, maps=6, labels=None, data=None):
     """
     if not isinstance(net, DenseNet):
         raise TypeError(f'net must be a DenseNet, got {show(net)}')
-    if positive_int('maps', maps) > 8:
-        raise ValueError(f'maps must be at most 8, got {maps}')
+    positive_int('maps', maps, most=8)
     image = an_array('image', image)
     if image.ndim < 2 or image.shape[:-2] not in ((), (1,), (1, 1)):
         raise ValueError(f'image must be one image of one channel, of shape (H, W), got {image.shape}')
     image = image.reshape(image.shape[-2:])
-    stages = _outputs(net, image)
-    classes = stages[-1][1].shape[1]
-    names = an_array('labels', range(classes) if labels is None else labels, 'iuU')
-    if names.shape != (classes,):
-        raise ValueError(f'labels must hold {classes} names, one for each class, got shape {names.shape}')
-    figure, axes = new_figure(8.6, 0.98 * len(stages) + 0.8)
+    X = array(image[None, None], 'float32', ctx=next(iter(net.collect_params().values())).list_ctx()[0])
+    stages = {'image': image[None]}     # and the output of each stage, (C, H, W)
+    for name, blocks in net.stages():
+        for block in blocks:
+            X = block(X)
+        stages[name] = X.asnumpy()[0]
+    logits = stages.pop('classifier')
+    names = an_array('labels', range(len(logits)) if labels is None else labels, 'iuU')
+    if names.shape != logits.shape:
+        raise ValueError(f'labels must hold {len(logits)} names, one for each class, got shape {names.shape}')
+    sizes = {name: f'{name}: {plural(len(values), "channel")}, {values.shape[1]} x {values.shape[2]}'
+             for name, values in stages.items()}
+    figure, axes = new_figure(8.6, 0.98 * (len(stages) + 1) + 0.8)
     axes.remove()
-    grid = GridSpec(len(stages), maps + 2, figure, width_ratios=[3.1] + [1] * maps + [0.05])
-    most, before = max(values.shape[1] for _, values, _ in stages), 0
-    for row, (name, values, new) in enumerate(stages[:-1]):
-        _bar(figure.add_subplot(grid[row, 0]), name, values.shape[1:], before if new else 0, most, max(image.shape))
-        shown_maps = values[0, numpy.unique(numpy.linspace(0, values.shape[1] - 1, maps).astype(int))]
-        for column, one in enumerate(shown_maps):
-            axes = figure.add_subplot(grid[row, 1 + column], xticks=[], yticks=[])
+    grid = GridSpec(len(stages) + 1, maps + 2, figure, width_ratios=[3.1] + [1] * maps + [0.05])
+    most, before = max(len(logits), *map(len, stages.values())), 0
+    for row, (name, values) in enumerate(stages.items()):
+        axes = figure.add_subplot(grid[row, 0], xlim=(0, most))
+        came_in = before if name.startswith('dense block') else 0
+        before = len(values)
+        _bar(axes, sizes[name], before, came_in, values.shape[1] / max(image.shape), gid=name)
+        shown_maps = values[numpy.unique(numpy.linspace(0, before - 1, maps).astype(int))]
+        for column, one in enumerate(shown_maps, 1):
+            axes = figure.add_subplot(grid[row, column], xticks=[], yticks=[])
             axes.imshow(one, cmap='gray_r', interpolation='nearest', vmin=shown_maps.min(), vmax=shown_maps.max())
-            for spine in axes.spines.values():
-                spine.set(visible=True, color=GREY, linewidth=0.6)
-        before = values.shape[1]
-    logits = stages[-1][1][0]
-    axes = figure.add_subplot(grid[-1, 0])
-    _bar(axes, 'classifier', (before, 1, 1), 0, most, max(image.shape))
+            axes.spines[:].set(visible=True, color=GREY, linewidth=0.6)
+    axes = figure.add_subplot(grid[-1, 0], xlim=(0, most))
+    _bar(axes, f'classifier: {plural(before, "channel")}, 1 x 1', before, 0, 1 / max(image.shape), gid='classifier')
     axes = figure.add_subplot(grid[-1, 1:-1])
     axes.bar(range(len(names)), logits, color=[DENSENET if value == logits.max() else GREY for value in logits])
     axes.axhline(0, color='black', lw=1.5)
@@ -82,34 +82,16 @@ def draw_network(net, image, maps=6, labels=None, data=None):
     axes.set_ylabel('logit', fontsize=11)
     height, width = image.shape
     finding = f'{height} x {width} pixels become {before} numbers, and these {len(names)} logits'
-    sizes = '; '.join(f'{name}: {_size(values.shape[1:])}' for name, values, _ in stages[:-1])
-    figure.set_label(f'{finding}. {sizes}. Highest logit: {names[int(logits.argmax())]}.')
+    figure.set_label(f'{finding}. {"; ".join(sizes.values())}. Highest logit: {names[int(logits.argmax())]}.')
     return finished(figure, finding, data)
 
 
-def _outputs(net, image):
-    """The image and the output of each stage as (name, array (1, C, H, W), whether it is a dense block)."""
-    X = array(image[None, None], 'float32', ctx=next(iter(net.collect_params().values())).list_ctx()[0])
-    found = [('image', image[None, None], False)]
-    for name, blocks in net.stages():
-        for block in blocks:
-            X = block(X)
-        found.append((name, X.asnumpy(), isinstance(blocks[0], DenseBlock)))
-    return found
-
-
-def _size(shape):
-    return f'{plural(shape[0], "channel")}, {shape[1]} x {shape[2]}'
-
-
-def _bar(axes, name, shape, came_in, most, highest):
-    channels, height, width = shape
-    thick = height / highest
+def _bar(axes, text, channels, came_in, thick, gid):
     # The edge keeps a bar of one pixel visible.
     axes.add_patch(Rectangle((0, -thick / 2), channels, thick, color=DENSENET if came_in else tint(DENSENET), lw=1,
-                             gid=name))
+                             gid=gid))
     if came_in:
         axes.add_patch(Rectangle((0, -thick / 2), came_in, thick, color=tint(DENSENET), lw=1))
-    axes.text(0, 0.62, f'{name}: {_size(shape)}', fontsize=11, va='bottom')
-    axes.set(xlim=(0, most), ylim=(-0.55, 1.0))
+    axes.text(0, 0.62, text, fontsize=11, va='bottom')
+    axes.set(ylim=(-0.55, 1.0))
     axes.set_axis_off()

@@ -1,10 +1,10 @@
 """How the figures of the course look, and what they say in words; what the other modules of `plots` share."""
 
-import functools
 import itertools
 import re
 import sys
 import warnings
+from contextlib import contextmanager
 
 import mxnet as mx
 import numpy
@@ -28,16 +28,12 @@ GREY = '#555555'
 BESIDE = {'loc': 'center left', 'bbox_to_anchor': (1, 0.5)}
 
 
+@contextmanager
 def style():
-    """Context in which every figure of the course is made: ``with style(): ...``.
+    """Context in which every figure of the course is made: ``with style(): ...``, or ``@style()`` on a function.
 
-    In a notebook, the figures shown from then on carry their alternative text (`describe`) in the metadata of the
-    output. The course's site makes the ``alt`` of its pictures from it; JupyterLab 4.6 does not read it.
-
-    Returns
-    -------
-    context manager
-        Sets matplotlib's ``rcParams``, and restores them at the end.
+    It sets matplotlib's ``rcParams``, and restores them at the end. In a notebook, the figures shown from then on carry
+    their alternative text (`describe`) in the metadata of the output, from which the site makes the ``alt``.
 
     Examples
     --------
@@ -50,13 +46,14 @@ def style():
     if shell is not None:
         shell.display_formatter.mimebundle_formatter.for_type(
             Figure, lambda figure: ({}, {'image/png': {'alt': describe(figure)}} if describe(figure) else {}))
-    return rc_context({
-        'figure.dpi': 100, 'savefig.dpi': 100, 'figure.facecolor': 'white', 'figure.constrained_layout.use': True,
-        'figure.constrained_layout.h_pad': 0.09, 'figure.constrained_layout.w_pad': 0.07,
-        'font.family': 'sans-serif', 'font.sans-serif': ['DejaVu Sans'], 'font.size': 13,
-        'axes.titlesize': 14, 'axes.labelsize': 13, 'axes.spines.top': False, 'axes.spines.right': False,
-        'axes.grid': False, 'grid.color': '#dddddd', 'axes.axisbelow': True,
-        'lines.linewidth': 2.2, 'lines.markersize': 7, 'legend.frameon': False})
+    with rc_context({
+            'figure.dpi': 100, 'savefig.dpi': 100, 'figure.facecolor': 'white', 'figure.constrained_layout.use': True,
+            'figure.constrained_layout.h_pad': 0.09, 'figure.constrained_layout.w_pad': 0.07,
+            'font.family': 'sans-serif', 'font.sans-serif': ['DejaVu Sans'], 'font.size': 13,
+            'axes.titlesize': 14, 'axes.labelsize': 13, 'axes.spines.top': False, 'axes.spines.right': False,
+            'axes.grid': False, 'grid.color': '#dddddd', 'axes.axisbelow': True,
+            'lines.linewidth': 2.2, 'lines.markersize': 7, 'legend.frameon': False}):
+        yield
 
 
 def describe(figure):
@@ -66,11 +63,6 @@ def describe(figure):
     ----------
     figure : matplotlib.figure.Figure
         If it has a label, set by ``figure.set_label('...')``, that is its text.
-
-    Returns
-    -------
-    str
-        Empty if the figure has no text.
 
     Examples
     --------
@@ -83,14 +75,14 @@ def describe(figure):
     if figure.get_label():
         return str(figure.get_label())
     title, caption = ('' if text is None else text.get_text() for text in (figure._suptitle, figure._supxlabel))
-    labels = [[axis.label.get_text() if axes.axison else '' for axis in (axes.xaxis, axes.yaxis)]
-              for axes in figure.axes]
+    shared = any(axes.axison and axes.get_ylabel() for axes in figure.axes)
     panels = []
-    for axes, (x, y) in zip(figure.axes, labels):
+    for axes in figure.axes:
+        x, y = (axes.get_xlabel(), axes.get_ylabel()) if axes.axison else ('', '')
         legend = axes.get_legend()
         lines = [text.get_text() for text in legend.get_texts()] if legend else []
         # Panels beside the first often leave out the label of the shared axis: theirs says nothing new.
-        units = f'{y} against {x}' if x and y else y or ('' if any(y for _, y in labels) else x)
+        units = f'{y} against {x}' if x and y else y or ('' if shared else x)
         panels.append(': '.join(part for part in [axes.get_title(), units, ', '.join(lines)] if part))
     if not any(axes.axison for axes in figure.axes):
         # Images with their captions: one list.
@@ -98,15 +90,6 @@ def describe(figure):
         panels = [', '.join(f'{name} ({count} times)' if count > 1 else name for name, count in groups if name)]
     text = '. '.join(part for part in [title, *panels, caption] if part)
     return re.sub(r'\s+', ' ', re.sub(r'[$\\{}]', '', text)).strip()
-
-
-def in_style(function):
-    """The function, called within the course's `style`."""
-    @functools.wraps(function)
-    def called(*args, **kwargs):
-        with style():
-            return function(*args, **kwargs)
-    return called
 
 
 def new_figure(width, height, rows=1, columns=1, **options):

@@ -3,10 +3,12 @@
 import math
 
 import numpy
-from matplotlib.colors import Normalize, PowerNorm
+from matplotlib.colors import PowerNorm
 
 from .._common.arguments import number, positive_int
-from .look import an_array, finished, in_style, labelled, new_figure, plural
+from ..data.loader import FASHION_MNIST_LABELS
+from ..evaluation import predict
+from .look import an_array, finished, labelled, new_figure, plural, style
 
 __all__ = ['plot_confusion_matrix', 'plot_feature_maps', 'plot_feature_reuse', 'plot_images', 'plot_mistakes']
 
@@ -14,9 +16,9 @@ __all__ = ['plot_confusion_matrix', 'plot_feature_maps', 'plot_feature_reuse', '
 MOST_LAYERS = 12
 
 
-@in_style
+@style()
 def plot_confusion_matrix(net, data_iter, ctx=None):
-    """How often images of each class were taken for each class.
+    """How often images of each class were taken for each class: counts, on the colour of their share of the true class.
 
     Parameters
     ----------
@@ -27,22 +29,14 @@ def plot_confusion_matrix(net, data_iter, ctx=None):
     ctx : mxnet.Context, optional
         Device; by default the one the network is on.
 
-    Returns
-    -------
-    matplotlib.figure.Figure
-        Counts in the cells; colour is the share of the true class. The title names the most frequent confusion.
-
     Examples
     --------
-    >>> import numpy
     >>> from d2l_densenet import DenseNet, ImageLoader
-    >>> loader = ImageLoader(numpy.zeros((8, 12, 12), 'uint8'), numpy.arange(8) % 10, batch_size=4)
+    >>> loader = ImageLoader(numpy.zeros((8, 12, 12), 'uint8'), numpy.arange(8), batch_size=4)
     >>> net = DenseNet(2, (1, 1), 4, stem='cifar')
     >>> net.initialize()
     >>> figure = plot_confusion_matrix(net, loader)
     """
-    from ..training import predict
-
     probabilities, labels = predict(net, data_iter, ctx)
     classes = probabilities.shape[1]
     names = _class_names(classes)
@@ -65,33 +59,28 @@ def plot_confusion_matrix(net, data_iter, ctx=None):
     return finished(figure, finding, _source(data_iter))
 
 
-@in_style
+@style()
 def plot_mistakes(net, data_iter, num=12, ctx=None):
     """The mistakes of which the network was most confident, as images with both labels.
 
     Parameters
     ----------
-    net : mxnet.gluon.Block
-        A trained classifier.
+    net, ctx
+        As for `plot_confusion_matrix`.
     data_iter : ImageLoader
         A loader that does not shuffle, such as the test loader: its ``images`` must be in the order of its batches,
         else ValueError.
     num : int, >= 1, default 12
         Mistakes to show, at most.
-    ctx : mxnet.Context, optional
-        Device; by default the one the network is on.
 
     Examples
     --------
-    >>> import numpy
     >>> from d2l_densenet import DenseNet, ImageLoader
-    >>> loader = ImageLoader(numpy.zeros((8, 12, 12), 'uint8'), numpy.arange(8) % 10, batch_size=4)
+    >>> loader = ImageLoader(numpy.zeros((8, 12, 12), 'uint8'), numpy.arange(8), batch_size=4)
     >>> net = DenseNet(2, (1, 1), 4, stem='cifar')
     >>> net.initialize()
     >>> figure = plot_mistakes(net, loader, num=3)
     """
-    from ..training import predict
-
     positive_int('num', num)
     images = getattr(data_iter, 'images', None)
     if images is None or getattr(data_iter, 'shuffle', False):
@@ -117,7 +106,7 @@ def plot_mistakes(net, data_iter, num=12, ctx=None):
                     fontsize='large' if len(chosen) > 3 else 11)
 
 
-@in_style
+@style()
 def plot_images(images, labels, rows=2, title=None, data=None):
     """A grid of images with their class names.
 
@@ -128,10 +117,8 @@ def plot_images(images, labels, rows=2, title=None, data=None):
     labels : sequence of n strings, or of n integers from 0 to 9
         Integers are shown as the class names of Fashion-MNIST.
     rows : int, >= 1, default 2
-    title : str, optional
-        By default the number of images and classes.
-    data : optional
-        The data set's name, such as ``loader.source``, to be written below.
+    title, data : optional
+        What to write above, by default the number of images and classes, and below, such as ``loader.source``.
 
     Examples
     --------
@@ -156,9 +143,9 @@ def plot_images(images, labels, rows=2, title=None, data=None):
     return finished(_image_grid(images, labels, min(rows, len(images))), title or count, data)
 
 
-@in_style
-def plot_feature_maps(features, title, most=6, data=None):
-    """Feature maps of one image, one row per layer.
+@style()
+def plot_feature_maps(features, title, data=None):
+    """Feature maps of one image, one row per layer, six of each at most.
 
     Each map is shifted and scaled to mean 0 and standard deviation 1 over its own pixels: scales of maps differ.
 
@@ -166,11 +153,8 @@ def plot_feature_maps(features, title, most=6, data=None):
     ----------
     features : dict of str to array (C, H, W)
         For each row its name and maps, NumPy or MXNet.
-    title : str
-    most : int, >= 1, default 6
-        Only the first so many maps of a row are shown.
-    data : optional
-        What the maps are of, to be written below.
+    title, data
+        What to write above and, if anything, below.
 
     Examples
     --------
@@ -178,13 +162,12 @@ def plot_feature_maps(features, title, most=6, data=None):
     >>> len(figure.axes), len([axes for axes in figure.axes if axes.images])
     (6, 5)
     """
-    positive_int('most', most)
-    rows = {name: an_array(f'features[{name!r}]', maps) for name, maps in
-            labelled('features', features, 'array (C, H, W)').items()}
-    for name, maps in rows.items():
+    rows = {}
+    for name, maps in labelled('features', features, 'array (C, H, W)').items():
+        maps = an_array(f'features[{name!r}]', maps)
         if maps.ndim != 3 or not maps.size:
             raise ValueError(f'features[{name!r}] must have the shape (C, H, W), got {maps.shape}')
-    rows = {name: maps[:most] for name, maps in rows.items()}
+        rows[name] = maps[:6]
     columns = max(map(len, rows.values()))
     figure, axes = new_figure(1.15 * columns + 0.8, 1.15 * len(rows) + 0.9, len(rows), columns, squeeze=False)
     for line, (name, maps) in zip(axes, rows.items()):
@@ -198,7 +181,7 @@ def plot_feature_maps(features, title, most=6, data=None):
     return finished(figure, title, data)
 
 
-@in_style
+@style()
 def plot_feature_reuse(maps, label='mean absolute weight', title=None, data=None, power=1.0, rows=1, digits=3):
     """Numbers on the connections of dense blocks as heat maps, laid out as in figure 5 of the paper.
 
@@ -212,10 +195,8 @@ def plot_feature_reuse(maps, label='mean absolute weight', title=None, data=None
         Several maps with a title for each are drawn side by side; L is 1 to 12, and may differ.
     label : str, default 'mean absolute weight'
         What the numbers are, with their unit if they have one.
-    title : str, optional
-        By default where the largest number stands.
-    data : optional
-        What the maps are of, to be written below.
+    title, data : optional
+        What to write above, by default where the largest number stands, and below.
     power : float, > 0, default 1
         Exponent of the scale of colours; below 1 it tells small numbers apart beside a large one.
     rows : int, >= 1, default 1
@@ -238,8 +219,7 @@ def plot_feature_reuse(maps, label='mean absolute weight', title=None, data=None
     high = max(numpy.nanmax(values) for values in shown.values())
     largest = max(abs(low), abs(high))
     decimals = min(max(digits - 1 - math.floor(math.log10(largest)), 0), 4) if largest else 0
-    limits = {'vmin': low, 'vmax': high if high > low else low + 1}
-    norm = Normalize(**limits) if power == 1 else PowerNorm(power, **limits)
+    norm = PowerNorm(power, low, high if high > low else low + 1)
     rows = min(positive_int('rows', rows), len(shown))
     columns, most = -(-len(shown) // rows), max(map(len, shown.values()))
     # Inches: a cell, and beside each panel its labels.
@@ -258,9 +238,8 @@ def plot_feature_reuse(maps, label='mean absolute weight', title=None, data=None
         axis.set_xticks(range(len(values)), range(1, len(values) + 1))
         axis.set_yticks(range(len(values)), [f'$x_{{{source}}}$' for source in range(len(values))])
         axis.tick_params(length=0)
-        axis.set(title=name, xlabel='layer that reads' if place >= len(shown) - columns else None)
-        if place % columns == 0:
-            axis.set_ylabel('what it reads')
+        axis.set(title=name, xlabel='layer that reads' if place >= len(shown) - columns else None,
+                 ylabel='what it reads' if place % columns == 0 else None)
     figure.colorbar(picture, ax=axes[:, -1], pad=0.03, label=label)
     if title is None:
         name = max(shown, key=lambda name: numpy.nanmax(shown[name]))
@@ -304,6 +283,4 @@ def _source(data_iter):
 
 
 def _class_names(classes):
-    from ..data.loader import FASHION_MNIST_LABELS
-
     return FASHION_MNIST_LABELS if classes == len(FASHION_MNIST_LABELS) else [str(i) for i in range(classes)]

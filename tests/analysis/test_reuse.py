@@ -90,7 +90,7 @@ def test_a_block_of_one_layer():
 
 
 @pytest.mark.parametrize('arguments, match', [
-    ((0, 4), 'layer must be from 1 to 3'), ((2, 2), 'source must be below layer = 2'),
+    ((0, 4), 'layer must be an integer of at most 3'), ((2, 2), 'source must be an integer of at most 1'),
     ((0, 0), 'layer must be an integer'), ((-1, 1), 'source must be an integer'), ((1.0, 2), 'source must be an')])
 def test_connections_that_are_not_there(arguments, match):
     block, _ = make('nd')

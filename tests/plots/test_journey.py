@@ -118,7 +118,7 @@ def test_maps_stand_beside_their_bar_in_columns_of_one_width(maps):
 
 @pytest.mark.parametrize('wrong, error, words', [
     ({'net': 3}, TypeError, 'net must be a DenseNet, got 3'),
-    ({'maps': 9}, ValueError, 'maps must be at most 8, got 9'),
+    ({'maps': 9}, ValueError, 'maps must be an integer of at most 8, got 9'),
     ({'maps': 0}, ValueError, 'maps must be'), ({'image': numpy.zeros(48)}, ValueError, 'image must be one image'),
     ({'image': numpy.zeros((2, 48, 48))}, ValueError, r'of shape \(H, W\), got \(2, 48, 48\)'),
     ({'image': numpy.zeros((1, 3, 48, 48))}, ValueError, 'image must be one image of one channel'),
