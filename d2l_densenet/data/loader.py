@@ -25,15 +25,9 @@ __all__ = ['FASHION_MNIST_LABELS', 'DataError', 'DataSource', 'ImageLoader', 'lo
 FASHION_MNIST_LABELS = ('t-shirt/top', 'trouser', 'pullover', 'dress', 'coat',
                         'sandal', 'shirt', 'sneaker', 'bag', 'ankle boot')
 
-# Up to this many bytes a data set is resized once, when it is loaded; above (Fashion-MNIST at 130 pixels and
-# more), each batch is resized when it is needed, which costs time in every epoch but fits in memory.
-_RESIZE_AT_ONCE = 10 ** 9
-
-# No image is scaled to a larger height and width.
-_MOST_PIXELS = 4096
-
-# How many images are handed to the resizing operator at a time, so that its copies stay small.
-_RESIZE_CHUNK = 4096
+# Up to this many bytes (Fashion-MNIST below 130 pixels) a data set is resized once, when it is loaded; above, each
+# batch when it is needed, which costs time in every epoch but fits in memory. And to how many pixels at most.
+_RESIZE_AT_ONCE, _MOST_PIXELS = 10 ** 9, 4096
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,20 +37,11 @@ class DataSource:
     Attributes
     ----------
     name : str
-        'fashion-mnist' or 'synthetic' ('arrays' for a loader made by hand).
+        'fashion-mnist', 'synthetic', or 'arrays' for a loader made by hand.
     checksum : str
-        'md5:' and 32 digits. For Fashion-MNIST the published MD5 of the training images' .gz (the other three files
-        have been verified too), else the MD5 of the images and labels.
+        'md5:' and 32 digits: of Fashion-MNIST the published ones of the training images' .gz, else those of the arrays.
     location : str
         Directory, or where else they came from.
-
-    Examples
-    --------
-    >>> from d2l_densenet import load_data_fashion_mnist
-    >>> train_iter, _ = load_data_fashion_mnist(32, data='synthetic', limit=32)
-    data: SYNTHETIC STAND-IN (not Fashion-MNIST)
-    >>> train_iter.source.name
-    'synthetic'
     """
 
     name: str
@@ -78,43 +63,34 @@ def _md5(*arrays):
     return 'md5:' + digest.hexdigest()
 
 
-# What NumPy 1.23 says of lists of different lengths; later ones raise ValueError, and NumPy 2 keeps the name elsewhere.
-_RAGGED = getattr(numpy, 'exceptions', numpy).VisibleDeprecationWarning
-
-
 def _as_numpy(name, values):
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter('error', _RAGGED)
+            warnings.simplefilter('error')  # NumPy 1.23 only warns of lists of different lengths
             return values.asnumpy() if isinstance(values, mx.nd.NDArray) else numpy.asarray(values)
-    except (ValueError, _RAGGED) as error:
+    except (ValueError, UserWarning) as error:
         raise ValueError(f'{name} must be an array, got {show(values)}: {error}') from None
 
 
 def _resized(images, size):
     """`images` (n, h, w), uint8, scaled to (n, size, size) with MXNet's own bilinear operator."""
-    parts = []
-    for start in range(0, len(images), _RESIZE_CHUNK):
-        part = images[start:start + _RESIZE_CHUNK, :, :, None]
-        # The classic operator works in both array modes, and on the CPU whatever the current context is.
-        part = mx.nd.image.resize(mx.nd.array(part, dtype='uint8', ctx=mx.cpu()), size, False, 1)
-        parts.append(part.asnumpy()[:, :, :, 0])
-    return numpy.concatenate(parts)
+    # The classic operator works in both array modes, and on the CPU whatever the current context is.
+    images = mx.nd.array(images[:, :, :, None], dtype='uint8', ctx=mx.cpu())
+    return mx.nd.image.resize(images, size, False, 1).asnumpy()[:, :, :, 0]
 
 
 class ImageLoader:
     """Batches of grey images and their labels, one pass an epoch.
 
-    The images stay uint8; one batch at a time is augmented and converted. Iterating yields ``(X, y)``: X
-    (B, 1, H, W) float32 in [0, 1] and y (B,) int32, arrays of the array mode that is on, on the CPU. The last batch may
-    be shorter. Order and augmentation of a pass depend only on `seed` and on its number.
+    Iterating yields ``(X, y)``: X (B, 1, H, W) float32 in [0, 1] and y (B,) int32, arrays of the array mode that is on,
+    on the CPU. The last batch may be shorter. Order and augmentation of a pass depend only on `seed` and on its number.
 
     Parameters
     ----------
     images : numpy.ndarray
         (n, h, w), uint8.
     labels : numpy.ndarray
-        (n,), integers.
+        (n,), integers of at least 0.
     batch_size : int, >= 1
         Images in a batch.
     resize : int, >= 1, optional
@@ -135,18 +111,14 @@ class ImageLoader:
 
     Attributes
     ----------
-    images : numpy.ndarray
-        uint8, resized, except when that takes over 1 GB: then as given, and each batch is resized (`resize`).
-    labels : numpy.ndarray
-        int32.
+    images, labels : numpy.ndarray
+        uint8, resized, except when that takes over 1 GB: then each batch is resized; int32.
     epoch : int
         Number of passes that have begun. Set it to e to make the next pass number e (from 0).
     num_examples : int
         Number of images.
     place : (int, int)
-        Which part of each batch this loader gives, and of how many: (0, 1), or what `part` was called with.
-    source : DataSource
-        Which data set this is.
+        (0, 1), or what `part` was called with.
 
     Raises
     ------
@@ -199,29 +171,18 @@ class ImageLoader:
         self.images = images
         #: Height and width of the images in a batch.
         self.image_shape = (height, width)
-        self.crop = positive_int('crop', crop, least=0)
-        if self.crop >= min(height, width):
-            raise ValueError(f'crop must be below the size of the images ({height} x {width} pixels), got {crop!r}')
+        self.crop = positive_int('crop', crop, least=0, most=min(height, width) - 1)
         self.erase = share('erase', erase)
 
     def part(self, rank, workers):
         """A loader over the same images that gives part number `rank` of each batch, from 0, of `workers` equal parts.
 
-        The passes of all parts draw the same order and augmentation, so together the parts are the whole's batches.
-        Of a short last batch, the images that would make its parts unequal (fewer than `workers`) are left out of the
-        pass.
-
-        Raises
-        ------
-        ValueError
-            If `workers` does not divide `batch_size`, or this is itself a part.
+        Together the parts are the whole's batches; of a short last batch, the images that would make them unequal
+        are left out. ValueError if `workers` does not divide `batch_size`, or this is itself a part.
         """
-        positive_int('workers', workers)
-        if positive_int('rank', rank, least=0) >= workers:
-            raise ValueError(f'rank must be below workers ({workers}), got {rank!r}')
+        positive_int('rank', rank, least=0, most=positive_int('workers', workers) - 1)
         if self.place != (0, 1):
-            raise ValueError(f'this loader already gives part {self.place[0]} of {self.place[1]}: take parts of the '
-                             'whole')
+            raise ValueError(f'this loader gives part {self.place[0]} of {self.place[1]}: take parts of the whole')
         equal_share(self.batch_size, workers)
         part = copy.copy(self)
         part.place = (rank, workers)
@@ -237,62 +198,50 @@ class ImageLoader:
 
     def _batches(self, epoch):
         """The batches of pass number `epoch`."""
-        for chosen, mirrored, shifts, erasures in self._drawn(epoch):
+        for chosen, mirrored, shifts, boxes, noise in self._drawn(epoch):
             batch = self.images[chosen]
             if self.resize:
                 batch = _resized(batch, self.resize)
-            if mirrored is not None:
-                batch[mirrored] = batch[mirrored, :, ::-1]
-            if shifts is not None:
-                batch = self._windows(batch, shifts)
-            if erasures is not None:
-                self._overwrite(batch, *erasures)
+            batch[mirrored] = batch[mirrored, :, ::-1]
+            if self.crop:
+                padded = numpy.pad(batch, ((0, 0), (self.crop, self.crop), (self.crop, self.crop)))
+                windows = numpy.lib.stride_tricks.sliding_window_view(padded, self.image_shape, axis=(1, 2))
+                batch = windows[numpy.arange(len(batch)), shifts[:, 0], shifts[:, 1]]
+            if self.erase:
+                for image, (top, left, high, wide, row, column) in zip(batch, boxes):
+                    image[top:top + high, left:left + wide] = noise[row:row + high, column:column + wide]
             # float32 / 255, as gluon.data.vision.transforms.ToTensor does: equal to the last bit.
             X = numpy.divide(batch[:, None], numpy.float32(255), dtype=numpy.float32)
             yield array(X, 'float32', mx.cpu()), array(self.labels[chosen], 'int32', mx.cpu())
 
     def _drawn(self, epoch):
-        """For each batch of pass number `epoch`: which images, which are mirrored, how far shifted, what is erased."""
+        """For each batch of pass number `epoch`: images, which are mirrored, shifts, boxes to erase and their noise."""
         # Everything random is drawn here for the whole pass: it cannot depend on the batch size.
         random = numpy.random.default_rng([self.seed, epoch])
         count = self.num_examples
         order = random.permutation(count) if self.shuffle else numpy.arange(count)
-        mirrored = random.random(count) < 0.5 if self.flip else None
-        shifts = random.integers(0, 2 * self.crop + 1, (count, 2)) if self.crop else None
-        erasures = self._draw_erasures(random, count) if self.erase else None
+        mirrored = random.random(count) < 0.5 if self.flip else numpy.zeros(count, bool)
+        shifts = random.integers(0, 2 * self.crop + 1, (count, 2))
+        boxes, noise = self._draw_erasures(random) if self.erase else (numpy.zeros((count, 6), int), None)
         rank, workers = self.place
         for start in range(0, count, self.batch_size):
             chosen = order[start:start + self.batch_size]
             share = len(chosen) // workers
             chosen = chosen[rank * share:(rank + 1) * share]
-            if not share:
-                return
-            yield (chosen, None if mirrored is None else mirrored[chosen], None if shifts is None else shifts[chosen],
-                   None if erasures is None else (*(drawn[chosen] for drawn in erasures[:-1]), erasures[-1]))
+            if share:
+                yield chosen, mirrored[chosen], shifts[chosen], boxes[chosen], noise
 
-    def _windows(self, batch, shifts):
-        """A window of each image of `batch`, padded by `crop`, at its place in `shifts` (B, 2)."""
-        pad = self.crop
-        padded = numpy.pad(batch, ((0, 0), (pad, pad), (pad, pad)))
-        windows = numpy.lib.stride_tricks.sliding_window_view(padded, self.image_shape, axis=(1, 2))
-        return windows[numpy.arange(len(batch)), shifts[:, 0], shifts[:, 1]]
-
-    def _draw_erasures(self, random, count):
-        """Rectangle (top, left, height or 0 for none, width) and place in the noise for each image; the noise."""
-        height, width = self.image_shape
+    def _draw_erasures(self, random):
+        """(top, left, height or 0 for none, width, row and column in the noise) for each image; the noise."""
+        (height, width), count = self.image_shape, self.num_examples
         hit = random.random(count) < self.erase
         area, ratio = random.uniform(0.02, 0.25, count) * height * width, numpy.exp(random.uniform(-1, 1, count))
         high = numpy.clip(numpy.sqrt(area * ratio), 1, height).astype(int) * hit
         wide = numpy.clip(numpy.sqrt(area / ratio), 1, width).astype(int)
         place, begin = random.random((2, count)), random.integers(0, (height, width), (count, 2)).T
         top, left = (place[0] * (height - high + 1)).astype(int), (place[1] * (width - wide + 1)).astype(int)
-        return top, left, high, wide, *begin, random.integers(0, 256, (2 * height, 2 * width), 'uint8')
-
-    @staticmethod
-    def _overwrite(batch, tops, lefts, heights, widths, rows, columns, noise):
-        for image, top, left, high, wide, row, column in zip(batch, tops, lefts, heights, widths, rows, columns):
-            if high:
-                image[top:top + high, left:left + wide] = noise[row:row + high, column:column + wide]
+        boxes = numpy.stack([top, left, high, wide, *begin], axis=1)
+        return boxes, random.integers(0, 256, (2 * height, 2 * width), 'uint8')
 
     def __repr__(self):
         height, width = self.image_shape
@@ -305,21 +254,17 @@ def load_data_fashion_mnist(batch_size, resize=None, root=None, *, data='auto', 
     """Load Fashion-MNIST, or say loudly that it is not available and load a stand-in.
 
     The official files are looked for in `root`, else in the directory that the environment variable
-    ``D2L_DENSENET_DATA`` names, else in the user's cache, else downloaded there. A place that is named and bad is
-    an error. Only if no place is named and the download fails does the stand-in take over, under a banner.
+    ``D2L_DENSENET_DATA`` names, else in the user's cache, else downloaded there. A place that is named and bad is an
+    error; if none is named and the download fails, the stand-in takes over, under a banner.
 
     Parameters
     ----------
-    batch_size : int, >= 1
-        Images in a batch.
-    resize : int, >= 1, optional
-        Height and width in pixels to scale to (bilinear); by default 28 as they are.
+    batch_size, resize, flip, crop, erase, seed
+        As for `ImageLoader`; test images are neither shuffled nor augmented.
     root : str or os.PathLike, optional
         Directory of the four idx files, gzipped or plain.
     data : {'auto', 'fashion-mnist', 'synthetic'}
         'fashion-mnist' refuses the stand-in, 'synthetic' asks for it.
-    flip, crop, erase, seed
-        Augmentation of the training images and seed of order and augmentation, see `ImageLoader`.
     limit : int, >= 1, optional
         Only the first so many training images, and at most so many test images.
     validation : int, >= 0, default 0
@@ -328,14 +273,11 @@ def load_data_fashion_mnist(batch_size, resize=None, root=None, *, data='auto', 
     Returns
     -------
     train_iter, test_iter : ImageLoader
-        Shuffled and augmented; in order and as it is.
 
     Raises
     ------
-    DataError
-        If the files are bad, or cannot be had and the stand-in is refused.
     ValueError
-        If an argument is out of its range.
+        An argument is out of its range. DataError: the files are bad, or cannot be had and the stand-in is refused.
 
     Examples
     --------
@@ -387,9 +329,7 @@ def _load(root, data, limit):
 
 def _banner(error):
     """Say, so that nobody overlooks it, that the stand-in takes over."""
-    # The directories are given below, on lines of their own, to be copied.
-    why = str(error).removesuffix(REMEDY).rstrip()
-    cache = cache_directory()
+    why, cache = str(error).removesuffix(REMEDY).rstrip(), cache_directory()
     lines = ['', 'THIS IS NOT FASHION-MNIST', '',
              'The images are a built-in SYNTHETIC STAND-IN: silhouettes drawn by the program.',
              'An accuracy measured on them says NOTHING about Fashion-MNIST.', '',

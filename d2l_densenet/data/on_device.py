@@ -13,8 +13,8 @@ __all__ = ['OnDevice']
 class OnDevice(ImageLoader):
     """The batches of an `ImageLoader`, equal to the bit, made on a device from images that lie there.
 
-    What is random is drawn on the CPU, some hundred bytes per image; `epoch` is that of the loader. **Not run on a
-    card:** it is tested on CPU devices. TypeError, ValueError if it is another loader, or its images are too large.
+    `epoch` is that of the loader. **Not run on a card:** it is tested on CPU devices. TypeError, ValueError if it is
+    another loader, or its images are too large.
     """
 
     def __init__(self, loader, ctx, name='loader'):
@@ -38,33 +38,30 @@ class OnDevice(ImageLoader):
         self._loader.epoch = number
 
     def _batches(self, epoch):
-        for chosen, mirrored, shifts, erasures in self._drawn(epoch):
-            X = self._cut_out(chosen, mirrored, shifts)
-            if erasures is not None:
-                X = self._erased(X, *erasures)
+        for chosen, mirrored, shifts, boxes, noise in self._drawn(epoch):
+            X = self._cut_out(chosen, mirrored, shifts - self.crop)
+            if self.erase:
+                X = self._erased(X, boxes.T[:, :, None], noise)
             X, y = X.expand_dims(1), self._classes.take(self._numbers(chosen))
             yield (X.as_np_ndarray(), y.as_np_ndarray()) if is_np_array() else (X, y)
 
     def _cut_out(self, chosen, mirrored, shifts):
         """The images, by looking up each pixel: it is in a row and a column of one image, or outside of it."""
         height, width = self.image_shape
-        shifts = numpy.zeros((len(chosen), 2), int) if shifts is None else shifts - self.crop
         rows, columns = numpy.arange(height) + shifts[:, :1], numpy.arange(width) + shifts[:, 1:]
-        if self.crop:
-            inside = self._both((rows >= 0) & (rows < height), (columns >= 0) & (columns < width))
-        if mirrored is not None:
-            columns = numpy.where(mirrored[:, None], width - 1 - columns, columns)
+        inside = (rows >= 0) & (rows < height), (columns >= 0) & (columns < width)
+        columns = numpy.where(mirrored[:, None], width - 1 - columns, columns)
         rows = (chosen[:, None] * height + rows.clip(0, height - 1)) * width
         X = self._values(self._pixels, rows, columns.clip(0, width - 1))
-        return X * inside if self.crop else X
+        return X * self._both(*inside) if self.crop else X
 
-    def _erased(self, X, tops, lefts, heights, widths, rows, columns, noise):
-        """The images with noise in a rectangle of each."""
-        height, width = self.image_shape
-        down, right = numpy.arange(height) - tops[:, None], numpy.arange(width) - lefts[:, None]
-        inside = self._both((down >= 0) & (down < heights[:, None]), (right >= 0) & (right < widths[:, None]))
-        rows = (rows[:, None] + down).clip(0, len(noise) - 1) * noise.shape[1]
-        columns = (columns[:, None] + right).clip(0, noise.shape[1] - 1)
+    def _erased(self, X, boxes, noise):
+        """The images with noise in a rectangle of each: one of the six numbers in `boxes` has the shape (B, 1)."""
+        (height, width), (top, left, high, wide, row, column) = self.image_shape, boxes
+        down, right = numpy.arange(height) - top, numpy.arange(width) - left
+        inside = self._both((down >= 0) & (down < high), (right >= 0) & (right < wide))
+        rows = (row + down).clip(0, len(noise) - 1) * noise.shape[1]
+        columns = (column + right).clip(0, noise.shape[1] - 1)
         noise = mx.nd.array(noise.reshape(-1), self._ctx, dtype='uint8')
         return mx.nd.where(inside, self._values(noise, rows, columns), X)
 

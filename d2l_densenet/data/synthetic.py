@@ -1,7 +1,6 @@
 """The stand-in for Fashion-MNIST: silhouettes of its ten classes, drawn by polygons, for machines without the data.
 
-It exists so that every command, notebook and test runs without network. It is not Fashion-MNIST: the
-shapes are similar, the difficulty is not, and no accuracy carries over.
+The shapes are similar, the difficulty is not, and no accuracy carries over.
 """
 
 import numpy
@@ -112,7 +111,15 @@ def _block(random):
 
 def _draw(garment, count, random):
     """`count` images (count, 28, 28) of one class, in 0 to 1."""
-    place = _random_affine(count, random, mirror=garment in _SHOES)
+    angle = random.normal(0, 0.09, count)
+    scale = random.uniform(9.5, 13.2, (count, 1)) * random.uniform(0.9, 1.1, (count, 2))
+    shear = random.normal(0, 0.07, count)
+    shift = _SIZE / 2 + random.normal(0, 0.9, (count, 1, 2))
+    sign = numpy.where(random.random(count) < 0.5, -1, 1) if garment in _SHOES else numpy.ones(count)
+    cos, sin = numpy.cos(angle), numpy.sin(angle)
+    # From the unit square around 0 to pixels.
+    matrix = numpy.stack([numpy.stack([sign * cos, shear - sin], 1), numpy.stack([sign * sin, cos], 1)], 1)
+    matrix = matrix * scale[:, :, None]
     cloth = _random_cloth(count, random)
     between = random.random((count, 1, 1))
     canvas = numpy.zeros((count, _SIZE, _SIZE), dtype=numpy.float32)
@@ -124,25 +131,9 @@ def _draw(garment, count, random):
         if half:
             outline = numpy.concatenate([outline, outline[:, ::-1] * (-1, 1)], axis=1)
         shade = random.uniform(darkest, brightest, (count, 1, 1))
-        canvas += _coverage(place(outline)) * (shade * cloth - canvas)
+        place = numpy.einsum('nij,nvj->nvi', matrix, outline) + shift
+        canvas += _coverage(place) * (shade * cloth - canvas)
     return canvas
-
-
-def _random_affine(count, random, mirror):
-    """A function that takes outlines (count, V, 2) from the unit square around 0 to pixels, each image its own way."""
-    angle = random.normal(0, 0.09, count)
-    scale = random.uniform(9.5, 13.2, (count, 1)) * random.uniform(0.9, 1.1, (count, 2))
-    shear = random.normal(0, 0.07, count)
-    shift = _SIZE / 2 + random.normal(0, 0.9, (count, 1, 2))
-    sign = numpy.where(random.random(count) < 0.5, -1, 1) if mirror else numpy.ones(count)
-    cos, sin = numpy.cos(angle), numpy.sin(angle)
-    matrix = numpy.stack([numpy.stack([sign * cos, shear - sin], 1), numpy.stack([sign * sin, cos], 1)], 1)
-    matrix = matrix * scale[:, :, None]
-
-    def place(outline):
-        return numpy.einsum('nij,nvj->nvi', matrix, outline) + shift
-
-    return place
 
 
 def _random_cloth(count, random):
@@ -161,11 +152,9 @@ def _random_cloth(count, random):
 
 
 def _coverage(outline):
-    """How much of each pixel lies inside a closed outline: (n, V, 2) in pixels to (n, 28, 28) in 0 to 1.
-
-    Each edge adds, on every scan line it crosses, the part of each pixel left of the crossing, counted up or
-    down by its direction; inside a simple outline the edges sum to plus or minus one.
-    """
+    """How much of each pixel lies inside a closed outline: (n, V, 2) in pixels to (n, 28, 28) in 0 to 1."""
+    # Each edge adds, on every scan line it crosses, the part of each pixel left of the crossing, counted up or down by
+    # its direction: inside a simple outline the edges sum to plus or minus one.
     lines = (numpy.arange(_SIZE * _SUBROWS, dtype=numpy.float32) + 0.5) / _SUBROWS
     columns = numpy.arange(_SIZE, dtype=numpy.float32)
     outline = outline.astype(numpy.float32)
@@ -177,8 +166,7 @@ def _coverage(outline):
         rise = numpy.where(y1 == y0, 1, y1 - y0)
         crossing = x0 + (lines - y0) / rise * (x1 - x0)
         numpy.subtract(crossing[:, :, None], columns, out=part)
-        numpy.minimum(part, 1, out=part)
-        numpy.maximum(part, 0, out=part)
+        numpy.clip(part, 0, 1, out=part)
         part *= direction[:, :, None]
         total += part
     total = numpy.abs(total, out=total)

@@ -9,12 +9,13 @@ import os
 import mxnet as mx
 import numpy
 from mxnet.util import is_np_array
+from safetensors.numpy import save
 
 from .._common.arguments import switch
 from .._common.disk import a_path, replace_file
 from .._common.params import shown
 from . import torch_files
-from .files import CheckpointError, import_safetensors, read
+from .files import CheckpointError, read
 from .names import COUNTERS, Network, layers_of, networks_in, parameters_of
 
 __all__ = ['CheckpointError', 'LoadReport', 'load_pretrained', 'save_torch']
@@ -28,17 +29,12 @@ class LoadReport:
     ----------
     source : str
         What the file is: ``'safetensors'``, ``'PyTorch'``, ``'PyTorch before 1.6'`` or ``'Gluon params'``.
-    loaded : tuple of str
-        Parameters that were set.
-    kept : tuple of str
-        Parameters of the classifier, which ``new_head=True`` leaves as they are.
-    missing : tuple of str
-        Parameters for which the file has no entry; they are as they were.
+    loaded, kept, missing : tuple of str
+        Parameters that were set; those of the classifier that ``new_head=True`` kept; those that the file lacks.
     unexpected : tuple of str
         Entries of the file, under its own names, that are no parameter of the network.
     mismatched : tuple of (str, str, str)
-        Parameters for which the file has another shape or type: the name, what the file has, what the network
-        has. They are as they were.
+        Parameters with another shape or type in the file: the name, what the file has, what the network has.
     part : str
         Where in the file the weights are: keys and prefixes such as ``'state_dict.module'``, or ``''``.
     """
@@ -61,15 +57,13 @@ class LoadReport:
 def load_pretrained(net, file, new_head=False, strict=True, part=None):
     """Load a DenseNet checkpoint of torchvision, timm, MONAI, Gluon's model zoo or this package into `net`.
 
-    The content decides how the file is read, not its name: ``.safetensors``, ``.pth`` and ``.pt``, or Gluon's
-    ``.params``. None of them needs PyTorch. Names may be torchvision's (new or old), MONAI's, those of
-    ``save_parameters`` (dotted) or those of ``collect_params().save`` and ``export`` (with a prefix), below any keys
-    and prefixes (``state_dict``, ``module.``, ``backbone.``). PyTorch's counters (``num_batches_tracked``) are passed
-    over.
+    Its content decides how the file is read, not its name: safetensors, PyTorch's (.pth, .pt), or Gluon's .params. None
+    of them needs PyTorch. Names may be torchvision's (new or old), MONAI's, those of ``save_parameters`` (dotted) or
+    those of ``collect_params().save`` and ``export`` (with a prefix), below any keys and prefixes (``state_dict``,
+    ``module.``, ``backbone.``). PyTorch's counters (``num_batches_tracked``) are passed over.
 
-    The parameters keep their device and type. Those that are not initialised get the device of the others, or
-    ``mx.cpu()``. float16 and bfloat16 become float32 exactly, float64 is rounded to the nearest float32, and
-    integers are refused.
+    The parameters keep their device and type; those that are not initialised get the device of the others, or
+    ``mx.cpu()``. float64 is rounded to float32, integers are refused.
 
     Parameters
     ----------
@@ -82,8 +76,7 @@ def load_pretrained(net, file, new_head=False, strict=True, part=None):
     strict : bool, default True
         Refuse the file unless each entry and each parameter has its counterpart. False: load what fits.
     part : str, optional
-        Which weights to take, where the file holds several: the keys and prefixes that lead to them, such as
-        ``'state_dict_ema'`` for a moving average.
+        Which weights to take of several: the keys and prefixes that lead to them, such as ``'state_dict_ema'``.
 
     Returns
     -------
@@ -94,30 +87,27 @@ def load_pretrained(net, file, new_head=False, strict=True, part=None):
     TypeError
         If `net` is not a `DenseNet`, or was cast to a type that NumPy lacks.
     CheckpointError
-        If the file cannot be read or trusted, has NaN, infinity or a negative variance, holds several networks and
-        `part` does not say which, does not fit, or (with ``strict=False``) no part of it does. The network is then as
-        it was.
+        A ValueError: the file cannot be read or trusted, has NaN, infinity or a negative variance, holds several
+        networks and `part` does not say which, or does not fit. The network is then as it was.
 
     Examples
     --------
-    >>> import os, tempfile
+    >>> import tempfile
     >>> from d2l_densenet import DenseNet
-    >>> folder = tempfile.TemporaryDirectory()
     >>> trained, net = DenseNet(4, (2, 2), 8), DenseNet(4, (2, 2), 8, classes=3)
     >>> trained.initialize(), net.initialize()
     (None, None)
-    >>> trained.save_parameters(os.path.join(folder.name, 'trained.params'))
-    >>> report = load_pretrained(net, os.path.join(folder.name, 'trained.params'), new_head=True)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     trained.save_parameters(f'{folder}/trained.params')
+    ...     report = load_pretrained(net, f'{folder}/trained.params', new_head=True)
     >>> len(report.loaded), report.kept
     (40, ('classifier.weight', 'classifier.bias'))
-    >>> folder.cleanup()
     """
     new_head, strict = switch('new_head', new_head), switch('strict', strict)
     layers = layers_of(net)
-    path = _text_path(file)
+    path = a_path('file', file)
     if new_head and not _is_initialised(net.output.weight):
-        raise CheckpointError('new_head=True keeps the classifier, which has no values yet: call net.initialize() '
-                              'first')
+        raise CheckpointError('new_head=True keeps the classifier, which has no values: call net.initialize() first')
     parameters = parameters_of(net, layers)
     source, found, used = _in_file(net, layers, path, part)
     plan, kept, missing, mismatched = {}, [], [], []
@@ -128,7 +118,8 @@ def load_pretrained(net, file, new_head=False, strict=True, part=None):
         elif entry is None:
             missing.append(name)
         elif _fits(entry, parameter):
-            plan[name] = _value(entry, parameter)
+            with numpy.errstate(all='ignore'):  # what becomes infinite is looked for below
+                plan[name] = entry.values.reshape(entry.shape).astype(parameter.dtype)
         else:
             mismatched.append((name, str(entry), f'{numpy.dtype(parameter.dtype).name} {parameter.shape}'))
     unexpected = [name for name in found.entries if name not in used and name.rpartition('.')[2] not in COUNTERS]
@@ -148,9 +139,8 @@ def load_pretrained(net, file, new_head=False, strict=True, part=None):
 
 
 def sizes_in(net, file, part=None):
-    """(image channels, classes) of the network in a file that `load_pretrained` reads; None for what it does not say.
-    """
-    _, found, _ = _in_file(net, layers_of(net), _text_path(file), part)
+    """(image channels, classes) of the network in a file for `load_pretrained`; None for what it does not say."""
+    _, found, _ = _in_file(net, layers_of(net), a_path('file', file), part)
     shapes = {name: found.entries[entry].shape for name, entry in found.names.items()}
     stem, head = shapes.get('features.conv0.weight', ()), shapes.get('classifier.weight', ())
     return stem[1] if len(stem) == 4 else None, head[0] if head else None
@@ -160,71 +150,56 @@ def save_torch(net, file):
     """Write the parameters and running statistics of `net` under torchvision's names, for PyTorch.
 
     For a BC network of three-channel images with the ImageNet stem and a compression of 0.5 these are the names and
-    shapes of torchvision's ``DenseNet``, which loads the file with ``load_state_dict``. The other networks extend them:
-
-    ========================================  ===========================================================
-    ``features.conv0``                        convolution of the stem, 7x7 or 3x3
-    ``features.norm0``                        its batch normalisation; the CIFAR stem has none
-    ``features.denseblockI.denselayerJ``      ``norm1``, ``conv1``, with a bottleneck also ``norm2``, ``conv2``;
-                                              without one ``conv1`` is the 3x3 convolution
-    ``features.transitionI``                  ``norm``, ``conv``
-    ``features.norm5``, ``classifier``        as they are, for any number of dense blocks
-    ========================================  ===========================================================
-
-    Each ends in ``.weight`` and ``.bias`` (convolutions have the latter only with ``bias=True``), a normalisation
-    also in ``.running_mean`` and ``.running_var``. The values are kept to the bit. Where the network is on several
-    devices they are averaged, as Gluon does.
+    shapes of torchvision's ``DenseNet``, which loads the file with ``load_state_dict``. Other networks extend them:
+    ``features.conv0`` and ``norm0`` (the CIFAR stem has no ``norm0``), ``denseblockI.denselayerJ`` with ``norm1``,
+    ``conv1`` and, if there is a bottleneck, ``norm2``, ``conv2``, ``transitionI`` with ``norm``, ``conv``, ``norm5``,
+    and ``classifier``. Values are kept to the bit, those of several devices averaged.
 
     Parameters
     ----------
     net : DenseNet
         The network, initialised.
     file : str or os.PathLike
-        Where to; the ending decides: ``.safetensors``, ``.pth`` or ``.pt``. PyTorch is not needed. The file is
-        replaced as a whole or not at all.
+        Ends in ``.safetensors``, ``.pth`` or ``.pt``. It is replaced as a whole or not at all.
 
     Raises
     ------
     TypeError
         If `net` is not a `DenseNet`, or was cast to a type that NumPy lacks.
     CheckpointError
-        If the ending is another, the network is not initialised or not finite, or the file cannot be written.
+        A ValueError: another ending, a network that is not initialised or not finite, a place that cannot be written.
 
     Examples
     --------
-    >>> import os, tempfile
+    >>> import tempfile
     >>> from d2l_densenet import DenseNet
-    >>> folder = tempfile.TemporaryDirectory()
     >>> net = DenseNet(4, (2, 2), 8)
     >>> net.initialize()
-    >>> save_torch(net, os.path.join(folder.name, 'small.pth'))
-    >>> load_pretrained(net, os.path.join(folder.name, 'small.pth'))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_torch(net, f'{folder}/small.pth')
+    ...     load_pretrained(net, f'{folder}/small.pth')
     LoadReport(source='PyTorch', loaded=42, kept=0, missing=0, unexpected=0, mismatched=0)
-    >>> folder.cleanup()
     """
-    layers = layers_of(net)
-    path = _text_path(file)
+    parameters = parameters_of(net, layers_of(net))
+    path = a_path('file', file)
     ending = os.path.splitext(path)[1]
     if ending not in ('.safetensors', '.pth', '.pt'):
         raise CheckpointError(f'file must end in .safetensors, .pth or .pt, got {path!r}')
-    own = [name for name in parameters_of(net, layers) if not name.startswith(('features.', 'classifier.'))]
+    own = [name for name in parameters if not name.startswith(('features.', 'classifier.'))]
     if own:
         raise CheckpointError(f'torchvision has no names for {_few(own)}, which its DenseNet lacks: use '
                               'net.save_parameters')
     mx.nd.waitall()  # oneDNN may be rearranging weights, for which asnumpy does not wait
     try:
-        values = {name: _current(parameter) for name, parameter in parameters_of(net, layers).items()}
+        values = {name: _current(parameter) for name, parameter in parameters.items()}
     except RuntimeError:
         raise CheckpointError('net has parameters without values: call net.initialize() or load some first') from None
     bad = next((name for name, value in values.items() if not numpy.isfinite(value).all()), None)
     if bad:
         raise CheckpointError(f'parameter {bad} of net has NaN or infinity: load_pretrained would refuse the file')
     try:
-        if ending == '.safetensors':
-            content = import_safetensors(path).numpy.save(values, metadata={'format': 'pt'})
-        else:
-            content = torch_files.write(values)
-        replace_file(path, content)
+        safe = ending == '.safetensors'
+        replace_file(path, save(values, metadata={'format': 'pt'}) if safe else torch_files.write(values))
     except OSError as error:
         raise CheckpointError(f'{path}: cannot be written ({error.strerror or error}). Choose another place or free '
                               'the space.') from error
@@ -241,24 +216,11 @@ def _in_file(net, layers, path, part):
         raise CheckpointError(f'{path}: {error}') from None
 
 
-def _text_path(file):
-    try:
-        return os.path.expanduser(a_path('file', file))
-    except ValueError as error:
-        raise CheckpointError(str(error)) from None
-
-
 def _fits(entry, parameter):
     """Whether `entry` has the shape of `parameter` (0 or -1 stands for a length not known yet) and floats."""
     return entry.values is not None and entry.values.dtype.kind == 'f' and len(entry.shape) == len(
         parameter.shape) and all(there == here or here <= 0 < there
                                  for there, here in zip(entry.shape, parameter.shape))
-
-
-def _value(entry, parameter):
-    """The values of `entry` in the type and shape that `parameter` takes."""
-    with numpy.errstate(all='ignore'):  # what becomes infinite is looked for afterwards
-        return entry.values.reshape(entry.shape).astype(parameter.dtype)
 
 
 def _current(parameter):
@@ -294,8 +256,7 @@ def _the_one(networks, parts, part):
     wanted = [network for network in wanted if 2 * len(network.names) >= len(wanted[0].names)]
     labels = [shown(repr(network.label)) for network in wanted or networks]
     if part is not None and not wanted:
-        raise CheckpointError(f'has no network under part={part!r:.100}. ' + (
-            f'Those in it: {_few(labels)}.' if labels else 'Leave part out.'))
+        raise CheckpointError(f'has no network under part={part!r:.100}. Those in it: {_few(labels) or "none"}.')
     if len(wanted) > 1:
         raise CheckpointError(f'holds {len(wanted)} networks, under {_few(labels)}: say which one to load, such as '
                               f'part={labels[-1]} (ema usually stands for a moving average).')
@@ -307,20 +268,14 @@ def _the_one(networks, parts, part):
 
 def _few(texts):
     """At most ten of `texts`, in one line."""
-    texts = list(texts)
     return ', '.join(texts[:10]) + (f' and {len(texts) - 10} more' if len(texts) > 10 else '')
 
 
 def _misfit(fitting, missing, unexpected, mismatched):
     """What does not fit, and what to do about it."""
-    parts = []
-    if missing:
-        parts.append(f'{len(missing)} missing: {_few(missing)}')
-    if unexpected:
-        parts.append(f'{len(unexpected)} unexpected: {_few(map(shown, unexpected))}')
-    if mismatched:
-        shapes = (f'{name} is {there}, the network has {here}' for name, there, here in mismatched)
-        parts.append(f'{len(mismatched)} of another shape or type: {_few(shapes)}')
+    shapes = [f'{name} is {there}, the network has {here}' for name, there, here in mismatched]
+    told = {'missing': missing, 'unexpected': [*map(shown, unexpected)], 'of another shape or type': shapes}
+    parts = [f'{len(names)} {what}: {_few(names)}' for what, names in told.items() if names]
     lacking = [*missing, *(name for name, _, _ in mismatched)]
     head = 'new_head=True' + (' and strict=False' if unexpected else '')
     if not fitting:

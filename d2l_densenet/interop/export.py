@@ -5,7 +5,6 @@ Nothing is written that was not first read back, run, and found to give the netw
 
 import json
 import math
-import os
 import pathlib
 import re
 import tempfile
@@ -17,7 +16,7 @@ import numpy
 from mxnet.base import MXNetError
 
 from .._common.arguments import MOST_ELEMENTS, one_of, show
-from .._common.disk import a_path
+from .._common.disk import a_path, replace_file
 from .._common.engine import settled
 from .._common.messages import last_line
 from .._common.portable import array_mode
@@ -30,22 +29,17 @@ from ..resnets import ResNet
 
 __all__ = ['ExportError', 'Exported', 'export_model']
 
-#: The formats, each with the files it consists of.
 FORMATS = {'mxnet': ('{}-symbol.json', '{}-0000.params'), 'onnx': ('{}.onnx',)}
 
 #: Largest difference that the check allows, as a share of the largest score.
 TOLERANCE = 1e-5
 
-# MXNet 1.9.1 translates to ONNX's operator set 13 but labels the file with the newest set that the installed onnx
-# knows. The operators used here mean the same in set 15, which runtimes have had since 2021, and from 14 on batch
-# normalisation says whether it is in training. (Below, that follows from the number of its outputs, and ONNX's own
-# reference implementation takes it for training.)
+# MXNet 1.9.1 translates to ONNX's operator set 13 but labels the file with the newest that the installed onnx knows.
+# The operators used here mean the same in set 15, which runtimes have had since 2021. (Below 14, ONNX's reference
+# implementation takes batch normalisation for training.)
 _OPSET = 15
 _INPUT, _OUTPUT, _BATCH = 'data', 'scores', 'batch'
 _BATCH_SIZES = (1, 3)
-_INSTALL = 'make env, or pip install onnx onnxruntime'
-
-
 # np mode's operators for which MXNet's translation to ONNX knows the classic ones only.
 _CLASSIC = {'_npi_concatenate': 'Concat', '_npx_sigmoid': 'sigmoid', '_npi_tanh': 'tanh'}
 
@@ -55,11 +49,9 @@ class ExportError(ValueError):
 
 
 class Exported(NamedTuple):
-    """What `export_model` wrote, and how well it agrees with the network."""
+    """What `export_model` wrote: the files (pathlib.Path), and for each format the largest difference of its scores."""
 
-    #: The files, as a list of pathlib.Path.
     files: list
-    #: For each format the largest difference that was found, as a share of the largest score.
     differences: dict
 
 
@@ -70,13 +62,9 @@ def export_model(net, directory, input_shape=(1, 48, 48), formats=('mxnet', 'onn
     mode. ``'onnx'`` writes ``NAME.onnx`` (operator set 15), for onnxruntime and others. Both take any number of images
     a call (``data``, float32, scaled as in training) and give the scores before the softmax (``scores`` in ONNX).
 
-    What is written is the graph of the network as it is, changed layers and all. The files are read back and run on
-    random images, images a thousand times as bright, negative ones and one of zeros: MXNet's in MXNet, ONNX's in
-    onnxruntime. No score may differ from the network's by more than 1e-5 of the largest. Only then do they appear in
-    `directory`, each whole, and replace files of the same name.
-
-    The network may be in either array mode, hybridized or not, and stays as it was. It is exported for inference:
-    batch normalisation uses the running statistics, dropout does nothing.
+    The network, changed layers and all, is exported for inference and stays as it was. Before the files appear in
+    `directory`, each whole, they are read back and run, ONNX's in onnxruntime, on random images, bright ones, negative
+    ones and zeros: no score may differ from the network's by more than 1e-5 of the largest.
 
     Parameters
     ----------
@@ -85,7 +73,7 @@ def export_model(net, directory, input_shape=(1, 48, 48), formats=('mxnet', 'onn
     directory : str or pathlib.Path
         Made if it is not there.
     input_shape : sequence of int, default (1, 48, 48)
-        Shape (C, H, W) of one image. ONNX fixes it. A symbol of MXNet takes other sizes too.
+        Shape (C, H, W) of one image. ONNX fixes it.
     formats : sequence of {'mxnet', 'onnx'}, default both
     name : str, default 'densenet'
         What the file names begin with: letters, digits, ``_``, ``-`` and ``.``.
@@ -93,17 +81,15 @@ def export_model(net, directory, input_shape=(1, 48, 48), formats=('mxnet', 'onn
     Returns
     -------
     Exported
-        ``files``, a list of paths, and ``differences``, for each format the largest difference found by the check.
+        ``files``, a list of paths, and ``differences``, the largest one for each format.
 
     Raises
     ------
-    TypeError
-        If `net` is neither a DenseNet nor what `resnet` makes.
-    ValueError
-        If another argument is wrong, or `input_shape` does not fit the network.
+    TypeError, ValueError
+        If `net` is neither a DenseNet nor what `resnet` makes, or another argument is wrong.
     ExportError
-        A ValueError: if the network has no values, or others than float32; if onnx or onnxruntime is missing; if a file
-        cannot be written; if the check fails. No file is left behind.
+        A ValueError: the network has no values, or others than float32; onnx or onnxruntime is missing; a file cannot
+        be written; or the check fails. No file is left behind.
 
     Examples
     --------
@@ -119,7 +105,9 @@ def export_model(net, directory, input_shape=(1, 48, 48), formats=('mxnet', 'onn
     input_shape = _check_shape(net, input_shape)
     if isinstance(net, DenseNet):
         net.stage_sizes(*input_shape[1:])
-    formats = _check_formats(formats)
+    if not isinstance(formats, (list, tuple)) or not formats:
+        raise ValueError(f'formats must be a sequence of {" and ".join(map(repr, FORMATS))}, got {show(formats)}')
+    formats = list(dict.fromkeys(one_of('each of formats', kind, FORMATS) for kind in formats))
     if not isinstance(name, str) or not re.fullmatch(r'\w[\w.-]*', name, re.ASCII):
         raise ValueError('name must consist of letters, digits, "_", "-" and "." and begin with none of the last two, '
                          f'got {name!r}')
@@ -135,83 +123,64 @@ def export_model(net, directory, input_shape=(1, 48, 48), formats=('mxnet', 'onn
     properties = {'network': json.dumps(net.config)} if describes(net.config, net) else {}
 
     files = [pattern.format(name) for kind in formats for pattern in FORMATS[kind]]
-    # Files are made beside their place, so that moving them there is one step each.
     try:
-        existing = next(path for path in (directory, *directory.absolute().parents) if path.exists())
-        with tempfile.TemporaryDirectory(prefix='.export-', dir=existing) as staging:
+        with tempfile.TemporaryDirectory() as staging:
             staging = pathlib.Path(staging)
             for kind in formats:
                 _WRITERS[kind](staging / name, symbol, values, input_shape, scores[0].shape[1:], properties)
             differences = {kind: _difference(kind, scores, _RUNNERS[kind](staging / name, images)) for kind in formats}
-            for file in files:
-                with open(staging / file, 'rb') as written:
-                    os.fsync(written.fileno())
-            for file in files:
-                if (directory / file).is_dir():
-                    raise OSError(f'{file} is a directory there')
-            directory.mkdir(parents=True, exist_ok=True)
-            for file in files:
-                os.replace(staging / file, directory / file)
+            contents = {file: (staging / file).read_bytes() for file in files}
+        for file in files:
+            if (directory / file).is_dir():
+                raise OSError(f'{file} is a directory there')
+        directory.mkdir(parents=True, exist_ok=True)
+        for file, content in contents.items():
+            replace_file(directory / file, content)
     except OSError as error:
         raise ExportError(f'cannot write {", ".join(files)} to {directory}: {error.strerror or error}; choose another '
                           'directory or free the space') from error
     return Exported([directory / file for file in files], differences)
 
 
-def _check_formats(formats):
-    if not isinstance(formats, (list, tuple)) or not formats:
-        raise ValueError(f'formats must be a sequence of one or more of {", ".join(map(repr, FORMATS))}, got '
-                         f'{show(formats)}')
-    return list(dict.fromkeys(one_of('each of formats', kind, FORMATS) for kind in formats))
-
-
 def _check_packages():
-    """Raise ExportError unless onnx, in a version that MXNet 1.9.1 can use, and onnxruntime are there."""
-    try:
-        import onnx
-        import onnxruntime  # noqa: F401
-    except ImportError as error:
-        raise ExportError(f'the format onnx needs the packages onnx and onnxruntime ({error}): {_INSTALL}, or leave '
-                          'onnx out of the formats') from error
+    """Raise ExportError unless onnx, as MXNet 1.9.1 can use it, and onnxruntime are there."""
     try:
         import onnx.mapping  # noqa: F401
+        import onnxruntime  # noqa: F401
     except ImportError as error:
-        raise ExportError(f'MXNet {mx.__version__} writes ONNX with onnx 1.16 to 1.18, and onnx {onnx.__version__} is '
-                          f'installed: {_INSTALL}') from error
+        raise ExportError(f'the format onnx needs onnx 1.16 to 1.18 and onnxruntime ({error}): make env, or pip '
+                          'install them, or leave onnx out of the formats') from error
     if 'Convolution' not in mx.onnx.get_operator_support():
         raise ExportError('onnx was installed after MXNet was imported: restart Python (in a notebook, the kernel)')
 
 
 def _graph(net, input_shape):
     """The network's graph as nd mode has it, and the values of its parameters on the CPU, by their names there."""
-    mx.nd.waitall()  # oneDNN may be rearranging the weights
-    parameters = {parameter.name: (name, parameter) for name, parameter in net._collect_params_with_prefix().items()}
     graph = json.loads(written_graph(net, _INPUT).tojson())
     used = {node['name'] for node in graph['nodes'] if node['op'] == 'null'} - {_INPUT}
     values = {}
-    for name, (path, parameter) in parameters.items():
-        if name not in used:
+    for path, parameter in net._collect_params_with_prefix().items():
+        if parameter.name not in used:
             continue
         if numpy.dtype(parameter.dtype) != numpy.float32:
             raise ExportError(f'only float32 networks are exported and parameter {path} is '
                               f'{numpy.dtype(parameter.dtype).name}: call net.cast("float32")')
         try:
-            value = parameter.data(parameter.list_ctx()[0])
+            value = parameter.data(parameter.list_ctx()[0]).as_in_context(mx.cpu()).as_nd_ndarray()
         except RuntimeError as error:
             raise ExportError('the network has no values yet: call net.initialize() or net.load_parameters() '
                               'first') from error
-        values[name] = value.as_in_context(mx.cpu()).as_nd_ndarray()
-        if not numpy.isfinite(values[name].asnumpy()).all():
+        if not numpy.isfinite(value.asnumpy()).all():
             raise ExportError(f'parameter {path} has NaN or infinity: train again at a lower rate, or load other '
                               'parameters')
+        values[parameter.name] = value
     # Names that do not depend on what else was built before.
     prefix = 'densenet_' if isinstance(net, DenseNet) else 'resnet_'
     names = {node['name']: prefix + node['name'].removeprefix(net.prefix).replace('batch_flatten', 'flatten')
-             if node['name'].startswith(net.prefix) else node['name'] for node in graph['nodes']}
-    if len(set(names.values())) == len(names):
-        for node in graph['nodes']:
-            node['name'] = names[node['name']]
-        values = {names[name]: value for name, value in values.items()}
+             for node in graph['nodes'] if node['name'].startswith(net.prefix)}
+    for node in graph['nodes']:
+        node['name'] = names.get(node['name'], node['name'])
+    values = {names.get(name, name): value for name, value in values.items()}
     with array_mode(np_on=False):
         return faster(mx.sym.load_json(json.dumps(graph)), (1, *input_shape), any_size=True), values
 

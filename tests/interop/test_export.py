@@ -240,7 +240,7 @@ def test_the_mxnet_files_can_be_trained_further(tmp_path):
     ({'input_shape': (1, 48)}, 'input_shape must be'),
     ({'input_shape': (3, 48, 48)}, r'input_shape must be \(1, height, width\)'),
     ({'input_shape': (1, 4, 4)}, 'smallest height and width is 5'),
-    ({'formats': 'onnx'}, "formats must be a sequence of one or more of 'mxnet', 'onnx', got 'onnx'"),
+    ({'formats': 'onnx'}, "formats must be a sequence of 'mxnet' and 'onnx', got 'onnx'"),
     ({'formats': ()}, r'formats must be .* got \(\)'),
     ({'formats': ['mxnet', 'tflite']}, 'formats must be .*tflite'),
     ({'formats': None}, 'formats must be .*None'),
@@ -346,7 +346,7 @@ def test_the_images_of_the_check_are_of_every_kind():
 
 def test_an_interrupted_export_leaves_nothing(tmp_path, monkeypatch):
     def interrupt(*args):
-        assert [path.name[:8] for path in tmp_path.iterdir()] == ['.export-']
+        assert not list(tmp_path.iterdir())
         raise KeyboardInterrupt
 
     monkeypatch.setitem(export._RUNNERS, 'mxnet', interrupt)
@@ -388,11 +388,10 @@ def test_missing_packages(missing, tmp_path, monkeypatch):
 
 def test_an_onnx_that_is_too_new(tmp_path, monkeypatch):
     new = types.ModuleType('onnx')
-    new.__version__ = '1.19.0'
     monkeypatch.setitem(sys.modules, 'onnx', new)
     monkeypatch.setitem(sys.modules, 'onnx.mapping', None)
     monkeypatch.setitem(sys.modules, 'onnxruntime', types.ModuleType('onnxruntime'))
-    with pytest.raises(ExportError, match=r'onnx 1\.16 to 1\.18, and onnx 1\.19\.0 is installed: make env'):
+    with pytest.raises(ExportError, match=r'onnx 1\.16 to 1\.18 and onnxruntime .*onnx.mapping.*: make env'):
         export_model(with_values(DenseNet(**SMALL)), tmp_path)
 
 

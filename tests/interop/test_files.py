@@ -75,9 +75,11 @@ def test_the_reason_of_a_damage_is_cut_at_200_letters(monkeypatch, tmp_path, len
 def test_paths_that_cannot_be_read(tmp_path):
     os.mkfifo(tmp_path / 'fifo')
     for path, text in ((tmp_path, 'Is a directory'), (tmp_path / 'no', 'is not there'),
-                       ('a\0b', 'null|not there'), (tmp_path / 'fifo', 'a pipe or a device')):
+                       (tmp_path / 'fifo', 'a pipe or a device')):
         with pytest.raises(CheckpointError, match=text):
             load_pretrained(tiny(), path)
+    with pytest.raises(ValueError, match='null'):
+        load_pretrained(tiny(), 'a\0b')
     (tmp_path / 'huge').write_bytes(b'')
     os.truncate(tmp_path / 'huge', 2 ** 32 + 1)
     with pytest.raises(CheckpointError, match='expected at most'):
