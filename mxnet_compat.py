@@ -32,7 +32,7 @@ class _Finder:
     def find_spec(self, name, path=None, target=None):
         if name in _MENDED:
             spec = self._others(name, path, target)
-            if spec is not None and spec.loader is not None and _is_newer():
+            if spec is not None and spec.loader is not None and (name == 'mxnet' or _is_newer()):
                 spec.loader = _Loader(spec.loader)
             return spec
         # MXNet's exporter and importer read two tables of onnx.mapping, which onnx 1.19 removed. They say
@@ -82,11 +82,54 @@ class _Loader:
             # An `import mxnet` that failed earlier leaves the modules behind that it had got to, without the mends.
             for left in [other for other in sys.modules if other.startswith('mxnet.')]:
                 del sys.modules[left]
-        self._loader.exec_module(module)
+        if name == 'mxnet':
+            _load_with_all_cores(self._loader, module)
+        else:
+            self._loader.exec_module(module)
+        if not _is_newer():
+            return
         for mend in _MENDED[name]:
             mend(module)
         if name == 'mxnet':
             _mend_what_others_loaded()
+
+
+def _load_with_all_cores(loader, module):
+    """Load MXNet so that it computes with all cores.
+
+    By itself it takes half as many threads as there are processors. That is right where two of them share a core, too
+    few where they do not (virtual machines), and too many in a container that gets a part of their time. It looks when
+    it is loaded, so the variable does not stay and no other process gets it.
+    """
+    import os
+
+    cores = None if {'OMP_NUM_THREADS', 'MXNET_OMP_MAX_THREADS'} & os.environ.keys() else _cores()
+    if cores:
+        os.environ['MXNET_OMP_MAX_THREADS'] = str(cores)
+    try:
+        loader.exec_module(module)
+    finally:
+        if cores:
+            os.environ.pop('MXNET_OMP_MAX_THREADS', None)
+
+
+def _cores(root='/sys'):
+    """How many cores this process may use; None where Linux does not say."""
+    import os
+
+    def read(file):
+        with open(f'{root}/{file}') as opened:
+            return opened.read()
+    try:
+        cores = len({read(f'devices/system/cpu/cpu{number}/topology/thread_siblings_list')
+                     for number in os.sched_getaffinity(0)})
+    except (AttributeError, OSError):
+        return None
+    try:
+        quota, period = read('fs/cgroup/cpu.max').split()
+        return max(1, min(cores, round(int(quota) / int(period))))
+    except (OSError, ValueError):  # no limit
+        return cores
 
 
 def _mend_what_others_loaded():

@@ -17,6 +17,8 @@ import textwrap
 import numpy
 import pytest
 
+import mxnet_compat
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 OLD = tuple(map(int, numpy.__version__.split('.')[:2])) < (1, 24)
 NUMPY_2 = int(numpy.__version__.split('.')[0]) >= 2
@@ -471,6 +473,51 @@ def test_installing_twice_is_installing_once():
     ''')
 
 
+@pytest.mark.parametrize('given, seen', [
+    ({}, '3'), ({'OMP_NUM_THREADS': '1'}, None), ({'MXNET_OMP_MAX_THREADS': '5'}, '5')])
+def test_mxnet_is_told_the_number_of_cores_while_it_loads(given, seen):
+    """What a user has set stays, and no other process gets what nobody has set."""
+    environment = {name: value for name, value in os.environ.items()
+                   if name not in ('OMP_NUM_THREADS', 'MXNET_OMP_MAX_THREADS')}
+    run(f"""
+        import os, mxnet_compat
+        mxnet_compat._cores = lambda: 3
+        mxnet_compat.install()
+        seen, load = [], mxnet_compat._load_with_all_cores
+        class Loader:
+            def exec_module(self, module):
+                seen.append(os.environ.get('MXNET_OMP_MAX_THREADS'))
+                self.loader.exec_module(module)
+        def watched(loader, module):
+            ours = Loader()
+            ours.loader = loader
+            load(ours, module)
+        mxnet_compat._load_with_all_cores = watched
+        import mxnet
+        assert seen == [{seen!r}]
+        assert os.environ.get('MXNET_OMP_MAX_THREADS') == {given.get('MXNET_OMP_MAX_THREADS')!r}
+    """, env={**environment, **given})
+
+
+def test_cores_are_those_that_the_process_may_use(tmp_path, monkeypatch):
+    def machine(siblings, quota=None):
+        for number, text in enumerate(siblings):
+            (tmp_path / f'devices/system/cpu/cpu{number}/topology').mkdir(parents=True, exist_ok=True)
+            (tmp_path / f'devices/system/cpu/cpu{number}/topology/thread_siblings_list').write_text(text)
+        (tmp_path / 'fs/cgroup').mkdir(parents=True, exist_ok=True)
+        (tmp_path / 'fs/cgroup/cpu.max').write_text(quota or 'max 100000\n')
+        monkeypatch.setattr(os, 'sched_getaffinity', lambda _: set(range(len(siblings))), raising=False)
+        return mxnet_compat._cores(str(tmp_path))
+    assert machine('01') == 2  # a virtual machine
+    assert machine(['0,2', '1,3', '0,2', '1,3']) == 2  # a laptop with two cores
+    assert machine('0123', '150000 100000') == 2
+    assert machine('0123', '50000 100000') == 1
+    assert machine('0123', '900000 100000') == 4
+    assert mxnet_compat._cores(str(tmp_path / 'none')) is None
+    monkeypatch.delattr(os, 'sched_getaffinity')
+    assert mxnet_compat._cores(str(tmp_path)) is None
+
+
 @newer
 def test_the_pth_file_serves_any_program(tmp_path):
     """An installation for the test: the module, the .pth file, and a program that knows of neither."""
@@ -645,7 +692,7 @@ def test_beside_the_old_numpy_mxnet_loads_as_it_is():
         mxnet_compat.install()
         import mxnet as mx, numpy
         for name, module in list(sys.modules.items()):
-            if name.split('.')[0] == 'mxnet' and getattr(module, '__spec__', None):
+            if name.startswith('mxnet.') and getattr(module, '__spec__', None):
                 assert type(module.__spec__.loader).__module__ != 'mxnet_compat', name
         assert mx.ndarray.ndarray.np is numpy and not hasattr(mx.nd.NDArray, '__array__')
     ''')
