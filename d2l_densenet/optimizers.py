@@ -1,5 +1,6 @@
 """Muon, an optimizer that MXNet lacks, and the optimizer that `fit` makes from its arguments."""
 
+import collections
 import copy
 import os
 
@@ -48,49 +49,66 @@ class Muon(mx.optimizer.Optimizer):
         super().__init__(learning_rate=learning_rate, **kwargs)
         self.momentum = share('momentum', momentum)
         self.others = number('others', others)
+        self.aggregate_num = 2 ** 16  # how many parameters `gluon.Trainer` hands over at a time: all
 
     def create_state(self, index, weight):
         return mx.nd.zeros(weight.shape, weight.context, dtype=weight.dtype)
 
     def update(self, index, weight, grad, state):
-        # The same memory as classic arrays, whichever array mode is on.
-        weight, grad = weight.as_nd_ndarray(), grad.as_nd_ndarray()
+        """Update a parameter, or all of a list of them, in fewer operators."""
+        if not isinstance(index, (list, tuple)):
+            index, weight, grad, state = [index], [weight], [grad], [state]
         self._update_count(index)
-        rate, wd = self._get_lr(index), self._get_wd(index)
-        clip = {'clip_gradient': self.clip_gradient} if self.clip_gradient else {}
-        if weight.ndim < 3:
-            mx.nd.nag_mom_update(weight, grad, state, out=weight, lr=rate * self.others, wd=wd,
-                                 momentum=self.momentum, rescale_grad=self.rescale_grad, **clip)
-            return
-        grad = grad * self.rescale_grad
-        if clip:
-            grad = mx.nd.clip(grad, -self.clip_gradient, self.clip_gradient)
-        state *= self.momentum
-        state += grad
-        step = _orthogonalize((grad + self.momentum * state).reshape((weight.shape[0], -1)))
-        rows, columns = step.shape
-        weight *= 1 - rate * wd
-        weight -= rate * max(1, rows / columns) ** 0.5 * step.reshape(weight.shape)
+        common = {'momentum': self.momentum, 'rescale_grad': self.rescale_grad,
+                  **({'clip_gradient': self.clip_gradient} if self.clip_gradient else {})}
+        convolutions, directions = [], []
+        for i, w, g, mean in zip(index, weight, grad, state):
+            # The same memory as classic arrays, whichever array mode is on.
+            w, g, rate, wd = w.as_nd_ndarray(), g.as_nd_ndarray(), self._get_lr(i), self._get_wd(i)
+            if w.ndim < 3:
+                mx.nd.nag_mom_update(w, g, mean, out=w, lr=rate * self.others, wd=wd, **common)
+                continue
+            direction = mx.nd.zeros_like(w)  # from which a step of -1 leads to g + momentum * mean
+            mx.nd.nag_mom_update(direction, g, mean, out=direction, lr=-1, wd=0, **common)
+            convolutions.append((w, rate, wd))
+            directions.append(direction.reshape((w.shape[0], -1)))
+        for (w, rate, wd), step in zip(convolutions, _orthogonalized(directions)):
+            scale = max(1, step.shape[0] / step.shape[1]) ** 0.5
+            mx.nd.sgd_update(w, step.reshape(w.shape), out=w, lr=rate * scale, wd=wd / scale)
+
+    def update_multi_precision(self, index, weight, grad, state):
+        if self.multi_precision and isinstance(index, (list, tuple)):
+            for one in zip(index, weight, grad, state):
+                super().update_multi_precision(*one)
+        else:
+            super().update_multi_precision(index, weight, grad, state)
 
 
-def _orthogonalize(matrix):
-    """A matrix with the singular vectors of `matrix` and values of about 1 (0.7 to 1.2, less for tiny ones)."""
-    wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
+def _orthogonalized(matrices):
+    """For each a matrix with its singular vectors and values of about 1 (0.7 to 1.2, less for tiny ones)."""
     # An iteration multiplies X from the left by P = a I + b A + c A A, where A = X X'. As P and A commute, A goes to
-    # P A P, and the small square matrices are all that the iterations need. The first X has Frobenius norm 1.
-    A = mx.nd.linalg.syrk(wide)
-    square = mx.nd.diag(A).sum() + 1e-14
-    A = mx.nd.broadcast_div(A, square)
+    # P A P, and the small square matrices are all that the iterations need: those of one size go together. The first X
+    # has Frobenius norm 1.
+    wide = [matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T for matrix in matrices]
+    steps, places = [None] * len(wide), collections.defaultdict(list)
+    for place, X in enumerate(wide):
+        places[X.shape[0]].append(place)
     # Coefficients of the quintic in the source named above: steep at 0, so that five rounds suffice.
     a, b, c = 3.4445, -4.7750, 2.0315
-    scaled_identity = a * mx.nd.eye(A.shape[0], ctx=A.context)
-    product = None
-    for _ in range(5):
-        P = mx.nd.linalg.gemm(A, A, A, alpha=c, beta=b) + scaled_identity
-        product = P if product is None else mx.nd.dot(P, product)
-        A = mx.nd.dot(mx.nd.dot(P, A), P)
-    step = mx.nd.dot(mx.nd.broadcast_div(product, square.sqrt()), wide)
-    return step if wide is matrix else step.T
+    for size, group in places.items():
+        A = mx.nd.stack(*[mx.nd.linalg.syrk(wide[place]) for place in group])
+        identity = mx.nd.eye(size, ctx=A.context).expand_dims(0)
+        square = mx.nd.broadcast_mul(A, identity).sum(axis=(1, 2), keepdims=True) + 1e-14
+        A, product = mx.nd.broadcast_div(A, square), None
+        for _ in range(5):
+            P = mx.nd.broadcast_add(mx.nd.linalg.gemm(A, A, A, alpha=c, beta=b), a * identity)
+            product = P if product is None else mx.nd.linalg.gemm2(P, product)
+            A = mx.nd.linalg.gemm2(mx.nd.linalg.gemm2(P, A), P)
+        product = mx.nd.broadcast_div(product, square.sqrt())
+        for place, one in zip(group, product):
+            step = mx.nd.dot(one, wide[place])
+            steps[place] = step if wide[place] is matrices[place] else step.T
+    return steps
 
 
 def own_optimizer(optimizer, params=None, lr_scheduler=None):
