@@ -107,8 +107,8 @@ def _parser():
     train.add_argument('--memory-efficient', action='store_true',
                        help='keep only the features and compute the rest again in the backward pass: for deep networks')
     train.add_argument('--dtype', choices=('float32', 'float16', 'bfloat16'), default='float32',
-                       help='mixed precision. bfloat16: on a CPU, faster where it has avx512_bf16; float16: on a GPU '
-                            '(not yet run on one)')
+                       help='mixed precision. bfloat16: on a CPU with AVX-512, faster on some, slower on others; '
+                            'float16: on a GPU (not yet run on one)')
     train.add_argument('--data-on-device', action='store_true',
                        help='copy the data set to the GPU once and make the batches there (not yet run on one)')
     train.add_argument('--output', metavar='DIR', help='where to write (default: a new directory under runs/)')

@@ -86,8 +86,8 @@ def fit(net, train_iter, test_iter=None, num_epochs=5, *, optimizer='sgd', optim
         environment variables describe. A process can train once in such a job.
     dtype : {'float32', 'float16', 'bfloat16'}
         Other than ``'float32'``: mixed precision. ``'bfloat16'``, for a CPU with AVX-512: convolutions on maps whose
-        channels are a multiple of 16, and what lies between them, compute in it; where the processor has instructions
-        for it (``avx512_bf16`` in /proc/cpuinfo), a step is shorter. ``'float16'``: convolutions and dense layers; it
+        channels are a multiple of 16, and what lies between them, compute in it. On an AMD EPYC with ``avx512_bf16``
+        steps are shorter, on an Intel Xeon with it longer: try. ``'float16'``: convolutions and dense layers; it
         needs a GPU, **on which it has not been run: no card could be had**. All else stays in float32, and so does
         evaluation. The loss is scaled so that small gradients do not vanish; a step whose gradients overflow is left
         out, and the scale halved.
