@@ -17,7 +17,7 @@ table of what is mended and what is not.
 
 import sys
 
-__all__ = ['install']
+__all__ = ['cores', 'install']
 
 
 def install():
@@ -103,17 +103,17 @@ def _load_with_all_cores(loader, module):
     """
     import os
 
-    cores = None if {'OMP_NUM_THREADS', 'MXNET_OMP_MAX_THREADS'} & os.environ.keys() else _cores()
-    if cores:
-        os.environ['MXNET_OMP_MAX_THREADS'] = str(cores)
+    number = None if {'OMP_NUM_THREADS', 'MXNET_OMP_MAX_THREADS'} & os.environ.keys() else cores()
+    if number:
+        os.environ['MXNET_OMP_MAX_THREADS'] = str(number)
     try:
         loader.exec_module(module)
     finally:
-        if cores:
+        if number:
             os.environ.pop('MXNET_OMP_MAX_THREADS', None)
 
 
-def _cores(root='/sys'):
+def cores(root='/sys'):
     """How many cores this process may use; None where Linux does not say."""
     import os
 
@@ -121,15 +121,15 @@ def _cores(root='/sys'):
         with open(f'{root}/{file}') as opened:
             return opened.read()
     try:
-        cores = len({read(f'devices/system/cpu/cpu{number}/topology/thread_siblings_list')
+        found = len({read(f'devices/system/cpu/cpu{number}/topology/thread_siblings_list')
                      for number in os.sched_getaffinity(0)})
     except (AttributeError, OSError):
         return None
     try:
         quota, period = read('fs/cgroup/cpu.max').split()
-        return max(1, min(cores, round(int(quota) / int(period))))
+        return max(1, min(found, round(int(quota) / int(period))))
     except (OSError, ValueError):  # no limit
-        return cores
+        return found
 
 
 def _mend_what_others_loaded():

@@ -481,7 +481,7 @@ def test_mxnet_is_told_the_number_of_cores_while_it_loads(given, seen):
                    if name not in ('OMP_NUM_THREADS', 'MXNET_OMP_MAX_THREADS')}
     run(f"""
         import os, mxnet_compat
-        mxnet_compat._cores = lambda: 3
+        mxnet_compat.cores = lambda: 3
         mxnet_compat.install()
         seen, load = [], mxnet_compat._load_with_all_cores
         class Loader:
@@ -507,15 +507,15 @@ def test_cores_are_those_that_the_process_may_use(tmp_path, monkeypatch):
         (tmp_path / 'fs/cgroup').mkdir(parents=True, exist_ok=True)
         (tmp_path / 'fs/cgroup/cpu.max').write_text(quota or 'max 100000\n')
         monkeypatch.setattr(os, 'sched_getaffinity', lambda _: set(range(len(siblings))), raising=False)
-        return mxnet_compat._cores(str(tmp_path))
+        return mxnet_compat.cores(str(tmp_path))
     assert machine('01') == 2  # a virtual machine
     assert machine(['0,2', '1,3', '0,2', '1,3']) == 2  # a laptop with two cores
     assert machine('0123', '150000 100000') == 2
     assert machine('0123', '50000 100000') == 1
     assert machine('0123', '900000 100000') == 4
-    assert mxnet_compat._cores(str(tmp_path / 'none')) is None
+    assert mxnet_compat.cores(str(tmp_path / 'none')) is None
     monkeypatch.delattr(os, 'sched_getaffinity')
-    assert mxnet_compat._cores(str(tmp_path)) is None
+    assert mxnet_compat.cores(str(tmp_path)) is None
 
 
 @newer

@@ -9,6 +9,8 @@ import platform
 import mxnet as mx
 import numpy
 
+import mxnet_compat
+
 from .._common.arguments import gluon_block, positive_int, show
 from .._common.disk import a_path, read_json, replace_file
 from .._common.messages import last_line
@@ -37,7 +39,7 @@ def machine():
     except (OSError, StopIteration):
         pass
     cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
-    return {'cpu': cpu, 'cores': cores, 'omp_threads': os.environ.get('OMP_NUM_THREADS', 'unset'),
+    return {'cpu': cpu, 'cores': cores, 'omp_threads': os.environ.get('OMP_NUM_THREADS') or str(mxnet_compat.cores() or 'unset'),
             'system': f'{platform.system()} {platform.machine()}'}
 
 

@@ -11,6 +11,8 @@ import numpy
 from mxnet.base import MXNetError
 from mxnet.gluon import nn
 
+from mxnet_compat import cores
+
 from .._common.arguments import show
 from .._common.arrays import array
 from .._common.params import shown
@@ -123,7 +125,7 @@ class Keeper:
 
     def _environment(self):
         found = {'python': platform.python_version(), 'mxnet': mx.__version__, 'numpy': numpy.__version__,
-                 'threads': os.environ.get('OMP_NUM_THREADS', 'unset')}
+                 'threads': os.environ.get('OMP_NUM_THREADS') or str(cores() or 'unset')}
         return {**found, 'workers': self.workers.number} if self.workers else found
 
 
@@ -131,8 +133,10 @@ def _checked(state, arrays, trainer):
     """The Progress in a checkpoint's `state`; an error if a number in it would lead astray what takes it as it is."""
     progress = Progress(**state['progress'])
     counts = (progress.batch, progress.right, progress.count, progress.epoch - 1, progress.steps_at_scale,
-              progress.loader_pass or 0, state['num_update'], *state['updates'].values())
-    if any(type(count) is not int or not 0 <= count < 2 ** 53 for count in counts):
+              0 if progress.loader_pass is None else progress.loader_pass, state['num_update'],
+              *state['updates'].values())
+    if type(progress.epoch) is not int or any(
+            type(count) is not int or not 0 <= count < 2 ** 53 for count in counts):
         raise ValueError('a count that is none')
     if any(type(value) not in (int, float) or not math.isfinite(value) for value in (
             progress.loss_sum, progress.seconds, progress.waited, progress.loss_scale)) or progress.batch and not (
