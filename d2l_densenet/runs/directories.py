@@ -39,7 +39,8 @@ def machine():
     except (OSError, StopIteration):
         pass
     cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
-    return {'cpu': cpu, 'cores': cores, 'omp_threads': os.environ.get('OMP_NUM_THREADS') or str(mxnet_compat.cores() or 'unset'),
+    threads = os.environ.get('OMP_NUM_THREADS') or str(mxnet_compat.cores() or 'unset')
+    return {'cpu': cpu, 'cores': cores, 'omp_threads': threads,
             'system': f'{platform.system()} {platform.machine()}'}
 
 
