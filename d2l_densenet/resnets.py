@@ -140,24 +140,28 @@ def resnet(name, classes=None, **kwargs):
 DESIGNS = ('pre-activation', 'post-activation', 'chain')
 
 
-def small_resnet(width, design='pre-activation'):
+def small_resnet(width, design='pre-activation', blocks=3, classes=10):
     """Build a ResNet on the frame of ``DenseNet(k, (6, 6), pooling_convention='full')``, to compare the two.
 
-    The stem for one-channel images, three blocks of two 3x3 convolutions with `width` channels, three with twice the
-    channels at half the height and width, global average pooling and a dense layer for ten classes.
+    The stem for one-channel images, `blocks` blocks of two 3x3 convolutions with `width` channels, as many with twice
+    the channels at half the height and width, global average pooling and a dense layer.
 
     Parameters
     ----------
     width : int, >= 1
+        Channels of the stem and of the first blocks.
     design : {'pre-activation', 'post-activation', 'chain'}
         ``'pre-activation'``: BN and ReLU before each convolution, a `transition_block` halves, BN and ReLU before the
         classifier: as in the DenseNet, but what two convolutions make is added. ``'chain'``: the same, nothing added.
         ``'post-activation'``: `Residual`, whose first convolution with stride 2 halves.
+    blocks : int, >= 1
+        Residual blocks of each half.
+    classes : int, >= 1
 
     Returns
     -------
     mxnet.gluon.nn.HybridSequential
-        **Inputs:** images (N, 1, H, W). **Outputs:** scores before the softmax, (N, 10).
+        **Inputs:** images (N, 1, H, W). **Outputs:** scores before the softmax, (N, classes).
 
     Examples
     --------
@@ -167,6 +171,8 @@ def small_resnet(width, design='pre-activation'):
     (2, 10)
     """
     positive_int('width', width)
+    positive_int('blocks', blocks, most=2 ** 10)
+    positive_int('classes', classes)
     one_of('design', design, DESIGNS)
     net = HybridSequential()
     net.add(nn.Conv2D(width, 7, 2, 3, in_channels=1), nn.BatchNorm(in_channels=width), nn.Activation('relu'),
@@ -174,7 +180,7 @@ def small_resnet(width, design='pre-activation'):
     for channels in (width, 2 * width):
         if channels > width and design != 'post-activation':
             net.add(transition_block(channels, width, pooling_convention='full'))
-        for number in range(3):
+        for number in range(blocks):
             if design == 'pre-activation':
                 net.add(PreActivationResidual(channels))
             elif design == 'chain':
@@ -184,5 +190,5 @@ def small_resnet(width, design='pre-activation'):
                 net.add(Residual(channels, 1 + halves, halves, width if halves else channels))
     if design != 'post-activation':
         net.add(nn.BatchNorm(in_channels=2 * width), nn.Activation('relu'))
-    net.add(nn.GlobalAvgPool2D(), nn.Flatten(), nn.Dense(10, in_units=2 * width))
+    net.add(nn.GlobalAvgPool2D(), nn.Flatten(), nn.Dense(classes, in_units=2 * width))
     return net

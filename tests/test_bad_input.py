@@ -105,14 +105,15 @@ TABLE = {
     'resnets.resnet': (lambda: {'name': 'd2l_resnet18'}, {
         'name': ['resnet', 3, None, []], 'classes': NO_NONE, 'kwargs': OPTIONS}),
     'resnets.small_resnet': (lambda: {'width': 4}, {
-        'width': COUNTS, 'design': ['post', 3, None, []]}),
+        'width': COUNTS, 'blocks': COUNTS, 'classes': COUNTS, 'design': ['post', 3, None, []]}),
     'analysis.families.recorded_families': (dict, {'wanted': {
         'network': ['densenet', None, []], 'width': [5, NAN], 'length': [3]}}),
     'analysis.formulas.network_formula': (dict, {'name': ['nope', 3, None, []]}),
     'analysis.formulas.densenet_formula': (lambda: {'config': net().config, 'height': 8, 'width': 8}, {
         'config': [3, None, {}, 'article', {'growth_rate': 4}], 'height': COUNTS, 'width': COUNTS}),
     'analysis.formulas.resnet_formula': (lambda: {'name': 'resnet18', 'height': 8, 'width': 8}, {
-        'name': ['article', 3, None, []], 'height': COUNTS, 'width': COUNTS}),
+        'name': ['article', 3, None, []], 'height': COUNTS, 'width': COUNTS, 'classes': NO_NONE,
+        'in_channels': NO_NONE}),
     'data.loader.ImageLoader': (lambda: {'images': IMAGES, 'labels': LABELS, 'batch_size': 4}, {
         **LOADING, 'shuffle': SWITCHES, 'source': [3, 'x'], 'crop': [*SIZES, 8], 'resize': [*NO_NONE, 2 ** 20],
         'images': [3, None, 'x', [], IMAGES.astype('float64'), IMAGES[:0], IMAGES[..., None], [[1], [1, 2]]],
@@ -174,7 +175,8 @@ TABLE = {
     'analysis.measuring.peak_memory': (lambda: {'function': another_net}, {
         'function': [3, None, 'x', list], 'arguments': [], 'uses': [[3], ['x']]}),
     'plots.plot_feature_maps': (lambda: {'features': {'a': numpy.zeros((2, 4, 4))}, 'title': 'maps'}, {
-        'features': [3, None, 'x', [], {}, {'a': 3}, {'a': numpy.zeros((4, 4))}], 'title': [], 'data': []}),
+        'features': [3, None, 'x', [], {}, {'a': 3}, {'a': numpy.zeros((4, 4))}],
+        'most': COUNTS, 'title': [], 'data': []}),
     'plots.plot_history': (dict, {'history': [3, None, 'x', {}, History(), {'a': 3}, history(loss='x'),
                                               history(loss=None)]}),
     'plots.plot_confusion_matrix': (lambda: {'net': net(), 'data_iter': loader()}, EVALUATING),

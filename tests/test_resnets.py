@@ -38,7 +38,12 @@ def test_the_stages_are_those_of_the_table(name, stem):
     assert [*net.features] == [*layers, *(blocks for _, (blocks,) in stages), *head[:-1]]
 
 
-def cost(w, design):
+def test_more_than_1024_blocks_are_refused():
+    with pytest.raises(ValueError, match='blocks must be an integer of at most 1,024, got 1025'):
+        small_resnet(1, blocks=1025)
+
+
+def cost(w, design, blocks=3):
     """Parameters and multiply-adds by hand: maps of 14 x 14 in the stem, then 7 x 7, then 4 x 4."""
     def conv(read, made, window, size):
         return numpy.array([window ** 2 * read * made + made, window ** 2 * read * made * size ** 2])
@@ -46,7 +51,6 @@ def cost(w, design):
     def norm(channels):
         return numpy.array([2 * channels, 0])
 
-    blocks = 3
     total = conv(1, w, 7, 14) + norm(w) + 2 * blocks * (conv(w, w, 3, 7) + norm(w)) + conv(2 * w, 10, 1, 1)
     if design == 'post-activation':
         return (total + conv(w, 2 * w, 3, 4) + norm(2 * w) + conv(w, 2 * w, 1, 4)
@@ -57,10 +61,10 @@ def cost(w, design):
 
 
 @pytest.mark.parametrize('design', DESIGNS)
-@pytest.mark.parametrize('width', [4, 5])
-def test_it_has_the_size_that_its_description_gives(design, width):
-    table = summary(small_resnet(width, design), SHAPE)
-    assert (table.parameters, table.multiply_adds) == tuple(cost(width, design))
+@pytest.mark.parametrize(('width', 'blocks'), [(4, 3), (5, 1)])
+def test_it_has_the_size_that_its_description_gives(design, width, blocks):
+    table = summary(small_resnet(width, design, blocks), SHAPE)
+    assert (table.parameters, table.multiply_adds) == tuple(cost(width, design, blocks))
 
 
 def shapes(net):

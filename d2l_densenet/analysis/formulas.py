@@ -66,7 +66,7 @@ def densenet_formula(config, height, width):
     return count.parameters, count.multiply_adds
 
 
-def resnet_formula(name, height, width):
+def resnet_formula(name, height, width, classes=None, in_channels=None):
     """Parameters and multiply-adds of a named ResNet: two integers.
 
     A stage of n basic blocks from m to c channels has 9 m c + 9 (2 n - 1) c^2 weights; of bottleneck blocks, with
@@ -78,16 +78,20 @@ def resnet_formula(name, height, width):
         A name that `resnet` knows.
     height, width : int
         Of the images, in pixels.
+    classes, in_channels : int, optional
+        By default as published.
 
     Examples
     --------
     >>> resnet_formula('resnet18', 224, 224)
     (11689512, 1814073344)
     """
-    block, layers, channels, classes, (in_channels, *_) = known_name(name, RESNETS)
+    block, layers, channels, published_classes, (published_channels, *_) = known_name(name, RESNETS)
     positive_int('height', height)
     positive_int('width', width)
     kind = block.__name__
+    in_channels = published_channels if in_channels is None else positive_int('in_channels', in_channels)
+    classes = published_classes if classes is None else positive_int('classes', classes)
     count, m, sizes = _Count(), channels[0], (height, width)
     first, second = kind.endswith('V1'), kind.endswith('V2')
     if second:

@@ -42,6 +42,14 @@ class DataSource:
         'md5:' and 32 digits: of Fashion-MNIST the published ones of the training images' .gz, else those of the arrays.
     location : str
         Directory, or where else they came from.
+
+    Examples
+    --------
+    >>> from d2l_densenet import load_data_fashion_mnist
+    >>> train_iter, _ = load_data_fashion_mnist(32, data='synthetic', limit=32)
+    data: SYNTHETIC STAND-IN (not Fashion-MNIST)
+    >>> train_iter.source.name
+    'synthetic'
     """
 
     name: str
@@ -66,7 +74,7 @@ def _md5(*arrays):
 def _as_numpy(name, values):
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter('error')  # NumPy 1.23 only warns of lists of different lengths
+            warnings.simplefilter('error', UserWarning)  # all that NumPy 1.23 says of lists of different lengths
             return values.asnumpy() if isinstance(values, mx.nd.NDArray) else numpy.asarray(values)
     except (ValueError, UserWarning) as error:
         raise ValueError(f'{name} must be an array, got {show(values)}: {error}') from None

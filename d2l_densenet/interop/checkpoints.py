@@ -9,13 +9,12 @@ import os
 import mxnet as mx
 import numpy
 from mxnet.util import is_np_array
-from safetensors.numpy import save
 
 from .._common.arguments import switch
 from .._common.disk import a_path, replace_file
 from .._common.params import shown
 from . import torch_files
-from .files import CheckpointError, read
+from .files import CheckpointError, import_safetensors, read
 from .names import COUNTERS, Network, layers_of, networks_in, parameters_of
 
 __all__ = ['CheckpointError', 'LoadReport', 'load_pretrained', 'save_torch']
@@ -198,8 +197,11 @@ def save_torch(net, file):
     if bad:
         raise CheckpointError(f'parameter {bad} of net has NaN or infinity: load_pretrained would refuse the file')
     try:
-        safe = ending == '.safetensors'
-        replace_file(path, save(values, metadata={'format': 'pt'}) if safe else torch_files.write(values))
+        if ending == '.safetensors':
+            content = import_safetensors(path).numpy.save(values, metadata={'format': 'pt'})
+        else:
+            content = torch_files.write(values)
+        replace_file(path, content)
     except OSError as error:
         raise CheckpointError(f'{path}: cannot be written ({error.strerror or error}). Choose another place or free '
                               'the space.') from error

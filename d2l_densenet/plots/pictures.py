@@ -144,8 +144,8 @@ def plot_images(images, labels, rows=2, title=None, data=None):
 
 
 @style()
-def plot_feature_maps(features, title, data=None):
-    """Feature maps of one image, one row per layer, six of each at most.
+def plot_feature_maps(features, title, most=6, data=None):
+    """Feature maps of one image, one row per layer, `most` of each.
 
     Each map is shifted and scaled to mean 0 and standard deviation 1 over its own pixels: scales of maps differ.
 
@@ -153,6 +153,7 @@ def plot_feature_maps(features, title, data=None):
     ----------
     features : dict of str to array (C, H, W)
         For each row its name and maps, NumPy or MXNet.
+    most : int, >= 1
     title, data
         What to write above and, if anything, below.
 
@@ -162,12 +163,13 @@ def plot_feature_maps(features, title, data=None):
     >>> len(figure.axes), len([axes for axes in figure.axes if axes.images])
     (6, 5)
     """
+    positive_int('most', most)
     rows = {}
     for name, maps in labelled('features', features, 'array (C, H, W)').items():
         maps = an_array(f'features[{name!r}]', maps)
         if maps.ndim != 3 or not maps.size:
             raise ValueError(f'features[{name!r}] must have the shape (C, H, W), got {maps.shape}')
-        rows[name] = maps[:6]
+        rows[name] = maps[:most]
     columns = max(map(len, rows.values()))
     figure, axes = new_figure(1.15 * columns + 0.8, 1.15 * len(rows) + 0.9, len(rows), columns, squeeze=False)
     for line, (name, maps) in zip(axes, rows.items()):

@@ -109,7 +109,7 @@ def test_a_formula_wants_every_argument(config):
 
 
 @pytest.mark.parametrize('height, width', [(48, 40), (64, 33), (97, 200)])
-def test_any_size(height, width):
+def test_any_size_classes_and_channels(height, width):
     for options in ({'bottleneck': 3, 'compression': 0.7, 'bias': False}, {'bottleneck': 2, 'bias': True},
                     {'stem': 'cifar', 'bias': True}, {'stem': 'cifar', 'compression': 1.0, 'bias': False},
                     {'pooling_convention': 'full', 'bias': True}):
@@ -117,8 +117,15 @@ def test_any_size(height, width):
         table = summary(net, (2, height, width))
         assert densenet_formula(net.config, height, width) == (table.parameters, table.multiply_adds), options
     for name in ('resnet18', 'resnet50', 'resnet110', 'resnet164', 'd2l_resnet18'):
-        table = summary(resnet(name), (RESNETS[name][-1][0], height, width))
-        assert resnet_formula(name, height, width) == (table.parameters, table.multiply_adds), name
+        table = summary(resnet(name, classes=7), (RESNETS[name][-1][0], height, width))
+        assert resnet_formula(name, height, width, classes=7) == (table.parameters, table.multiply_adds), name
+
+
+@pytest.mark.parametrize('name, weights, places', [('resnet50', 49 * 64, 24 * 17), ('resnet110', 9 * 16, 48 * 33),
+                                                   ('d2l_resnet18', 49 * 64, 24 * 17)])
+def test_each_channel_of_an_image_adds_to_the_first_convolution(name, weights, places):
+    one, three = (resnet_formula(name, 48, 33, in_channels=channels) for channels in (1, 3))
+    assert [more - less for more, less in zip(three, one)] == [2 * weights, 2 * weights * places]
 
 
 def test_a_networks_config_gives_what_its_name_gives():

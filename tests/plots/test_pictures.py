@@ -309,11 +309,11 @@ def test_feature_reuse_of_nothing_is_refused(bad, match):
 
 
 def test_feature_maps_are_shown_row_by_row_on_a_scale_of_their_own():
-    maps = numpy.arange(7 * 4 * 5, dtype=float).reshape(7, 4, 5)
-    figure = plots.plot_feature_maps({'x0': maps, 'x1': 100 * maps[:1]}, 'a boot')
+    maps = numpy.arange(3 * 4 * 5, dtype=float).reshape(3, 4, 5)
+    figure = plots.plot_feature_maps({'x0': maps, 'x1': 100 * maps[:1]}, 'a boot', most=2)
     rows = [[axis.images[0].get_array() for axis in line if axis.images] for line in
-            (figure.axes[:6], figure.axes[6:])]
-    assert [len(row) for row in rows] == [6, 1]
+            (figure.axes[:2], figure.axes[2:])]
+    assert [len(row) for row in rows] == [2, 1]
     numpy.testing.assert_allclose(rows[0][0], rows[1][0])
     numpy.testing.assert_allclose([rows[0][1].mean(), rows[0][1].std()], [0, 1], atol=1e-12)
     with pytest.raises(ValueError, match=r'\(C, H, W\)'):
@@ -324,7 +324,7 @@ def test_feature_maps_stand_beside_their_names_in_cells_of_one_size():
     rows = {'$x_0$': numpy.random.rand(8, 3, 3), '$x_1$': numpy.random.rand(2, 3, 3)}
     figure = plots.plot_feature_maps(rows, 'a boot', data='drawn')
     grid = figure.axes[0].get_subplotspec().get_gridspec()
-    assert (grid.nrows, grid.ncols) == (2, 6)               # six at most
+    assert (grid.nrows, grid.ncols) == (2, 6)               # six at most, by default
     assert figure.get_size_inches() == pytest.approx((1.15 * 6 + 0.8, 1.15 * 2 + 0.9))
     assert [bool(axes.images) for axes in figure.axes] == [True] * 8 + [False] * 4
     assert [axes.get_ylabel() for axes in figure.axes] == ['$x_0$', *[''] * 5, '$x_1$', *[''] * 5]
@@ -341,10 +341,10 @@ def test_a_map_of_one_value_is_grey():
     assert picture.get_array().tolist() == [[0, 0], [0, 0]] and to_hex(picture.to_rgba([[0]])[0, 0]) == '#808080'
 
 
-@pytest.mark.parametrize('features, words', [
-    ({}, 'empty'),
-    ({'x': numpy.zeros((2, 2))}, r"features\['x'\] must have the shape \(C, H, W\), got \(2, 2\)"),
-    ({'x': numpy.zeros((0, 2, 2))}, r'\(0, 2, 2\)')])
-def test_feature_maps_that_cannot_be_shown(features, words):
+@pytest.mark.parametrize('features, options, words', [
+    ({}, {}, 'empty'),
+    ({'x': numpy.zeros((2, 2))}, {}, r"features\['x'\] must have the shape \(C, H, W\), got \(2, 2\)"),
+    ({'x': numpy.zeros((0, 2, 2))}, {}, r'\(0, 2, 2\)'), ({'x': numpy.zeros((1, 2, 2))}, {'most': 0}, 'most must be')])
+def test_feature_maps_that_cannot_be_shown(features, options, words):
     with pytest.raises(ValueError, match=words):
-        plots.plot_feature_maps(features, 'a boot')
+        plots.plot_feature_maps(features, 'a boot', **options)
