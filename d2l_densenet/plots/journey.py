@@ -71,7 +71,8 @@ def draw_network(net, image, maps=6, labels=None, data=None):
         for column, one in enumerate(shown_maps, 1):
             axes = figure.add_subplot(grid[row, column], xticks=[], yticks=[])
             axes.imshow(one, cmap='gray_r', interpolation='nearest', vmin=shown_maps.min(), vmax=shown_maps.max())
-            axes.spines[:].set(visible=True, color=GREY, linewidth=0.6)
+            for spine in axes.spines.values():
+                spine.set(visible=True, color=GREY, linewidth=0.6)
     axes = figure.add_subplot(grid[-1, 0], xlim=(0, most))
     _bar(axes, f'classifier: {plural(before, "channel")}, 1 x 1', before, 0, 1 / max(image.shape), gid='classifier')
     axes = figure.add_subplot(grid[-1, 1:-1])
