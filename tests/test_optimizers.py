@@ -210,3 +210,33 @@ def test_a_network_that_is_frozen_as_a_whole_is_named():
     net.collect_params().setattr('grad_req', 'null')
     with pytest.raises(ValueError, match='all parameters of net are frozen'):
         fit(net, Batches(), None, 1)
+
+
+def test_weights_in_half_precision_are_updated_through_their_copies_in_float32():
+    """All at once, as `gluon.Trainer` hands them over, against the same update of the same weights in float32."""
+    found, starts = [], [images(3, 2, 3, 3), images(4)]
+    for dtype in ('float16', 'float32'):
+        weights = [mx.nd.array(start).astype(dtype) for start in starts]
+        updater = mx.optimizer.get_updater(Muon(0.1, multi_precision=dtype == 'float16'))
+        updater([0, 1], [weight * 0.5 for weight in weights], weights)
+        found.append([weight.astype('float32').asnumpy() for weight in weights])
+    for half, single in zip(*found):
+        numpy.testing.assert_allclose(half, single, atol=4e-3)
+
+
+def test_parameters_are_updated_together_as_one_by_one():
+    shapes = (3, 2, 3, 3), (3, 4, 3, 3), (5,), (6, 2, 1, 1), (2, 7)
+    found, starts, slopes = [], [images(*shape) for shape in shapes], [images(*shape) for shape in shapes]
+    for together in (True, False):
+        weights, gradients = [*map(mx.nd.array, starts)], [*map(mx.nd.array, slopes)]
+        optimizer = Muon(0.1, wd=0.01, clip_gradient=0.8)
+        states = [optimizer.create_state(i, weight) for i, weight in enumerate(weights)]
+        for _ in range(2):
+            if together:
+                optimizer.update([*range(5)], weights, gradients, states)
+            else:
+                for i in range(5):
+                    optimizer.update(i, weights[i], gradients[i], states[i])
+        found.append([weight.asnumpy() for weight in weights])
+    for one, other in zip(*found):
+        numpy.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
