@@ -140,7 +140,7 @@ records-families: env
 
 # Every table that a benchmark makes. int8 measures the run that `make records` leaves under runs/.
 bench: env
-	@for name in throughput memory waiting scaling export survival; do \
+	@for name in throughput memory waiting scaling export survival quick; do \
 		echo "benchmarks/$$name.py"; $(RUN) benchmarks/$$name.py || exit 1; \
 	done
 	@$(RUN) benchmarks/int8.py runs/record-course-seed0

@@ -34,8 +34,8 @@ def test_the_long_run_held_images_out_and_kept_to_its_limits():
     assert sum(row['seconds'] for row in record['history']['rows']) <= 3 * 3600
 
 
-@pytest.mark.parametrize('name', ['accuracy', 'families', 'int8', 'memory', 'mutants', 'scaling', 'survival',
-                                  'throughput', 'waiting'])
+@pytest.mark.parametrize('name', ['accuracy', 'families', 'int8', 'memory', 'mutants', 'quick', 'scaling',
+                                  'survival', 'throughput', 'waiting'])
 def test_the_pages_show_the_records(name):
     program = script(f'benchmarks/{name}.py')
     record = {recipe: program.records(recipe) for recipe in program.OPTIONS} if name == 'accuracy' else \
