@@ -16,6 +16,8 @@ import sys
 import threading
 import time
 
+from mxnet_compat import cores
+
 __all__ = ['Role', 'launch', 'supervise']
 
 #: Exit status when the time limit has passed, as timeout(1) has it.
@@ -86,7 +88,7 @@ def launch(program, workers=2, servers=1, time_limit=None, log=None):
     *ports, root = _free_ports(workers + servers + 1)
     # What is left of another job, or of a web server's settings (PORT), would get in the way.
     common = {name: value for name, value in os.environ.items() if not name.startswith('DMLC_') and name != 'PORT'}
-    common.setdefault('OMP_NUM_THREADS', str(max(1, len(os.sched_getaffinity(0)) // workers)))
+    common.setdefault('OMP_NUM_THREADS', str(max(1, (cores() or len(os.sched_getaffinity(0))) // workers)))
     common.update({
         'DMLC_PS_ROOT_URI': '127.0.0.1', 'DMLC_NODE_HOST': '127.0.0.1', 'DMLC_PS_ROOT_PORT': str(root),
         'DMLC_NUM_WORKER': str(workers), 'DMLC_NUM_SERVER': str(servers), 'PYTHONUNBUFFERED': '1'})

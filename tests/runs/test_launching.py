@@ -163,9 +163,10 @@ def test_without_numbers_there_are_two_workers_and_a_server(monkeypatch):
 
 
 @pytest.mark.parametrize('cores, workers, own, threads', [
-    (8, 2, None, '4'), (7, 2, None, '3'), (2, 3, None, '1'), (8, 2, '5', '5')])
+    (8, 2, None, '4'), (7, 2, None, '3'), (2, 3, None, '1'), (8, 2, '5', '5'), (None, 2, None, '6')])
 def test_the_workers_share_the_cores(cores, workers, own, threads, monkeypatch):
-    monkeypatch.setattr(os, 'sched_getaffinity', lambda pid: set(range(cores)))
+    monkeypatch.setattr(launching, 'cores', lambda: cores)
+    monkeypatch.setattr(os, 'sched_getaffinity', lambda pid: set(range(12)))
     monkeypatch.delenv('OMP_NUM_THREADS', raising=False)
     if own:
         monkeypatch.setenv('OMP_NUM_THREADS', own)
