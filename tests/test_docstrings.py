@@ -28,7 +28,7 @@ def documented_defaults():
 
 def test_defaults_are_those_of_the_signature():
     found = list(documented_defaults())
-    assert len(found) > 40
+    assert len(found) > 50
     for where, said, default in found:
         expected = ('mxnet', 'onnx') if said == 'both' else ast.literal_eval(said)
         assert expected == default and isinstance(default, bool) == isinstance(expected, bool), where

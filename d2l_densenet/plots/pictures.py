@@ -153,7 +153,7 @@ def plot_feature_maps(features, title, most=6, data=None):
     ----------
     features : dict of str to array (C, H, W)
         For each row its name and maps, NumPy or MXNet.
-    most : int, >= 1
+    most : int, >= 1, default 6
     title, data
         What to write above and, if anything, below.
 
