@@ -1,7 +1,8 @@
 # What a person types. `make` alone prints the list.
 
-EPOCHS ?= 5
-SIZE ?= 48
+NETWORK ?= fashion_13_32
+EPOCHS ?= 4
+SIZE ?= 28
 RECIPE ?= course
 DATA ?= auto
 SEED ?= 0
@@ -38,8 +39,9 @@ NOTEBOOKS = --nbval --nbval-current-env --nbval-sanitize-with tests/nbval_saniti
 .PHONY: help env train test test-full lab notebooks exercises student variants quiz grader site records records-accuracy records-families bench fuzz properties mutants lint lock torch doctor kernel bare head-cells colab-test clean
 
 help:
-	@echo 'make train     train the article'"'"'s network ($(EPOCHS) epochs, $(SIZE)x$(SIZE)); results under runs/'
-	@echo '               EPOCHS=$(EPOCHS) SIZE=$(SIZE) RECIPE=$(RECIPE) DATA=$(DATA) SEED=$(SEED) ARGS=...   (make train EPOCHS=1: a taste)'
+	@echo 'make train     train a DenseNet ($(EPOCHS) epochs, $(SIZE)x$(SIZE) pixels); results under runs/   (make train EPOCHS=1: a taste)'
+	@echo '               NETWORK=$(NETWORK) EPOCHS=$(EPOCHS) SIZE=$(SIZE) RECIPE=$(RECIPE) DATA=$(DATA) SEED=$(SEED) ARGS=...'
+	@echo '               (the article'"'"'s network and run: NETWORK=article EPOCHS=5 SIZE=48 RECIPE=article)'
 	@echo 'make test      every test, and every notebook made small   (ARGS="-k concat": some of them)'
 	@echo 'make test-full the same with the notebooks in full, on the real data: hours on a CPU'
 	@echo 'make lab       JupyterLab on the notebooks   (ARGS=--allow-root: as root, in a container)'
@@ -77,7 +79,7 @@ env:
 	@$(if $(TYPED_GPU),$(RUN) -m d2l_densenet gpu $(if $(filter anyway,$(TYPED_GPU)),--anyway))
 
 train: env
-	@$(RUN) -m d2l_densenet train --epochs $(EPOCHS) --size $(SIZE) --recipe $(RECIPE) --data $(DATA) --seed $(SEED) $(ARGS)
+	@$(RUN) -m d2l_densenet train --network $(NETWORK) --epochs $(EPOCHS) --size $(SIZE) --recipe $(RECIPE) --data $(DATA) --seed $(SEED) $(ARGS)
 
 test: env
 	@OMP_NUM_THREADS=1 D2L_DENSENET_QUICK=1 TQDM_DISABLE=1 \

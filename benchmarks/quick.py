@@ -3,8 +3,8 @@
 ``python benchmarks/quick.py`` runs ``make train`` and the same training in PyTorch (the network of
 tests/test_oracles.py in float32 with channels last, which is the fastest there; the same images, augmentation, schedule
 and optimizer, initial values by the same rule), each with several seeds, one at a time and in turn, with all cores. It
-writes ``records/quick.json``, a picture, and a table in
-docs/measurements.md. The settings of `make train` were chosen on held-out images (``benchmarks/NOTES.md``).
+writes ``records/quick.json``, a picture, and a table in docs/measurements.md. The network and settings of `make train`
+were chosen on held-out images (``benchmarks/NOTES.md``).
 """
 
 import itertools
@@ -20,7 +20,7 @@ import time
 from harness import RECORDS, ROOT, Benchmark, markdown, measuring
 
 #: What `make train` says: the Makefile is read, so that this cannot differ from it.
-MAKEFILE = dict(re.findall(r'^(EPOCHS|SIZE|RECIPE) \?= (\S+)', (ROOT / 'Makefile').read_text(), re.MULTILINE))
+MAKEFILE = dict(re.findall(r'^(NETWORK|EPOCHS|SIZE|RECIPE) \?= (\S+)', (ROOT / 'Makefile').read_text(), re.MULTILINE))
 GOAL = 0.930
 
 
@@ -80,11 +80,13 @@ def train_in_torch(job):
     recipe, size, epochs = RECIPES[MAKEFILE['RECIPE']], int(MAKEFILE['SIZE']), int(MAKEFILE['EPOCHS'])
     torch.manual_seed(job['seed'])
     torch.set_num_threads(len(os.sched_getaffinity(0)))
-    net = test_oracles.Network(**named_network('article', classes=10, in_channels=1, size=(size, size)).config)
+    ours = named_network(MAKEFILE['NETWORK'], classes=10, in_channels=1, size=(size, size))
+    net = test_oracles.Network(**ours.config)
     for layer in net.modules():
         if isinstance(layer, (torch.nn.Conv2d, torch.nn.Linear)):
             torch.nn.init.xavier_uniform_(layer.weight)
-            torch.nn.init.zeros_(layer.bias)
+            if layer.bias is not None:
+                torch.nn.init.zeros_(layer.bias)
     net = net.to(memory_format=torch.channels_last)
     train_iter, test_iter = load_data_fashion_mnist(
         recipe.batch_size, resize=size, data='fashion-mnist', seed=job['seed'], **recipe.loader_options())
@@ -123,7 +125,8 @@ def table(record):
                      ', '.join(f'{run["seconds"] / 60:.1f}' for run in runs)))
     settings = record['settings']
     return '\n\n'.join([
-        markdown([f'recipe `{settings["RECIPE"]}`, {settings["EPOCHS"]} epochs at {settings["SIZE"]} pixels', '>seeds',
+        markdown([f'`{settings["NETWORK"]}`, recipe `{settings["RECIPE"]}`, {settings["EPOCHS"]} epochs at '
+                  f'{settings["SIZE"]} pixels', '>seeds',
                   'test accuracy, each seed', '>mean', '>minutes from the prompt'], rows),
         BENCHMARK.measured(record, f'{record["machine"]["cores"]} cores', f'PyTorch {record["torch"]}',
                            f'data {record["data"]}')])

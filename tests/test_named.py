@@ -67,15 +67,17 @@ def test_depth_of_the_cifar_networks(name):
     assert net.stage_sizes(32, 32) == [(32, 32), (16, 16), (8, 8)]
 
 
-def test_this_courses_own_network_has_the_depth_and_growth_rate_of_its_name():
-    net, kinds = densenet('fashion_16_32'), []
+@pytest.mark.parametrize('name, channels, parameters', [
+    ('fashion_13_32', [16, 48, 48, 80, 80, 176, 176, 272, 10], 340_666),
+    ('fashion_16_32', [32, 64, 64, 128, 128, 256, 256, 384, 10], 704_298)])
+def test_this_courses_own_networks_have_the_depth_and_growth_rate_of_their_names(name, channels, parameters):
+    net, kinds = densenet(name), []
     net.apply(lambda block: kinds.append(type(block).__name__))
-    assert kinds.count('Conv2D') + kinds.count('Dense') == 16 and net.config['growth_rate'] == 32
+    assert kinds.count('Conv2D') + kinds.count('Dense') == int(name[8:10]) and net.config['growth_rate'] == 32
     # One layer on the whole image, and no transition narrows; the README gives the number of parameters.
-    assert input_shape('fashion_16_32') == (1, 28, 28)
+    assert input_shape(name) == (1, 28, 28)
     assert net.stage_sizes(28, 28) == [(28, 28), (14, 14), (7, 7), (3, 3)]
-    assert [row['channels'] for row in summary(net).rows] == [32, 64, 64, 128, 128, 256, 256, 384, 10]
-    assert summary(net).parameters == 704_298
+    assert [row['channels'] for row in summary(net).rows] == channels and summary(net).parameters == parameters
 
 
 def copy_parameters(source, target):

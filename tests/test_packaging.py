@@ -599,10 +599,11 @@ def test_make_alone_lists_every_target():
 @needs_make
 def test_make_train_passes_what_is_asked():
     text = make('-n', 'train').stdout
-    assert '-m d2l_densenet train --epochs 5 --size 48 --recipe course --data auto --seed 0' in text
-    text = make('-n', 'train', 'EPOCHS=1', 'SIZE=28', 'RECIPE=article', 'DATA=synthetic', 'SEED=3',
+    assert ('-m d2l_densenet train --network fashion_13_32 --epochs 4 --size 28 '
+            '--recipe course --data auto --seed 0') in text
+    text = make('-n', 'train', 'NETWORK=article', 'EPOCHS=1', 'SIZE=48', 'RECIPE=article', 'DATA=synthetic', 'SEED=3',
                 'ARGS=--limit 9').stdout
-    assert 'train --epochs 1 --size 28 --recipe article --data synthetic --seed 3 --limit 9' in text
+    assert 'train --network article --epochs 1 --size 48 --recipe article --data synthetic --seed 3 --limit 9' in text
 
 
 @needs_make
