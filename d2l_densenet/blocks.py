@@ -98,7 +98,7 @@ class DenseBlock(Block):
         _check(num_channels, in_channels, dropout, bias)
         self._num_channels = num_channels
         with self.name_scope():
-            self.net = nn.HybridSequential()
+            self.net = HybridSequential('net')
             for i in range(num_convs):
                 self.net.add(conv_block(num_channels, in_channels and in_channels + i * num_channels,
                                         bottleneck, dropout, bias))

@@ -10,7 +10,7 @@ from mxnet.gluon import nn
 from ._common.arguments import number, one_of, positive_int, share, sizes, switch
 from .blocks import POOLING_CONVENTIONS, DenseBlock, transition_block
 from .execution import recompute
-from .execution.block import Block
+from .execution.block import Block, HybridSequential
 
 __all__ = ['DenseNet']
 
@@ -97,7 +97,7 @@ class DenseNet(Block):
         #: The argument, which may be changed at any time.
         self.memory_efficient = switch('memory_efficient', memory_efficient)
         with self.name_scope():
-            self.features = nn.HybridSequential(prefix='')
+            self.features = HybridSequential('features', prefix='')
             with self.features.name_scope():
                 self.features.add(*_stem(stem, num_init_features, in_channels, bias))
                 num_channels = num_init_features
@@ -127,7 +127,7 @@ class DenseNet(Block):
 
     def run(self, x, *args):
         if self.memory_efficient and not args and recompute.recording():
-            known = type(self).hybrid_forward is DenseNet.hybrid_forward
+            known = type(self).hybrid_forward is DenseNet._written and 'hybrid_forward' not in vars(self)
             layers = {'features': self.features, 'output': self.output} if known else {'the network': self}
             return recompute.forward(self, x, layers, super().run, DenseBlock)
         return super().run(x, *args)

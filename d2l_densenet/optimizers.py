@@ -97,7 +97,7 @@ def _orthogonalized(matrices):
     a, b, c = 3.4445, -4.7750, 2.0315
     for size, group in places.items():
         A = mx.nd.stack(*[mx.nd.linalg.syrk(wide[place]) for place in group])
-        identity = mx.nd.eye(size, ctx=A.context).expand_dims(0)
+        identity = mx.nd.eye(size, ctx=A.context, dtype=A.dtype).expand_dims(0)
         square = mx.nd.broadcast_mul(A, identity).sum(axis=(1, 2), keepdims=True) + 1e-14
         A, product = mx.nd.broadcast_div(A, square), None
         for _ in range(5):

@@ -24,7 +24,7 @@ class Residual(HybridBlock):
     def __init__(self, channels, stride=1, downsample=False, in_channels=0, **kwargs):
         super().__init__(**kwargs)
         with self.name_scope():
-            self.body = nn.HybridSequential(prefix='')
+            self.body = HybridSequential('body', prefix='')
             self.body.add(nn.Conv2D(channels, 3, stride, 1, in_channels=in_channels), nn.BatchNorm(),
                           nn.Activation('relu'), nn.Conv2D(channels, 3, 1, 1, in_channels=channels), nn.BatchNorm())
             self.downsample = nn.Conv2D(channels, 1, stride, in_channels=in_channels) if downsample else None

@@ -224,6 +224,17 @@ def test_weights_in_half_precision_are_updated_through_their_copies_in_float32()
         numpy.testing.assert_allclose(half, single, atol=4e-3)
 
 
+def test_weights_in_double_precision():
+    start, slope = images(3, 2, 3, 3), images(3, 2, 3, 3)
+    found = []
+    for dtype in ('float32', 'float64'):
+        weight = mx.nd.array(start, dtype=dtype)
+        mx.optimizer.get_updater(Muon(0.1))(0, mx.nd.array(slope, dtype=dtype), weight)
+        assert numpy.dtype(weight.dtype) == dtype
+        found.append(weight.asnumpy())
+    numpy.testing.assert_allclose(*found, atol=1e-5)
+
+
 def test_parameters_are_updated_together_as_one_by_one():
     shapes = (3, 2, 3, 3), (3, 4, 3, 3), (5,), (6, 2, 1, 1), (2, 7)
     found, starts, slopes = [], [images(*shape) for shape in shapes], [images(*shape) for shape in shapes]

@@ -3,11 +3,11 @@
 import collections
 import copyreg
 import operator
-import os
 import warnings
 import weakref
 
 import mxnet as mx
+import numpy
 from mxnet import autograd
 from mxnet.base import MXNetError
 from mxnet.gluon import Constant, HybridBlock, Parameter, SymbolBlock, nn
@@ -35,7 +35,8 @@ def _parameter(kind, content):
 copyreg.pickle(CachedOp, lambda _: (type(None), ()))
 copyreg.pickle(_BlockScope, lambda scope: (_BlockScope, (scope._block,), {'_counter': scope._counter}))
 for _kind in (Parameter, Constant):
-    copyreg.pickle(_kind, lambda parameter: (_parameter, (type(parameter), vars(parameter))))
+    # A Trainer is of the parameters that it was given, not of their copies.
+    copyreg.pickle(_kind, lambda parameter: (_parameter, (type(parameter), {**vars(parameter), '_trainer': None})))
 
 # What a block notes down about itself that does not change what it computes.
 _BOOKKEEPING = frozenset((
@@ -43,9 +44,6 @@ _BOOKKEEPING = frozenset((
     '_cached_op_args', '_out_format', '_in_format', '_active', '_flags', '_callback', '_monitor_all', '_backend',
     '_backend_opts', '_built_in_np', '_owner'))
 _VALUES = frozenset((int, float, str, bool, type(None), Parameter, Constant))
-
-# Whether MXNet computes with oneDNN on a CPU.
-_ONEDNN = mx.runtime.Features().is_enabled('MKLDNN') and os.environ.get('MXNET_MKLDNN_ENABLED') != '0'
 
 # For each block that was traced what it was like then, and the faster graphs made of that one. Beside the blocks, so
 # that copies and files of them do not hold any of it.
@@ -62,10 +60,19 @@ class Block(ModePortable, HybridBlock):
     of the traced one, unless a backend or a monitor wants to see the latter. It can be copied by ``copy.deepcopy``.
     """
 
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        cls._written = cls.hybrid_forward  # a learner may put another into the class
+
     def __init__(self, **kwargs):
         block_options(kwargs)
         super().__init__(**kwargs)
         self._owner, self._built_in_np = type(self).__name__, is_np_array()
+
+    def __setattr__(self, name, value):
+        if isinstance(vars(self).get(name), HybridSequential) and isinstance(value, nn.HybridSequential):
+            del vars(self)[name]  # Gluon would take one of the same class only
+        super().__setattr__(name, value)
 
     def forward(self, x, *args):
         if isinstance(x, Symbol):
@@ -98,6 +105,10 @@ class Block(ModePortable, HybridBlock):
         if self._cached_graph and not (self in _states and _states[self].holds(self)):
             self._clear_cached_op()
 
+    def export(self, *args, **kwargs):
+        self._forget_if_changed()  # Gluon then asks for a call
+        return super().export(*args, **kwargs)
+
     def _call_cached_op(self, x, *args):
         self._forget_if_changed()
         if args or self._backend or self._callback:
@@ -107,7 +118,7 @@ class Block(ModePortable, HybridBlock):
         found = _faster.get(self)
         if found is None or found.traced is not self._cached_op:
             found = _faster[self] = _Faster(self)
-        graph = found.graph(x)
+        graph = found.graph(x) if self._out_format == 0 else None  # one array, and not in a list
         return super()._call_cached_op(x) if graph is None else graph(x)
 
 
@@ -176,15 +187,12 @@ class _Faster:
     def __init__(self, block):
         self.traced, self._symbol, self._flags = block._cached_op, block._cached_graph[1], block._flags
         self._parameters = {item.name: item for is_data, item in block._cached_op_args if not is_data}
-        self._by_shape, self._by_content, self._predict = {}, {}, _ONEDNN
+        self._by_shape, self._by_content = {}, {}
 
     def graph(self, x):
         """The graph for images like these, or None: the traced one will do."""
-        if self._predict and (autograd.is_recording() or autograd.is_training() or x.context.device_type != 'cpu'):
-            # From now on one graph for both, which shares its buffers between them.
-            self._predict, self._by_shape, self._by_content = False, {}, {}
         if x.shape not in self._by_shape:
-            symbol = faster(self._symbol, x.shape, predict=self._predict)
+            symbol = faster(self._symbol, x.shape)
             content = None if symbol is self._symbol else symbol.tojson()
             if content and content not in self._by_content:
                 self._by_content[content] = Graph(symbol, self._parameters, self._flags)
@@ -215,8 +223,9 @@ def written_graph(block, name='data'):
 def in_channels(layer):
     """Channels that a layer, or the first layer in it, takes; 0 where that is not known."""
     while layer._children:
-        # A learner's own class may call its layers in any order.
-        if type(layer).hybrid_forward is not nn.HybridSequential.hybrid_forward and (
+        # A learner's own class, or function, may call its layers in any order.
+        if not as_built(layer) or type(layer).forward not in (HybridBlock.forward, Block.forward) or (
+                type(layer).hybrid_forward is not nn.HybridSequential.hybrid_forward and
                 type(layer).hybrid_forward.__module__.split('.')[0] != __name__.split('.')[0]):
             return 0
         layer = next(iter(layer._children.values()))
@@ -229,8 +238,10 @@ def in_channels(layer):
 
 
 def as_built(layer):
-    """Whether a layer does what its class does and nobody watches it."""
-    return not (layer._forward_hooks or layer._forward_pre_hooks or vars(layer).keys() & {'forward', 'hybrid_forward'})
+    """Whether a layer does what its class did when it was written, and nobody watches it."""
+    kind = type(layer)
+    return not (layer._forward_hooks or layer._forward_pre_hooks or vars(layer).keys() & {'forward', 'hybrid_forward'}
+                or (hasattr(kind, '_written') and kind.hybrid_forward is not kind._written))
 
 
 class State:
@@ -245,16 +256,18 @@ class State:
             content = vars(part)
             names = [name for name in content if name not in _BOOKKEEPING]
             get = operator.itemgetter(*names, *['_cached_graph'] * isinstance(part, SymbolBlock))
-            self._parts.append((weakref.ref(part), type(part), len(content), get, _frozen(get(content)),
-                                list(part._children)))
+            kind = type(part)
+            self._parts.append((weakref.ref(part), (kind, getattr(kind, 'hybrid_forward', None)), len(content), get,
+                                _frozen(get(content)), list(part._children)))
 
     def holds(self, block):
         """Whether it is the same now."""
         try:
-            for part, (refer, kind, size, get, values, children) in zip(_walk(block), self._parts):
+            for part, (refer, (kind, function), size, get, values, children) in zip(_walk(block), self._parts):
                 content = vars(part)
                 if refer() is not part or type(part) is not kind or len(content) != size or (
-                        values != get(content) or children != list(part._children)):
+                        getattr(kind, 'hybrid_forward', None) is not function or values != get(content)
+                        or children != list(part._children)):
                     return False
         except (KeyError, TypeError, ValueError, MXNetError):  # an attribute has gone, or is of another kind
             return False
@@ -269,28 +282,47 @@ def _walk(block):
         todo.extend(block._children.values())
 
 
-def _frozen(value):
-    """What equals `value` (on its right) as long as that holds the same things."""
+def _frozen(value, within=()):
+    """What equals `value` (on its right) as long as that holds the same things; `within` has the ids of its holders."""
     kind = type(value)
     if kind in _VALUES:
         return value
+    if id(value) in within:
+        return _Same(value)
+    within = *within, id(value)
     if kind in (dict, collections.OrderedDict):
-        return kind((name, _frozen(item)) for name, item in value.items())
+        return kind((name, _frozen(item, within)) for name, item in value.items())
     if kind in (list, tuple):
-        return kind(map(_frozen, value))
+        return kind(_frozen(item, within) for item in value)
+    if kind in (set, frozenset):
+        return kind(value)
+    if kind is numpy.ndarray:
+        return _Same(value, _bytes)
+    # A learner's own settings. What can be called is a layer, a function or a class.
+    if hasattr(value, '__dict__') and not callable(value) and (
+            kind.__module__.split('.')[0] not in ('builtins', 'mxnet')):
+        return _Same(value, vars, _frozen(vars(value), within))
     return _Same(value)
 
 
+def _bytes(array):
+    return array.shape, array.dtype, array.tobytes()
+
+
 class _Same:
-    """Equal for the same object, and for no other: also when that has gone and another is in its place."""
+    """Equal for the same object, and for no other: also when that has gone and another is in its place.
 
-    __slots__ = ('_refer',)
+    Only as long as the function `look` says of the object what it says now, or what equals `found`.
+    """
 
-    def __init__(self, value):
+    __slots__ = '_refer', '_look', '_found'
+
+    def __init__(self, value, look=lambda value: None, found=None):
         try:
             self._refer = weakref.ref(value)
         except TypeError:
             self._refer = lambda: value
+        self._look, self._found = look, look(value) if found is None else found
 
     def __eq__(self, other):
-        return self._refer() is other is not None
+        return self._refer() is other is not None and self._found == self._look(other)

@@ -13,9 +13,9 @@ show that a rule holds for it. The rules (`benchmarks/NOTES.md` has what each sa
 - A pooling that rounds up where there is nothing to round is one that does not.
 - A convolution with 12 filters, or another number that is no multiple of 8, gets filters of zeros beside them, whose
   output is thrown away: oneDNN has a fast form for 16 filters, and MXNet takes a slow one for 12.
-- Where no gradient is asked for, on a CPU: a batch normalisation and the ReLU behind it are one operator of oneDNN.
 
-The first, the third and the sixth change results by rounding, the others not at all.
+The first, the third and the sixth change results by rounding, the others not at all. (Of the weights that the third
+leaves out nothing shows any more, not even that they are infinite.)
 """
 
 import ast
@@ -38,11 +38,10 @@ BATCH_NORM = 'BatchNorm', '_npx_batch_norm'
 FEWEST_PIXELS = 4096
 
 
-def faster(symbol, shape, any_size=False, predict=False):
+def faster(symbol, shape, any_size=False):
     """A symbol that computes the same as `symbol` for inputs ``data`` of this shape, or `symbol` itself.
 
-    With `any_size` only what holds for images of other heights and widths as well. With `predict` it is for predict
-    mode on a CPU and has no gradient.
+    With `any_size` only what holds for images of other heights and widths as well.
     """
     graph = Nodes(symbol, shape)
     if graph.nodes is None:
@@ -62,9 +61,6 @@ def faster(symbol, shape, any_size=False, predict=False):
                 _fill_filters(node)
             node.inputs = [(_past_pooling(source), *rest) for source, *rest in node.inputs]
         graph.out = _past_pooling(graph.out)
-    if predict:
-        for node in graph.nodes:
-            _join_relu(node, graph.readers)
     content = graph.content()
     if json.dumps(content) == before:
         return symbol
@@ -240,16 +236,6 @@ def _fill_filters(node):
                 {**node.attrs, 'num_filter': str(filters + more)})
     node.op, node.inputs = 'slice_axis', [(wide, 0, 0)]
     node.attrs = {'axis': '1', 'begin': '0', 'end': str(filters)}
-
-
-def _join_relu(node, readers):
-    """Let the batch normalisation that a ReLU alone reads do its work."""
-    first = node.inputs[0][0] if _is_relu(node) else None
-    if first and first.op in BATCH_NORM and readers[id(first)] == 1 and len(first.reads()) == 4 and (
-            first.get('axis', 1) == 1 and not first.get('output_mean_var', False)):
-        node.op, node.inputs = '_contrib_BatchNormWithReLU', first.inputs
-        node.attrs = {name: text for name, text in first.attrs.items()
-                      if name in ('eps', 'momentum', 'fix_gamma', 'use_global_stats')}
 
 
 def _past_pooling(node):

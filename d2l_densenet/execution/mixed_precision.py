@@ -21,7 +21,7 @@ from .._common.arguments import one_of, show
 from .._common.arrays import array
 from .._common.engine import surfacing
 from .._common.messages import last_line
-from .block import Graph
+from .block import Graph, State
 from .fast import ACTIVATION, BATCH_NORM, CONVOLUTION, POOLING, RELU, Node, Nodes, faster, loaded
 from .operators import aligned
 
@@ -35,7 +35,7 @@ _BETWEEN = (*BATCH_NORM, *POOLING, *RELU, *ACTIVATION, 'Concat')
 
 
 class MixedPrecision:
-    """A network, called in mixed precision: maps float32 images to float32 scores. The first call traces it.
+    """A network, called in mixed precision: maps float32 images to float32 scores. It is traced as it is then.
 
     TypeError if `net` cannot be traced, ValueError if it saves memory by recomputation, which has a graph of its own,
     or computes with types or control flow of its own.
@@ -46,14 +46,15 @@ class MixedPrecision:
             raise TypeError(f'dtype={dtype!r} needs a HybridBlock as net, whose graph can be traced, got {show(net)}')
         if getattr(net, 'memory_efficient', False):
             raise ValueError(f'dtype={dtype!r} and memory_efficient=True do not go together: leave one of them out')
-        self.net, self.dtype, self._symbol, self._graphs = net, dtype, None, {}
+        self.net, self.dtype, self._state = net, dtype, None
 
     def __call__(self, x):
-        if self._symbol is None:
+        if not (self._state and self._state.holds(self.net)):
             with autograd.pause():
                 self.net(x[:1])  # now all parameters have their shapes
             data = mx.sym.var('data', dtype='float32')
-            self._symbol = self.net(data.as_np_ndarray() if is_np_array() else data)
+            self._symbol, self._graphs = self.net(data.as_np_ndarray() if is_np_array() else data), {}
+            self._state = State(self.net)
         if x.shape not in self._graphs:
             symbol = with_casts(faster(self._symbol, x.shape), self.dtype, x.shape)
             self._graphs[x.shape] = Graph(symbol, dict(self.net.collect_params().items()), self.net._flags)

@@ -221,44 +221,6 @@ def test_a_copy_computes_with_its_own_values():
     assert_close(other(X).asnumpy(), 2 * net(X).asnumpy())
 
 
-
-
-@pytest.mark.parametrize('mode', MODES)
-@pytest.mark.parametrize('scale', [True, False])
-def test_a_relu_joins_its_normalisation_where_no_gradient_is_asked_for(mode, scale):
-    """Against plain Gluon layers, with statistics that were moved; what else reads the normalisation still can."""
-    array = switch(mode)
-    net, plain = HybridSequential('net'), nn.HybridSequential()
-    for block in (net, plain):
-        block.add(nn.BatchNorm(scale=scale, in_channels=5), nn.Activation('relu'), nn.Conv2D(4, 1, in_channels=5),
-                  nn.BatchNorm(axis=2, in_channels=6), nn.Activation('relu'), nn.BatchNorm(in_channels=4),
-                  nn.LeakyReLU(0.1), nn.BatchNorm(in_channels=4), nn.Activation('sigmoid'))
-        block.initialize(mx.init.Normal(0.5))
-    for mine, other in zip(net.collect_params().values(), plain.collect_params().values()):
-        other.set_data(array(numpy.random.RandomState(other.shape[0]).uniform(0.2, 2, other.shape)))
-        mine.set_data(other.data())
-    X = array(images(3, 5, 6, 7))
-    found = order(faster(written_graph(net), X.shape, predict=True))
-    assert (found[:2], found.count('norm')) == (['_contrib_BatchNormWithReLU', 'conv'], 3)
-    expected = plain(X).asnumpy()
-    net.hybridize()
-    assert_close(net(X).asnumpy(), expected)
-    with autograd.record():
-        net(X)  # from here on one graph, which has a gradient
-    with autograd.record(train_mode=False):
-        assert_close(net(X).asnumpy(), plain(X).asnumpy(), 1e-2)
-
-
-def test_a_normalisation_that_others_read_keeps_its_output():
-    switch('nd')
-    data = mx.sym.var('data')
-    norm = mx.sym.BatchNorm(data, fix_gamma=False)
-    twice = mx.sym.relu(norm) + norm
-    assert order(faster(twice, (2, 3, 4, 4), predict=True)) == ['norm', 'relu', 'elemwise_add']
-    assert order(faster(mx.sym.relu(norm), (2, 3, 4, 4), predict=True)) == ['_contrib_BatchNormWithReLU']
-    assert order(faster(mx.sym.relu(norm), (2, 3, 4, 4))) == ['norm', 'relu']
-
-
 @pytest.mark.parametrize('mode', MODES)
 def test_values_that_are_not_in_the_same_arrays_any_more_are_used(mode):
     """Initialised again, cast there and back, moved: the graph of before asks for the arrays of now."""

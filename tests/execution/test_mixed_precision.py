@@ -257,6 +257,18 @@ def test_a_run_in_bfloat16_resumes_to_the_same_bits_and_only_as_one(tmp_path):
     assert all((a == b).all() for a, b in zip(values(whole), values(resumed)))
 
 
+@needs_bfloat16
+def test_a_layer_that_is_changed_between_two_calls_counts():
+    net, x = network(), mx.nd.array(images(2, 1, 20, 20))
+    low = MixedPrecision(net, 'bfloat16')
+    before = low(x).asnumpy()
+    net.output = gluon.nn.Dense(3, in_units=net.output.weight.shape[1])
+    net.output.initialize()
+    expected = net(x).asnumpy()
+    assert abs(expected - before).max() > 0.05
+    numpy.testing.assert_allclose(low(x).asnumpy(), expected, atol=0.02)
+
+
 @pytest.mark.skipif(works('float16'), reason='this CPU has float16 convolutions')
 def test_float16_is_refused_on_a_cpu():
     with pytest.raises(ValueError, match=r"dtype='float16' does not work on cpu\(0\) \(.*\): take 'float32'"):

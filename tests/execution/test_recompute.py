@@ -97,6 +97,23 @@ def test_scores_gradients_and_statistics_are_those_of_the_usual_way(kind, mode, 
             numpy.testing.assert_allclose(value, statistics(usual)[name], rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize('hybrid', [False, True])
+@pytest.mark.parametrize('place', ['object', 'class'])
+def test_another_function_of_the_network_is_what_is_computed(place, hybrid, monkeypatch):
+    usual, lean = build(hybrid=hybrid), build(hybrid=hybrid, memory_efficient=True)
+    if place == 'class':
+        monkeypatch.setattr(DenseNet, 'hybrid_forward', lambda net, F, x: 2 * net.output(net.features(x)))
+    for net in (usual, lean):
+        if place == 'object':
+            net.hybrid_forward = lambda F, x, net=net: 2 * net.output(net.features(x))
+    X, y = batch(mx.nd.array)
+    expected = step(usual, X, y, efficient=False)
+    with pytest.warns(UserWarning, match='saves nothing in the network'):
+        found = step(lean, X, y)
+    numpy.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    agree(gradients(lean), gradients(usual))
+
+
 @pytest.mark.parametrize('kind', ['BC', 'aligned'])
 def test_running_statistics_move_once(kind):
     array = switch('nd')
