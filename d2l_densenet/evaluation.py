@@ -94,15 +94,15 @@ def _scored(net, data_iter, ctx, name, mirrored=False):
             number += 1
             X, y = a_batch(name, number, item)
             X = to_device(X, ctx)
-            scores = net(X)
-            if mirrored:
-                if X.ndim != 4:
-                    raise ValueError(f'mirrored needs images (N, C, H, W), and batch {number} of {name} is {X.shape}')
-                scores = scores + net(X[:, :, :, ::-1])
+            if mirrored and X.ndim != 4:
+                raise ValueError(f'mirrored needs images (N, C, H, W), and batch {number} of {name} is {X.shape}')
+            with mx.autograd.pause(train_mode=False):  # wherever it is called
+                scores = net(X) + net(X[:, :, :, ::-1]) if mirrored else net(X)
             labels = labels_of(name, number, scores, y)
             yield scores.asnumpy(), labels
     if not number:
-        raise ValueError(f'{name} gave no images')
+        raise ValueError(f'{name} gave no images' + (
+            ': it is a generator, which gives its batches only once' if iter(data_iter) is data_iter else ''))
 
 
 def place(net, ctx, task='this evaluation'):

@@ -3,11 +3,11 @@
 import mxnet as mx
 import numpy
 import pytest
-from helpers import Batches, classifier
-from mxnet import gluon
+from helpers import Batches, classifier, images
+from mxnet import autograd, gluon
 
 import d2l_densenet
-from d2l_densenet import History, evaluate_accuracy, predict
+from d2l_densenet import DenseNet, History, evaluate_accuracy, predict
 
 
 @pytest.mark.parametrize('np_mode', [False, True])
@@ -72,3 +72,14 @@ def test_parameters_are_read_only_when_nothing_is_computed(monkeypatch, tmp_path
         events.clear()
         use(net, [(X, y)])
         assert events[-1] == 'wait'
+
+
+@pytest.mark.parametrize('around', [autograd.record, autograd.train_mode])
+def test_the_mode_around_it_does_not_count(around):
+    net = DenseNet(4, (2, 2), 8, dropout=0.5, classes=3)
+    net.initialize()
+    batches = [(mx.nd.array(images(4, 1, 32, 32)), mx.nd.array([0, 1, 2, 0]))]
+    expected, _ = predict(net, batches)
+    with around():
+        found, _ = predict(net, batches)
+    assert (found == expected).all()

@@ -132,8 +132,10 @@ def test_wrong_use_is_named():
         fit(classifier(), Batches(), kvstore='dist_async')
     with pytest.raises(TypeError, match='gluon.Trainer'):
         train_ch5(classifier(), Batches(), Batches(), 8, 'sgd', mx.cpu(), 1)
-    with pytest.raises(ValueError, match='data_iter gave no images'):
+    with pytest.raises(ValueError, match='data_iter gave no images$'):
         evaluate_accuracy(classifier(), [])
+    with pytest.raises(ValueError, match='data_iter gave no images: it is a generator'):
+        evaluate_accuracy(classifier(), iter([]))
 
 
 @pytest.mark.parametrize('mode', MODES)

@@ -2,6 +2,7 @@
 
 import mxnet as mx
 import numpy
+from mxnet.gluon import nn
 from mxnet.gluon.parameter import DeferredInitializationError
 
 from .._common.arguments import positive_int, show
@@ -90,7 +91,12 @@ def _weights(block):
     """The parameter of the first convolution of each layer: (outputs, channels read, height, width)."""
     if not isinstance(block, DenseBlock):
         raise TypeError(f'block must be a DenseBlock, got {show(block)}')
-    weights = [layer[2].weight for layer in block.net]
+    layers = [list(layer._children.values())[2:3] for layer in block.net]
+    for number, found in enumerate(layers, 1):
+        if not found or type(found[0]) is not nn.Conv2D or found[0]._kwargs['num_group'] != 1:
+            raise ValueError(f'layer {number} of block must be BN, ReLU and a convolution that reads all channels, got '
+                             f'{show(found[0] if found else block.net[number - 1])}')
+    weights = [convolution.weight for convolution, in layers]
     try:
         for weight in weights:
             weight.list_data()

@@ -39,7 +39,7 @@ for _kind in (Parameter, Constant):
     copyreg.pickle(_kind, lambda parameter: (_parameter, (type(parameter), {**vars(parameter), '_trainer': None})))
 
 # What a block notes down about itself that does not change what it computes.
-_BOOKKEEPING = frozenset((
+BOOKKEEPING = frozenset((
     '_empty_prefix', '_prefix', '_params', '_name', '_scope', '_children', '_cached_graph', '_cached_op',
     '_cached_op_args', '_out_format', '_in_format', '_active', '_flags', '_callback', '_monitor_all', '_backend',
     '_backend_opts', '_built_in_np', '_owner'))
@@ -254,7 +254,7 @@ class State:
         self._parts = []
         for part in _walk(block):
             content = vars(part)
-            names = [name for name in content if name not in _BOOKKEEPING]
+            names = [name for name in content if name not in BOOKKEEPING]
             get = operator.itemgetter(*names, *['_cached_graph'] * isinstance(part, SymbolBlock))
             kind = type(part)
             self._parts.append((weakref.ref(part), (kind, getattr(kind, 'hybrid_forward', None)), len(content), get,

@@ -289,7 +289,7 @@ class _Piece:
         """The gradient of what it reads: of `y`, which holds the same numbers as in the forward pass."""
         if not self.known:
             x, again = kept
-            autograd.backward(again, gradient)
+            autograd.backward(again, gradient, retain_graph=True)  # of which another call may be a part
             # A whole array may have oneDNN's layout, which must not meet parts of buffers.
             return x.grad if x.grad is None or out is None else _invoke('_copy', [x.grad], out)
         y = y.as_nd_ndarray()

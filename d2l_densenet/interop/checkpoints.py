@@ -131,6 +131,11 @@ def load_pretrained(net, file, new_head=False, strict=True, part=None):
         if bad:
             raise CheckpointError(f'{path}: {shown(found.names[name])} has {bad} as {value.dtype.name}, expected '
                                   'numbers to compute with. Give a checkpoint of a training that did not diverge.')
+    for layer in layers:
+        scale = plan.get(f'{layer.name}.weight') if getattr(layer.layer, '_kwargs', {}).get('fix_gamma') else None
+        if scale is not None and (scale != 1).any():
+            raise CheckpointError(f'{path}: {layer.name}.weight has other scales than 1, which the '
+                                  'BatchNorm(scale=False) of this network would ignore. Give it one with scale=True.')
     ctx = next((parameter.list_ctx() for parameter in parameters.values() if _is_initialised(parameter)), mx.cpu())
     for name, value in plan.items():
         _set(parameters[name], value, ctx)

@@ -230,10 +230,10 @@ def _write_onnx(path, symbol, values, input_shape, output_shape, properties):
         with array_mode(np_on=False):
             mx.onnx.export_model(_translatable(symbol), values, [(1, *input_shape)], numpy.float32, path,
                                  dynamic=True, dynamic_input_shapes=[(_BATCH, *input_shape)])
-    except AttributeError as error:
-        # "No conversion function registered for op type ... yet."
-        raise ExportError(f'a layer of this network has no translation to ONNX ({error}): leave onnx out of the '
-                          'formats') from error
+    except (AttributeError, onnx.checker.ValidationError) as error:
+        # "No conversion function registered for op type ... yet.", or a conversion that is wrong for this version.
+        raise ExportError(f'a layer of this network has no translation to ONNX ({" ".join(str(error).split())}): leave '
+                          'onnx out of the formats') from error
     model = onnx.load(path)
     del model.opset_import[:]
     model.opset_import.append(onnx.helper.make_opsetid('', _OPSET))

@@ -16,6 +16,7 @@ from mxnet_compat import cores
 from .._common.arguments import show
 from .._common.arrays import array
 from .._common.params import shown
+from ..execution.block import BOOKKEEPING
 from ..history import History
 from .checkpoints import ResumeError, parsed
 
@@ -169,6 +170,9 @@ def settings_of(net, train_iter, trainer, loss, seed, dtype='float32'):
     return {
         'network': {name: [list(p.shape), numpy.dtype(p.dtype).name, p.grad_req]
                     for name, p in net._collect_params_with_prefix().items()},
+        'layer': dict(_layers(net, type(net).__name__)),
+        'multiplier': {name: [p.lr_mult, p.wd_mult] for name, p in net._collect_params_with_prefix().items()
+                       if (p.lr_mult, p.wd_mult) != (1, 1)},
         'data': [getattr(source, 'name', None), getattr(source, 'checksum', None)],
         'loader': {name: _plain(getattr(train_iter, name)) for name in (
             'num_examples', 'batch_size', 'shuffle', 'flip', 'crop', 'erase', 'resize', 'image_shape', 'seed')
@@ -177,8 +181,21 @@ def settings_of(net, train_iter, trainer, loss, seed, dtype='float32'):
                       # They round differently.
                       **({'memory_efficient': True} if getattr(net, 'memory_efficient', False) else {}),
                       **({'dtype': dtype} if dtype != 'float32' else {})},
-        'scheduler': {'name': type(optimizer.lr_scheduler).__name__, **_scalars(optimizer.lr_scheduler)},
-        'loss': {'name': type(loss).__name__, **_scalars(loss)}, 'seed': seed}
+        'scheduler': {'name': type(optimizer.lr_scheduler).__name__, **_scalars(optimizer.lr_scheduler),
+                      **{name: [float(item) for item in value] for name, value in
+                         (vars(optimizer.lr_scheduler) if optimizer.lr_scheduler else {}).items()
+                         if isinstance(value, (list, tuple))}},
+        'loss': {'name': getattr(loss, '__qualname__', type(loss).__name__), **_scalars(loss)}, 'seed': seed}
+
+
+def _layers(block, path):
+    """Each block of a network by its path, and its settings as a text."""
+    settings = {name: value for name, value in _scalars(block).items()
+                if name not in BOOKKEEPING and name != 'memory_efficient'}
+    settings.update(getattr(block, '_kwargs', {}))
+    yield path, ' '.join([type(block).__name__, *(f'{name}={value}' for name, value in settings.items())])
+    for name, child in block._children.items():
+        yield from _layers(child, f'{path}.{name}')
 
 
 def share_parameters(trainer):
@@ -213,7 +230,7 @@ def _scalars(thing):
 def _differences(old, new):
     """Settings that differ, each as a text."""
     texts = []
-    for part in new:
+    for part in [part for part in new if part in old]:  # the first versions wrote less
         was, now = (settings[part] if isinstance(new[part], dict) else {'': settings[part]} for settings in (old, new))
         names = [name for name in {**was, **now} if was.get(name) != now.get(name)]
         if names and part == 'network':

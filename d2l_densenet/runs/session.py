@@ -211,6 +211,11 @@ class Session:
         else:
             try:
                 self.trainer.step(self.step_size or size)
+            except UserWarning as error:
+                name = str(error).partition('`')[2].partition('`')[0]
+                raise RuntimeError(f"parameter {name} got no gradient: the network does not use it, or it got it after "
+                                   "this fit began. Take the layer out, freeze it (grad_req = 'null'), or begin "
+                                   'another fit') from error
             except (AssertionError, ValueError, TypeError) as error:
                 raise RuntimeError(f'the optimizer {type(self.trainer.optimizer).__name__} fails on this network in '
                                    f'MXNet itself ({type(error).__name__}: {error}): take another, or other '

@@ -4,6 +4,7 @@ import mxnet as mx
 import numpy
 import pytest
 from helpers import MODES, switch
+from mxnet.gluon import nn
 
 from d2l_densenet import DenseBlock, cut_connection, mean_absolute_weights
 
@@ -96,6 +97,17 @@ def test_connections_that_are_not_there(arguments, match):
     block, _ = make('nd')
     with pytest.raises(ValueError, match=match):
         cut_connection(block, *arguments)
+
+
+@pytest.mark.parametrize('layer', [nn.Conv2D(4, 3, padding=1, groups=2, in_channels=8), nn.Activation('relu')])
+def test_a_convolution_that_does_not_read_all_is_refused(layer):
+    block = DenseBlock(2, 4, 8)
+    block.net[0].register_child(layer, '2')
+    block.initialize()
+    with pytest.raises(ValueError, match='layer 1 of block must be BN, ReLU and a convolution that reads all'):
+        cut_connection(block, 0, 1)
+    with pytest.raises(ValueError, match='layer 1 of block must be'):
+        mean_absolute_weights(block)
 
 
 @pytest.mark.parametrize('initialised', [False, True])

@@ -114,6 +114,23 @@ def test_another_function_of_the_network_is_what_is_computed(place, hybrid, monk
     agree(gradients(lean), gradients(usual))
 
 
+@pytest.mark.parametrize('hybrid', [False, True])
+def test_two_calls_before_the_backward_pass_with_a_part_as_it_is_written(hybrid):
+    usual, lean = build(hybrid=hybrid), build(hybrid=hybrid, memory_efficient=True)
+    X, y = batch(mx.nd.array)
+    for net in (usual, lean):
+        layer = net.features[2][1]  # in the transition
+        layer._act_type = 'softrelu'
+        layer.register_forward_hook(lambda *given: None)
+    with autograd.record():
+        loss = LOSS(usual(X), y).sum() + LOSS(usual(2 * X), y).sum()
+    loss.backward()
+    with recompute.record(), pytest.warns(UserWarning, match='saves nothing in features.2.1'):
+        loss = LOSS(lean(X), y).sum() + LOSS(lean(2 * X), y).sum()
+    recompute.backward(loss)
+    agree(gradients(lean), gradients(usual))
+
+
 @pytest.mark.parametrize('kind', ['BC', 'aligned'])
 def test_running_statistics_move_once(kind):
     array = switch('nd')

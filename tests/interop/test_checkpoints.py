@@ -470,3 +470,17 @@ def test_save_torch_refuses(tmp_path):
     with pytest.raises(CheckpointError, match='cannot be written'):
         save_torch(network(), tmp_path / 'nowhere' / 'a.safetensors')
     assert not os.listdir(tmp_path)
+
+
+def test_scales_that_the_network_would_ignore_are_refused(tmp_path):
+    randomized(network()).save_parameters(str(tmp_path / 'x.params'))
+    net = network()
+    norm = gluon.nn.BatchNorm(scale=False, in_channels=net.features[1].gamma.shape[0])
+    norm.initialize()
+    net.features.register_child(norm, '1')
+    before = values(net)
+    with pytest.raises(CheckpointError, match='features.norm0.weight has other scales than 1'):
+        load_pretrained(net, tmp_path / 'x.params')
+    assert all((a == b).all() for a, b in zip(before, values(net)))
+    net.save_parameters(str(tmp_path / 'own.params'))
+    load_pretrained(net, tmp_path / 'own.params')

@@ -480,3 +480,11 @@ def test_wrong_arguments_of_the_command(arguments, words, tmp_path, monkeypatch,
     assert cli.main(['export', *arguments]) == 2
     assert words in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_a_layer_that_onnx_cannot_say_is_an_error_of_ours(onnx, tmp_path):
+    """MXNet translates a LayerNorm to what today's ONNX no longer takes."""
+    net = DenseNet(**SMALL, classes=3)
+    net.features[4].net[0].register_child(mx.gluon.nn.LayerNorm(axis=1, in_channels=SMALL['num_init_features']), '0')
+    with pytest.raises(ExportError, match='has no translation to ONNX .* leave onnx out of the formats'):
+        export_model(with_values(net), tmp_path, (1, 32, 32), ['onnx'])

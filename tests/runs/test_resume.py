@@ -127,8 +127,16 @@ def test_a_schedule_with_a_memory_and_noise_from_numpy_resume(tmp_path):
     assert same(resumed, whole) and history['learning_rate'] == expected['learning_rate']
 
 
+def slower():
+    net = network()
+    net.output.weight.lr_mult = 0.5
+    return net
+
+
 @pytest.mark.parametrize('change, words', [
     (lambda: {'net': network(growth_rate=5)}, ['network has', 'other parameters']),
+    (lambda: {'net': network(dropout=0.3)}, ['layer DenseNet.features.', '_rate=0.2', '_rate=0.3']),
+    (lambda: {'net': slower()}, ['multiplier output.weight: None in the checkpoint, [0.5, 1.0] here']),
     (lambda: {'train_iter': loader(batch_size=6)}, ['loader batch_size: 8 in the checkpoint, 6 here']),
     (lambda: {'train_iter': loader(count=24)}, ['num_examples: 30', '24 here']),
     (lambda: {'train_iter': loader(seed=1)}, ['loader seed: 0', '1 here']),
@@ -147,6 +155,15 @@ def test_another_run_is_refused_with_what_differs(change, words, tmp_path):
     assert all(word in str(caught.value) for word in words), caught.value
     assert all((a == b).all() for a, b in zip(old, values(arguments['net'])))
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_the_steps_of_a_scheduler_are_compared(tmp_path):
+    def scheduler(*steps):
+        return {'lr_scheduler': mx.lr_scheduler.MultiFactorScheduler([*steps], base_lr=0.05)}
+    run_once(tmp_path, **scheduler(2, 6))
+    with pytest.raises(ResumeError, match=r'scheduler step: \[2.0, 6.0\] in the checkpoint, \[2.0, 7.0\] here'):
+        run_once(tmp_path, epochs=2, resume=True, **scheduler(2, 7))
+    assert len(run_once(tmp_path, epochs=2, resume=True, **scheduler(2, 6))) == 2
 
 
 def test_the_same_call_with_the_same_scheduler_resumes(tmp_path):

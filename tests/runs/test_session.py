@@ -449,3 +449,13 @@ def test_whatever_an_optimizer_raises_it_is_named(kind):
 
     with pytest.raises(RuntimeError, match=rf'optimizer Broken fails .* \({kind.__name__}: of its own\): take another'):
         fit(classifier(), Batches(), None, 1, optimizer=Broken(), progress=False)
+
+
+def test_a_parameter_without_a_gradient_is_named():
+    net = network(hybrid=False)
+    net.unused = gluon.nn.Dense(2, in_units=3)
+    net.unused.initialize()
+    with pytest.raises(RuntimeError, match=r"parameter dense\d+_(bias|weight) got no gradient: .* \(grad_req = 'null'\)"):
+        fit(net, loader(), None, 1, progress=False)
+    net.unused.collect_params().setattr('grad_req', 'null')
+    assert len(fit(net, loader(), None, 1, progress=False)) == 1
