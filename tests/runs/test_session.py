@@ -455,7 +455,8 @@ def test_a_parameter_without_a_gradient_is_named():
     net = network(hybrid=False)
     net.unused = gluon.nn.Dense(2, in_units=3)
     net.unused.initialize()
-    with pytest.raises(RuntimeError, match=r"parameter dense\d+_(bias|weight) got no gradient: .* \(grad_req = 'null'\)"):
+    message = r"parameter dense\d+_(bias|weight) got no gradient: .* \(grad_req = 'null'\)"
+    with pytest.raises(RuntimeError, match=message):
         fit(net, loader(), None, 1, progress=False)
     net.unused.collect_params().setattr('grad_req', 'null')
     assert len(fit(net, loader(), None, 1, progress=False)) == 1
