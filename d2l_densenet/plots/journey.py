@@ -3,6 +3,7 @@
 import numpy
 from matplotlib.gridspec import GridSpec
 from matplotlib.patches import Rectangle
+from mxnet import autograd
 
 from .._common.arguments import positive_int, show
 from .._common.arrays import array
@@ -48,10 +49,11 @@ def draw_network(net, image, maps=6, labels=None, data=None):
     image = image.reshape(image.shape[-2:])
     X = array(image[None, None], 'float32', ctx=next(iter(net.collect_params().values())).list_ctx()[0])
     stages = {'image': image[None]}     # and the output of each stage, (C, H, W)
-    for name, blocks in net.stages():
-        for block in blocks:
-            X = block(X)
-        stages[name] = X.asnumpy()[0]
+    with autograd.pause(train_mode=False):
+        for name, blocks in net.stages():
+            for block in blocks:
+                X = block(X)
+            stages[name] = X.asnumpy()[0]
     logits = stages.pop('classifier')
     names = an_array('labels', range(len(logits)) if labels is None else labels, 'iuU')
     if names.shape != logits.shape:

@@ -38,6 +38,18 @@ def test_the_maps_are_those_of_the_network():
     assert numpy.array_equal(shown[1], shown[3]) and not numpy.array_equal(shown[2], shown[4])
 
 
+def test_the_mode_around_it_does_not_count():
+    net = initialised(DenseNet(4, (1, 1), 4, classes=3, dropout=0.5))
+
+    def shown():
+        figure = plots.draw_network(net, numpy.random.RandomState(0).uniform(size=(16, 16)))
+        return [image.get_array() for axes in figure.axes for image in axes.images]
+    expected = shown()
+    with mx.autograd.train_mode():
+        found = shown()
+    assert all((a == b).all() for a, b in zip(expected, found, strict=True))
+
+
 def test_it_names_the_class_with_the_highest_logit():
     net = initialised(DenseNet(4, (1, 1), 4, classes=3))
     net.output.initialize(force_reinit=True, init='zeros')
