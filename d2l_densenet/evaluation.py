@@ -15,6 +15,8 @@ __all__ = ['evaluate_accuracy', 'predict']
 def evaluate_accuracy(net, data_iter, ctx=None, mirrored=False):
     """Share of the images that `net` classifies correctly, 0 to 1.
 
+    Inside ``autograd.train_mode()`` the layers work as in training (a batch's own statistics), else as in prediction.
+
     Parameters
     ----------
     net : mxnet.gluon.Block
@@ -96,7 +98,8 @@ def _scored(net, data_iter, ctx, name, mirrored=False):
             X = to_device(X, ctx)
             if mirrored and X.ndim != 4:
                 raise ValueError(f'mirrored needs images (N, C, H, W), and batch {number} of {name} is {X.shape}')
-            with mx.autograd.pause(train_mode=False):  # wherever it is called
+            # In a loop of one's own that records, too; `autograd.train_mode()` alone is meant.
+            with mx.autograd.pause(mx.autograd.is_training() and not mx.autograd.is_recording()):
                 scores = net(X) + net(X[:, :, :, ::-1]) if mirrored else net(X)
             labels = labels_of(name, number, scores, y)
             yield scores.asnumpy(), labels
