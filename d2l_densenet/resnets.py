@@ -5,7 +5,7 @@ pre-activation networks: "Identity Mappings in Deep Residual Networks", ECCV 201
 unknown, or an argument that is out of its range, is a ValueError.
 """
 
-from mxnet.gluon import HybridBlock, nn
+from mxnet.gluon import nn
 from mxnet.gluon.model_zoo.vision import resnet as zoo
 
 from ._common.arguments import known_name, one_of, positive_int
@@ -15,7 +15,7 @@ from .execution.block import Block, HybridSequential
 __all__ = ['RESNETS', 'resnet', 'small_resnet']
 
 
-class Residual(HybridBlock):
+class Residual(Block):
     """Residual block of the d2l book. It has no batch normalisation on the shortcut's 1x1 convolution (`downsample`).
 
     **Inputs:** (N, in_channels, H, W). **Outputs:** (N, channels, ceil(H / stride), ceil(W / stride)).
@@ -35,7 +35,7 @@ class Residual(HybridBlock):
         return self.relu(self.body(x) + shortcut)
 
 
-class PreActivationResidual(HybridBlock):
+class PreActivationResidual(Block):
     """Two `conv_block`, their result added to the input. **Inputs** and **outputs:** (N, channels, H, W)."""
 
     def __init__(self, channels, **kwargs):

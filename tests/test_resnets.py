@@ -4,11 +4,12 @@ import mxnet as mx
 import numpy
 import pytest
 from helpers import images
+from mxnet.gluon import nn
 from mxnet.gluon.model_zoo.vision import resnet as zoo
 
 from d2l_densenet import RESNETS, DenseNet, he_initialize, resnet, summary
 from d2l_densenet.blocks import conv_block
-from d2l_densenet.resnets import DESIGNS, PreActivationResidual, small_resnet
+from d2l_densenet.resnets import DESIGNS, PreActivationResidual, Residual, small_resnet
 
 SHAPE = (1, 28, 28)
 
@@ -118,3 +119,19 @@ def test_hybridized_it_computes_the_same(design):
     before = net(X).asnumpy()
     net.hybridize()
     numpy.testing.assert_allclose(net(X).asnumpy(), before, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize('kind', [lambda: Residual(4, in_channels=4), lambda: PreActivationResidual(4)])
+def test_a_block_called_by_itself_is_what_it_is_now(kind):
+    block = kind()
+    block.initialize(mx.init.Normal(0.5))
+    block.hybridize()
+    X = mx.nd.array(images(2, 4, 6, 5))
+    before = block(X).asnumpy()
+    body = nn.HybridSequential()
+    body.add(nn.Conv2D(4, 3, padding=1, in_channels=4))
+    body.initialize(mx.init.Normal(0.5))
+    block.body = body
+    found = block(X).asnumpy()
+    block.hybridize(False)
+    assert abs(found - before).max() > 0.1 and abs(found - block(X).asnumpy()).max() < 1e-5

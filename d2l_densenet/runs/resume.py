@@ -181,11 +181,14 @@ def settings_of(net, train_iter, trainer, loss, seed, dtype='float32'):
                       # They round differently.
                       **({'memory_efficient': True} if getattr(net, 'memory_efficient', False) else {}),
                       **({'dtype': dtype} if dtype != 'float32' else {})},
-        'scheduler': {'name': type(optimizer.lr_scheduler).__name__, **_scalars(optimizer.lr_scheduler),
-                      **{name: [float(item) for item in value] for name, value in
-                         (vars(optimizer.lr_scheduler) if optimizer.lr_scheduler else {}).items()
-                         if isinstance(value, (list, tuple))}},
-        'loss': {'name': getattr(loss, '__qualname__', type(loss).__name__), **_scalars(loss)}, 'seed': seed}
+        'scheduler': {'name': type(optimizer.lr_scheduler).__name__, **_scalars(optimizer.lr_scheduler)},
+        'scheduler list': _lists(optimizer.lr_scheduler),
+        'loss': {'name': type(loss).__name__, **_scalars(loss)}, 'loss function': getattr(loss, '__qualname__', None),
+        'seed': seed}
+
+
+#: Settings that the first versions did not write.
+_LATER = {'layer', 'multiplier', 'scheduler list', 'loss function'}
 
 
 def _layers(block, path):
@@ -213,8 +216,8 @@ def draws_in_training(net, trainer):
     return any(found)
 
 
-# What counts updates, is set again at each step, or numbers the objects of a process.
-_NOT_SETTINGS = {'num_update', 'rescale_grad', '_name', '_prefix', '_active'}
+# What counts updates, is set again at each step or call, or numbers the objects of a process.
+_NOT_SETTINGS = {'num_update', 'rescale_grad', '_name', '_prefix', '_active', '_out_format'}
 
 
 def _plain(value):
@@ -227,10 +230,16 @@ def _scalars(thing):
             if isinstance(value, (bool, int, float, str)) and name not in _NOT_SETTINGS} if thing is not None else {}
 
 
+def _lists(thing):
+    """The lists of numbers among the attributes of `thing`, such as the steps of a scheduler."""
+    return {name: [*value] for name, value in sorted(vars(thing).items()) if isinstance(value, (list, tuple))
+            and all(type(item) in (int, float) for item in value)} if thing is not None else {}
+
+
 def _differences(old, new):
     """Settings that differ, each as a text."""
     texts = []
-    for part in [part for part in new if part in old]:  # the first versions wrote less
+    for part in [part for part in new if part in old or part not in _LATER]:
         was, now = (settings[part] if isinstance(new[part], dict) else {'': settings[part]} for settings in (old, new))
         names = [name for name in {**was, **now} if was.get(name) != now.get(name)]
         if names and part == 'network':

@@ -206,20 +206,22 @@ class Session:
         if len(self.devices) > 1:
             # What the backward pass writes into running statistics, MXNet's engine does not know of.
             mx.nd.waitall()
-        if self.mixed:
-            self._scaled_update(size)
-        else:
-            try:
+        try:
+            if self.mixed:
+                self._scaled_update(size)
+            else:
                 self.trainer.step(self.step_size or size)
-            except UserWarning as error:
-                name = str(error).partition('`')[2].partition('`')[0]
-                raise RuntimeError(f"parameter {name} got no gradient: the network does not use it, or it got it after "
-                                   "this fit began. Take the layer out, freeze it (grad_req = 'null'), or begin "
-                                   'another fit') from error
-            except (AssertionError, ValueError, TypeError) as error:
-                raise RuntimeError(f'the optimizer {type(self.trainer.optimizer).__name__} fails on this network in '
-                                   f'MXNet itself ({type(error).__name__}: {error}): take another, or other '
-                                   'optimizer_params') from error
+        except UserWarning as error:
+            name = str(error).partition('`')[2].partition('`')[0]
+            if not name:  # a warning that somebody had made an error
+                raise
+            raise RuntimeError(f'parameter {name} got no gradient: the network does not use it, or got it after this '
+                               "fit began. Take the layer out, freeze it (grad_req = 'null'), or begin another "
+                               'fit') from error
+        except (AssertionError, ValueError, TypeError) as error:
+            raise RuntimeError(f'the optimizer {type(self.trainer.optimizer).__name__} fails on this network in MXNet '
+                               f'itself ({type(error).__name__}: {error}): take another, or other '
+                               'optimizer_params') from error
         # It waits. So errors of this step surface here, and the time of the next batch is the loader's alone.
         name = not_finite(self.net)
         if name:

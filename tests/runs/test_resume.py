@@ -161,9 +161,34 @@ def test_the_steps_of_a_scheduler_are_compared(tmp_path):
     def scheduler(*steps):
         return {'lr_scheduler': mx.lr_scheduler.MultiFactorScheduler([*steps], base_lr=0.05)}
     run_once(tmp_path, **scheduler(2, 6))
-    with pytest.raises(ResumeError, match=r'scheduler step: \[2.0, 6.0\] in the checkpoint, \[2.0, 7.0\] here'):
+    with pytest.raises(ResumeError, match=r'scheduler list step: \[2, 6\] in the checkpoint, \[2, 7\] here'):
         run_once(tmp_path, epochs=2, resume=True, **scheduler(2, 7))
     assert len(run_once(tmp_path, epochs=2, resume=True, **scheduler(2, 6))) == 2
+
+
+def test_a_scheduler_that_holds_others_and_a_network_that_has_been_called_resume(tmp_path):
+    class Both(mx.lr_scheduler.LRScheduler):
+        def __init__(self):
+            super().__init__(0.05)
+            self.parts, self.names = [schedule(), schedule()], ['first', 'second']
+
+        def __call__(self, num_update):
+            return self.parts[0](num_update)
+    net, loss = network(), gluon.loss.SoftmaxCrossEntropyLoss()
+    loss.hybridize()
+    run_once(tmp_path, net, lr_scheduler=Both(), loss=loss)
+    assert len(run_once(tmp_path, net, epochs=2, resume=True, lr_scheduler=Both(), loss=loss)) == 2
+
+
+@pytest.mark.parametrize('part', ['network', 'optimizer', 'layer'])
+def test_what_a_checkpoint_may_lack_is_what_the_first_versions_did_not_write(part):
+    settings = resume.settings_of(network(), loader(), gluon.Trainer(network().collect_params(), 'sgd'), None, 0)
+    old = {name: value for name, value in settings.items() if name != part}
+    if part == 'layer':
+        assert resume._differences(old, settings) == []
+    else:
+        with pytest.raises(KeyError, match=part):
+            resume._differences(old, settings)
 
 
 def test_the_same_call_with_the_same_scheduler_resumes(tmp_path):
