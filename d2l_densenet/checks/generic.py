@@ -7,7 +7,7 @@ import mxnet as mx
 import numpy
 
 from ._compare import difference, plain, shown
-from ._guard import CheckFailed, call, check, place_of
+from ._guard import CheckFailed, call, check, generator, place_of
 from ._guard import shown as as_written
 
 __all__ = ['answer', 'function', 'raises']
@@ -72,7 +72,7 @@ def compared(f, right, cases, hints, tolerance):
     """`function`, for a check that calls it."""
     if not callable(f):
         raise CheckFailed(f'A function is wanted, this is {as_written(f)}.')
-    cases = list(cases(numpy.random.default_rng()) if callable(cases) else cases)
+    cases = list(cases(generator()) if callable(cases) else cases)
     results = [(case, _result(f, case), right(*case)) for case in cases]
     for case, got, wanted in results:
         wrong = _unlike(got, wanted, tolerance)
