@@ -262,10 +262,10 @@ def main(arguments=None):
     arguments = sys.argv[1:] if arguments is None else arguments
     options = _parser().parse_args(arguments)
     options.given = {text[2:].partition('=')[0].replace('-', '_') for text in arguments if text.startswith('--')}
-    if options.command == 'doctor':
-        from . import doctor
-        return doctor.main()
     try:
+        if options.command == 'doctor':
+            from . import doctor
+            return doctor.main()
         if options.command not in ('gpu', 'launch', 'notebooks'):
             from .runs.workers import check_kvstore
             check_kvstore(getattr(options, 'kvstore', 'device'))

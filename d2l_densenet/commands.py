@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import re
+import shlex
 import sys
 
 import mxnet as mx
@@ -28,7 +29,7 @@ from .named import he_initialize, named_network, published_shape
 from .plots import plot_history
 from .recipes import RECIPES
 from .resnets import RESNETS
-from .runs.directories import load_run, machine, read_config, save_run, versions, write_atomically
+from .runs.directories import check_config, load_run, machine, read_config, save_run, versions, write_atomically
 from .runs.workers import job_of, join
 from .training import fit
 
@@ -60,9 +61,14 @@ def train(options):
         limit=options.limit, validation=options.validation, **recipe.loader_options())
     if workers:
         train_iter = train_iter.part(workers.rank, workers.number)
+    config = resumed or _config(options, net, ctx, train_iter.source, workers)
+    check_config(config)
+    source = {'name': train_iter.source.name, 'checksum': train_iter.source.checksum}
+    if config['data'] != source:
+        raise ValueError(f'the run in {options.resume} was begun on other images: {config["data"]}, and these are '
+                         f'{source}: give it its own by --data-dir, or start a new run')
     output = _directory(options) if first else pathlib.Path(options.resume or 'runs')
     _initialise(net, options, ctx)
-    config = resumed or _config(options, net, ctx, train_iter.source, workers)
     if first:
         _announce(options, ctx, train_iter, test_iter, workers, output)
         # Now, so that a run that is killed before its first epoch ends can be resumed too.
@@ -157,7 +163,7 @@ def _write_results(output, net, history, config):
         print('wrote ' + ', '.join(str(output / name)
                                    for name in ('model.params', 'history.json', 'curve.png', 'config.json')))
     if history.stopped:
-        print(f'to go on: d2l-densenet train --resume {output}')
+        print(f'to go on: d2l-densenet train --resume {shlex.quote(str(output))}')
 
 
 def _directory(options):

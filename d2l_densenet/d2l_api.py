@@ -7,6 +7,7 @@ switch on with ``npx.set_np()``; what is here, and ``d2l.Trainer`` with it, work
 import mxnet as mx
 
 from ._common.arguments import gluon_block, number, positive_int
+from ._common.arrays import array
 from .data.loader import FASHION_MNIST_LABELS, load_data_fashion_mnist
 from .network import DenseNet
 
@@ -103,7 +104,8 @@ class DenseNetClassifier(d2l.Classifier):
 
     def layer_summary(self, X_shape):
         """Print the output's shape of each layer, as the book's chapters do, for images of the shape `X_shape`."""
-        X = d2l.randn(*X_shape)
-        for layer in [*self.net.features, self.net.output] if hasattr(self.net, 'features') else self.net:
+        X = array(mx.nd.random.normal(shape=X_shape).asnumpy(), 'float32')
+        layers = [*self.net.features, self.net.output] if hasattr(self.net, 'features') else self.net._children.values()
+        for layer in layers or [self.net]:
             X = layer(X)
             print(type(layer).__name__, 'output shape:\t', X.shape)

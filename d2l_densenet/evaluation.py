@@ -101,8 +101,11 @@ def _scored(net, data_iter, ctx, name, mirrored=False):
             # In a loop of one's own that records, too; `autograd.train_mode()` alone is meant.
             with mx.autograd.pause(mx.autograd.is_training() and not mx.autograd.is_recording()):
                 scores = net(X) + net(X[:, :, :, ::-1]) if mirrored else net(X)
-            labels = labels_of(name, number, scores, y)
-            yield scores.asnumpy(), labels
+            labels, values = labels_of(name, number, scores, y), scores.asnumpy()
+            if not numpy.isfinite(values).all():
+                raise ValueError(f'the network gives NaN or infinity for batch {number} of {name}, though the images '
+                                 'and its parameters are finite: they are too large; train again at a lower rate')
+            yield values, labels
     if not number:
         raise ValueError(f'{name} gave no images' + (
             ': it is a generator, which gives its batches only once' if iter(data_iter) is data_iter else ''))
@@ -116,7 +119,7 @@ def place(net, ctx, task='this evaluation'):
         if param._data is None and not param._deferred_init:
             raise ValueError(f'the network is not initialised (parameter {name} has no values): '
                              'call net.initialize() or net.load_parameters(file) first')
-    devices = next(iter(params.values())).list_ctx() if params else [mx.cpu()]
+    devices = next((param.list_ctx() for param in params.values()), [mx.cpu()])
     if ctx is not None and usable('ctx', ctx) not in devices:
         params.reset_ctx(ctx)
     name = not_finite(net)
@@ -129,7 +132,8 @@ def place(net, ctx, task='this evaluation'):
 def places(net, ctx):
     """The devices to train on, as a list, once the network's parameters are on all of them."""
     if not isinstance(ctx, (list, tuple)):
-        return [place(net, ctx, 'training')]
+        one = place(net, ctx, 'training')
+        return [one] if ctx else next((param.list_ctx() for param in net.collect_params().values()), [one])
     if not ctx or not all(isinstance(one, mx.Context) for one in ctx) or len(set(ctx)) < len(ctx):
         raise TypeError(f'ctx must be an mxnet device or a list of different ones, got {ctx!r}')
     for one in ctx:

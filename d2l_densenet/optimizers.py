@@ -5,6 +5,7 @@ import copy
 import os
 
 import mxnet as mx
+import numpy
 from mxnet import gluon
 
 from ._common.arguments import number, share, show
@@ -42,8 +43,9 @@ class Muon(mx.optimizer.Optimizer):
     """
 
     def __init__(self, learning_rate=0.02, momentum=0.9, others=5.0, **kwargs):
-        if learning_rate is not None:  # with a lr_scheduler, None stands for the scheduler's own
-            number('learning_rate', learning_rate)
+        if learning_rate is None:
+            learning_rate = kwargs['lr_scheduler'].base_lr if kwargs.get('lr_scheduler') else 0.02
+        number('learning_rate', learning_rate)
         if kwargs.get('wd') is not None:
             number('wd', kwargs['wd'])
         super().__init__(learning_rate=learning_rate, **kwargs)
@@ -120,28 +122,27 @@ def own_optimizer(optimizer, params=None, lr_scheduler=None):
                          f'{show(optimizer)}')
     if params is not None and not isinstance(params, dict):
         raise TypeError(f"optimizer_params must be a dict such as {{'learning_rate': 0.1}}, got {show(params)}")
-    if lr_scheduler is not None and not isinstance(lr_scheduler, mx.lr_scheduler.LRScheduler):
-        raise TypeError(f'lr_scheduler must be an mx.lr_scheduler.LRScheduler, got {show(lr_scheduler)}')
+    _check_scheduler('lr_scheduler', lr_scheduler)
     if isinstance(optimizer, mx.optimizer.Optimizer):
         if params or lr_scheduler is not None:
             raise ValueError('optimizer_params and lr_scheduler go with the name of an optimizer; '
                              f'{optimizer!r} already has its own')
         made = copy.copy(optimizer)  # one that has made no step yet
-        made.lr_scheduler = copy.deepcopy(optimizer.lr_scheduler)
+        made.param_dict = {}
+        made = copy.deepcopy(made)
         made.num_update = made.begin_num_update
         made._all_index_update_counts = {0: {}}
         made._index_update_count = made._all_index_update_counts[0]
         return made
-    params = dict(params or {})
-    scheduler = copy.deepcopy(params.get('lr_scheduler') if lr_scheduler is None else lr_scheduler)
-    if scheduler is not None:
-        params['lr_scheduler'] = scheduler
-    if params.get('learning_rate') is not None:
-        number("optimizer_params['learning_rate']", params['learning_rate'])
-    elif scheduler is not None:
-        params['learning_rate'] = scheduler.base_lr  # MXNet would give the scheduler the optimizer's default
-    elif optimizer.lower() == 'sgd':
-        params['learning_rate'] = 0.1
+    params = {name: value.item() if isinstance(value, numpy.generic) else value  # as a checkpoint holds it
+              for name, value in (params or {}).items()}
+    if params.get('lr_scheduler') is not None:
+        if lr_scheduler is not None:
+            raise ValueError("lr_scheduler is given, and another one as optimizer_params['lr_scheduler']: leave one "
+                             'out')
+        lr_scheduler = params['lr_scheduler']
+        _check_scheduler("optimizer_params['lr_scheduler']", lr_scheduler)
+    _set_rates(optimizer.lower(), params, copy.deepcopy(lr_scheduler))
     try:
         made = mx.optimizer.create(optimizer, **params)
     except (TypeError, AttributeError) as error:  # an unknown keyword, or a value of another type
@@ -150,6 +151,26 @@ def own_optimizer(optimizer, params=None, lr_scheduler=None):
     if optimizer.lower() == 'sgd' and 'MXNET_OPTIMIZER_AGGREGATION_SIZE' not in os.environ:
         made.aggregate_num = 60  # so many weights are updated by one operator; MXNet's own 4 cost time
     return made
+
+
+def _check_scheduler(name, scheduler):
+    if scheduler is not None and not isinstance(scheduler, mx.lr_scheduler.LRScheduler):
+        raise TypeError(f'{name} must be an mx.lr_scheduler.LRScheduler, got {show(scheduler)}')
+
+
+def _set_rates(optimizer, params, scheduler):
+    """Let the parameters of an optimizer and its scheduler agree on the learning rate."""
+    rate = params.get('learning_rate')
+    if rate is not None:
+        number("optimizer_params['learning_rate']", rate)
+    elif scheduler is not None:
+        params['learning_rate'] = scheduler.base_lr  # MXNet would give the scheduler the optimizer's default
+    elif optimizer == 'sgd':
+        params['learning_rate'] = 0.1
+    if scheduler is not None:
+        params['lr_scheduler'] = scheduler
+        for name in vars(scheduler).keys() & {'base_lr', 'base_lr_orig', 'warmup_final_lr'} if rate is not None else ():
+            setattr(scheduler, name, rate)  # MXNet would set the first alone, which some do not read
 
 
 def make_trainer(net, optimizer, kvstore='device'):

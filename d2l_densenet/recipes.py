@@ -55,7 +55,7 @@ class Recipe:
         import mxnet as mx  # here, so that the command line can list the recipes without it
 
         from ._common.arguments import number, positive_int, share
-        positive_int('num_steps', num_steps)
+        num_steps = positive_int('num_steps', num_steps)
         for name in ('learning_rate', 'weight_decay'):
             number(name, getattr(self, name))
         share('momentum', self.momentum)

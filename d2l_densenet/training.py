@@ -39,7 +39,8 @@ def fit(net, train_iter, test_iter=None, num_epochs=5, *, optimizer='sgd', optim
     With a `checkpoint_dir`, a run that was ended or killed is resumed by the same call with ``resume=True``. On the
     same machine with the same versions and number of threads its parameters are then the same, to the bit, as if
     nothing had happened. That holds for an `ImageLoader`, and for any loader that gives the same batches in each new
-    process (shuffling included), and for networks whose only random layers are ``nn.Dropout``.
+    process, or shuffles by NumPy's generator as Gluon's ``DataLoader`` does; for networks whose only random layers are
+    ``nn.Dropout``; and for optimizers and schedulers that remember numbers and arrays alone (not ``'lbsgd'``).
 
     With ``kvstore='dist_sync'`` this process is one worker of a job of many (docs/distributed/README.md), which takes
     an equal part of each batch of an `ImageLoader`; any other loader must give the worker's own part, and the same
@@ -137,7 +138,7 @@ def fit(net, train_iter, test_iter=None, num_epochs=5, *, optimizer='sgd', optim
         check_dtype(dtype, one)
     mixed = None if dtype == 'float32' else MixedPrecision(net, dtype)
     if seed is not None:
-        a_seed('seed', seed)
+        seed = a_seed('seed', seed)
         mx.random.seed(seed)
         numpy.random.seed(seed)
     workers = None
@@ -201,6 +202,9 @@ def train_ch5(net, train_iter, test_iter, batch_size, trainer, ctx, num_epochs):
     if not isinstance(trainer, gluon.Trainer):
         raise TypeError(f'trainer must be a gluon.Trainer, got {show(trainer)}')
     ctx = place(net, ctx, 'training')
+    devices = next((param.list_ctx() for param in net.collect_params().values()), [])
+    if len(devices) > 1:
+        raise ValueError(f'ctx must be the only device of net, which is on {devices}: fit trains on several')
     own = {id(parameter) for parameter in net.collect_params().values()}
     strangers = [parameter.name for parameter in trainer._params if id(parameter) not in own]
     if strangers:
@@ -245,7 +249,8 @@ def _losses(loss, label_smoothing):
     plain = gluon.loss.SoftmaxCrossEntropyLoss()
     if loss is not None and not callable(loss):
         raise TypeError(f'loss must be callable or None, got {show(loss)}')
-    if not share('label_smoothing', label_smoothing):
+    label_smoothing = share('label_smoothing', label_smoothing)
+    if not label_smoothing:
         return loss or plain, None
     if loss is not None:
         raise ValueError('label_smoothing goes with the default loss; give one of the two')

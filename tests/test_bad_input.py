@@ -179,9 +179,11 @@ TABLE = {
         'most': COUNTS, 'title': [], 'data': []}),
     'plots.plot_history': (dict, {'history': [3, None, 'x', {}, History(), {'a': 3}, history(loss='x'),
                                               history(loss=None)]}),
-    'plots.plot_confusion_matrix': (lambda: {'net': net(), 'data_iter': loader()}, EVALUATING),
+    'plots.plot_confusion_matrix': (lambda: {'net': net(), 'data_iter': loader()}, {
+        **EVALUATING, 'names': [3, 'x', [], ['a'], [NAN] * 3]}),
     'plots.plot_mistakes': (lambda: {'net': net(), 'data_iter': loader()}, {
-        **EVALUATING, 'num': COUNTS, 'data_iter': [*LOADERS, ImageLoader(IMAGES, LABELS, 4, shuffle=True)]}),
+        **EVALUATING, 'names': [3, 'x', [], ['a']], 'num': COUNTS,
+        'data_iter': [*LOADERS, ImageLoader(IMAGES, LABELS, 4, shuffle=True)]}),
     'plots.plot_images': (lambda: {'images': IMAGES, 'labels': LABELS}, {
         'images': [3, None, 'x', [], IMAGES[:0], IMAGES.astype('str'), IMAGES[:, None, None]],
         'labels': [3, None, [], LABELS[:2], LABELS + 5, LABELS + 0.5, [NAN] * 6], 'rows': COUNTS, 'title': [],

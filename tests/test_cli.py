@@ -9,6 +9,7 @@ import sys
 import mxnet as mx
 import numpy
 import pytest
+from helpers import ROOT
 
 from d2l_densenet import NETWORKS, RESNETS, DenseNet, History, cli, evaluate_accuracy
 from d2l_densenet.named import OWN
@@ -314,3 +315,9 @@ def test_the_command_for_gpus(typed, does, status, words, monkeypatch, capsys):
     assert words in (said.err if status else said.out)
     assert asked == [None if '--remove' in typed else bool(typed)]
     assert ('looked at' in said.out) is (not typed)
+
+
+def test_a_doctor_without_a_reader_ends_quietly():
+    done = subprocess.run(['bash', '-c', f'{sys.executable} -m d2l_densenet doctor | true; echo ${{PIPESTATUS[0]}}'],
+                          capture_output=True, text=True, timeout=120, env={**os.environ, 'PYTHONPATH': str(ROOT)})
+    assert done.stdout == '0\n' and not done.stderr, done

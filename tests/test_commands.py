@@ -282,3 +282,29 @@ def test_recomputing_is_for_a_densenet(monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
     assert cli.main(['train', *SMALL, '--device', 'cpu', '--network', 'resnet110', '--memory-efficient']) == 2
     assert '--memory-efficient is for a DenseNet, and resnet110 is none' in capsys.readouterr().err
+
+
+def test_a_run_goes_on_with_the_images_that_it_began_with(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    arrived(monkeypatch, *SMALL)
+    path = tmp_path / 'out' / 'config.json'
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps({**config, 'data': {'name': 'fashion-mnist', 'checksum': 'md5:0'}}))
+    assert cli.main(['train', '--resume', 'out', '--device', 'cpu']) == 2
+    assert "begun on other images: {'name': 'fashion-mnist'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('options, words', [
+    (['--size', '96', '--batch-size', '60000'], 'batches of 60,000 images of 96 pixels square take too much memory'),
+    (['--epochs', '3000000000'], 'epochs must be an integer of at most 2,147,483,647')])
+def test_what_could_not_be_read_again_is_not_begun(options, words, monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(['train', *SMALL, '--device', 'cpu', *options]) == 2
+    assert words in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
+def test_what_to_type_is_quoted(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(run_command, 'fit', lambda *args, **kwargs: History([], 'synthetic', 'interrupted'))
+    assert cli.main(['train', *SMALL[:-1], 'my run', '--device', 'cpu']) == 130
+    assert "to go on: d2l-densenet train --resume 'my run'\n" in capsys.readouterr().out

@@ -45,9 +45,12 @@ data.visualize(next(iter(data.val_dataloader())), 2, 4)
 assert [axes.get_title() for axes in d2l.plt.gcf().axes] == data.text_labels(data.val.labels[:8])
 data.visualize(next(iter(data.val_dataloader())), labels='abcdefgh')
 assert [axes.get_title() for axes in d2l.plt.gcf().axes] == [*'abcdefgh']
+model.layer_summary((1, 1, 48, 48))
+DenseNetClassifier(model.net.output).layer_summary((2, 248))
 ''')
     assert done.returncode == 0, done.stderr
     assert 'data: SYNTHETIC STAND-IN' in done.stdout
+    assert 'Conv2D output shape:\t (1, 64, 24, 24)' in done.stdout and done.stdout.count('Dense output shape') == 2
 
 
 def test_classes_and_a_network_of_ones_own():

@@ -84,3 +84,19 @@ def test_recording_does_not_count_and_training_mode_does():
         assert (predict(net, batches)[0] == expected).all()
     with autograd.train_mode():
         assert (predict(net, batches)[0] != expected).any()
+
+
+def test_scores_that_are_not_finite_are_no_answers():
+    net = gluon.nn.HybridSequential()
+    net.add(gluon.nn.Flatten(), gluon.nn.Dense(8, in_units=4, activation='relu'), gluon.nn.Dense(2, in_units=8))
+    net.initialize()
+    for layer in net[1:]:
+        layer.weight.set_data(mx.nd.full(layer.weight.shape, 3e38))
+    batches = [(mx.nd.zeros((4, 1, 2, 2)), mx.nd.zeros(4)), (mx.nd.ones((4, 1, 2, 2)), mx.nd.zeros(4))]
+    for function in (evaluate_accuracy, predict):
+        with pytest.raises(ValueError, match='NaN or infinity for batch 2 of data_iter'):
+            function(net, batches)
+
+
+def test_a_network_without_parameters_is_evaluated():
+    assert evaluate_accuracy(gluon.nn.Flatten(), [(mx.nd.array([[[[1, 2]]]]), mx.nd.array([1]))]) == 1

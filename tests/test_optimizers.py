@@ -4,7 +4,7 @@
 import mxnet as mx
 import numpy
 import pytest
-from helpers import MODES, Batches, classifier, images, switch
+from helpers import MODES, Batches, classifier, images, loader, network, same, switch, values
 from mxnet import autograd, gluon
 
 from d2l_densenet import fit
@@ -191,6 +191,35 @@ def test_the_default_rate_does_not_depend_on_how_sgd_is_written(name):
 
 def test_other_optimizers_keep_mxnets_default_rate():
     assert own_optimizer('adam', {}).learning_rate == mx.optimizer.Adam().learning_rate == 0.001
+
+
+@pytest.mark.parametrize('schedule', [mx.lr_scheduler.CosineScheduler(100, base_lr=0.01, warmup_steps=2),
+                                      mx.lr_scheduler.PolyScheduler(100, base_lr=0.01, warmup_steps=2)])
+def test_a_schedulers_own_rate_gives_way_wherever_it_is_kept(schedule, capsys):
+    made = own_optimizer('sgd', {'learning_rate': numpy.float32(0.5)}, schedule)
+    like = type(schedule)(100, base_lr=0.5, warmup_steps=2)
+    assert [made.lr_scheduler(n) for n in (1, 2, 3, 50)] == [like(n) for n in (1, 2, 3, 50)]
+    assert schedule.base_lr == 0.01 and not capsys.readouterr().out and type(made.lr) is float
+
+
+@pytest.mark.parametrize('params, words', [
+    ({'lr_scheduler': mx.lr_scheduler.FactorScheduler(5)}, 'leave one out'),
+    ({'lr_scheduler': 'cosine'}, 'leave one out')])
+def test_two_schedulers_are_refused(params, words):
+    with pytest.raises(ValueError, match=words):
+        own_optimizer('sgd', params, mx.lr_scheduler.FactorScheduler(7))
+    if params['lr_scheduler'] == 'cosine':
+        with pytest.raises(TypeError, match=r"optimizer_params\['lr_scheduler'\] must be an mx.lr_scheduler"):
+            own_optimizer('sgd', params)
+
+
+def test_an_optimizer_that_remembers_in_a_dictionary_can_be_given_again():
+    optimizer, ends = mx.optimizer.create('lbsgd', batch_scale=3, learning_rate=0.1), []
+    for _ in range(2):
+        net = network('nd')
+        fit(net, loader(), num_epochs=1, optimizer=optimizer, progress=False)
+        ends.append(values(net))
+    assert same(*ends) and not optimizer.cumgrads
 
 
 def test_an_optimizer_object_can_be_given_again():

@@ -8,11 +8,11 @@ import article
 import mxnet as mx
 import numpy
 import pytest
-from helpers import MODES, Batches, classifier, switch, values
+from helpers import MODES, Batches, classifier, loader, network, same, switch, values
 from mxnet import autograd, gluon
 
 import d2l_densenet
-from d2l_densenet import evaluate_accuracy, fit, train_ch5
+from d2l_densenet import ResumeError, evaluate_accuracy, fit, train_ch5
 from d2l_densenet.training import SmoothedCrossEntropyLoss
 
 LINE = re.compile(r'^epoch (\d+), loss \d+\.\d{4}, train acc [01]\.\d{3}, test acc [01]\.\d{3}, time \d+\.\d sec', re.M)
@@ -162,3 +162,42 @@ def test_the_history_holds_the_plain_cross_entropy():
         run(label_smoothing=1)
     with pytest.raises(ValueError, match='give one of the two'):
         run(label_smoothing=0.1, loss=gluon.loss.L2Loss())
+
+
+def test_numbers_may_be_numpys(tmp_path):
+    history = fit(network('nd'), loader(), num_epochs=numpy.int64(1), seed=numpy.int64(3), progress=False,
+                  optimizer_params={'learning_rate': numpy.float32(0.5)}, label_smoothing=numpy.float32(0.5),
+                  checkpoint_dir=tmp_path)
+    assert type(history['learning_rate'][0]) is float and 'learning_rate": 0.5' in history.to_json()
+    with pytest.raises(ResumeError, match='lr: 0.5 in the checkpoint, 0.25 here'):
+        fit(network('nd'), loader(), num_epochs=2, seed=3, progress=False, label_smoothing=0.5, resume=True,
+            optimizer_params={'learning_rate': numpy.float32(0.25)}, checkpoint_dir=tmp_path)
+
+
+def test_a_batch_of_nothing_is_no_end():
+    batch = next(iter(loader()))
+    with pytest.raises(TypeError, match='batch 2 of train_iter'):
+        fit(network('nd'), [batch, None, batch], num_epochs=1, progress=False)
+
+
+def test_the_devices_of_the_network_are_all_used():
+    net = network('nd')
+    fit(net, loader(), num_epochs=1, ctx=[mx.cpu(0), mx.cpu(1)], progress=False)
+    fit(net, loader(), num_epochs=1, progress=False)
+    assert next(iter(net.collect_params().values())).list_ctx() == [mx.cpu(0), mx.cpu(1)]
+    trainer = gluon.Trainer(net.collect_params(), 'sgd')
+    with pytest.raises(ValueError, match='ctx must be the only device of net'):
+        train_ch5(net, loader(), loader(), 16, trainer, mx.cpu(), 1)
+
+
+def test_an_epoch_is_kept_whatever_comes_after_it(tmp_path):
+    def fail(history):
+        raise OSError('disk full')
+    whole = network('nd')
+    fit(whole, loader(), num_epochs=2, seed=3, progress=False)
+    with pytest.raises(OSError, match='disk full'):
+        fit(network('nd'), loader(), num_epochs=1, seed=3, progress=False, on_epoch=fail, checkpoint_dir=tmp_path,
+            checkpoint_seconds=999)
+    again = network('nd')
+    history = fit(again, loader(), num_epochs=2, seed=3, progress=False, checkpoint_dir=tmp_path, resume=True)
+    assert history['epoch'] == [1, 2] and same(values(whole), values(again))

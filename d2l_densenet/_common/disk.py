@@ -25,29 +25,40 @@ def a_path(name, value):
     if not path or '\0' in path:
         raise ValueError(f'{name} must be a path that is not empty and holds no null character, got '
                          f'{reprlib.repr(value)}')
+    if any('\ud800' <= letter <= '\udfff' for letter in path):  # how Python writes bytes that it cannot read
+        raise ValueError(f'{name} must be a path in UTF-8, which is all that MXNet takes, got {ascii(path)}: choose '
+                         'another one, or a UTF-8 locale (LC_ALL=C.UTF-8)')
     return os.path.expanduser(path)
 
 
 def replace_file(path, content):
     """Write bytes to `path`; OSError if that fails, and then what was there is as it was and nothing is left over."""
-    path = pathlib.Path(path)
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+    replace_files({path: content})
+
+
+def replace_files(contents):
+    """The same for files that belong together, {path: bytes}."""
+    temporaries = {path: path.with_name(f'.{path.name}.{os.getpid()}.tmp') for path in map(pathlib.Path, contents)}
     try:
-        temporary.unlink(missing_ok=True)
-        # 'x' does not follow a link that a stranger has put there.
-        with open(temporary, 'xb') as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        directory = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)  # the new name too must outlive a loss of power
-        finally:
-            os.close(directory)
+        for temporary, content in zip(temporaries.values(), contents.values()):
+            temporary.unlink(missing_ok=True)
+            # 'x' does not follow a link that a stranger has put there.
+            with open(temporary, 'xb') as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        for path, temporary in temporaries.items():
+            os.replace(temporary, path)
+        for parent in {path.parent for path in temporaries}:
+            directory = os.open(parent, os.O_RDONLY)
+            try:
+                os.fsync(directory)  # the new names too must outlive a loss of power
+            finally:
+                os.close(directory)
     except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+        for temporary in temporaries.values():
+            with contextlib.suppress(OSError):
+                temporary.unlink()
         raise
 
 

@@ -14,7 +14,8 @@ def progress_shows(stream=None):
     """Whether to show a progress bar: in a notebook or a terminal (`stream`: stderr), unless TQDM_DISABLE is set."""
     if os.environ.get('TQDM_DISABLE', '0') not in ('', '0'):
         return False
-    return _in_notebook() or (stream or sys.stderr).isatty()
+    stream = stream or sys.stderr  # which may be None, or closed
+    return _in_notebook() or bool(stream and not stream.closed and stream.isatty())
 
 
 def notice(text):

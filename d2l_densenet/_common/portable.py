@@ -3,6 +3,7 @@
 import contextlib
 
 from mxnet.base import MXNetError
+from mxnet.gluon.parameter import DeferredInitializationError
 from mxnet.ndarray import waitall
 from mxnet.util import np_array, np_shape
 
@@ -34,6 +35,9 @@ class ModePortable:
         waitall()
         try:
             super().save_parameters(filename, *args, **kwargs)
+        except DeferredInitializationError as error:
+            raise ValueError(f'{filename} is not written: shapes are not known yet; call the network on a batch '
+                             'first') from error
         except MXNetError as error:
             raise OSError(f'{filename} cannot be written ({last_line(error)}): choose another place or free the '
                           'space') from error

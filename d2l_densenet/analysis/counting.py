@@ -1,5 +1,7 @@
 """What a network consists of, counted on its graph: output shapes, parameters, multiply-adds, kept activations."""
 
+import ast
+import inspect
 import io
 import json
 import math
@@ -20,12 +22,13 @@ from ..network import DenseNet
 __all__ = ['Summary', 'count_parameters', 'summary']
 
 # What the backward pass reads: for each operator, which of its inputs and which of its outputs.
-_KEPT = {'Convolution': ([0], []), 'FullyConnected': ([0], []), 'BatchNorm': ([0], []), 'Activation': ([], [0]),
-         'Dropout': ([], [1]), 'max pooling': ([0], [])}
+_KEPT = {**dict.fromkeys(('Convolution', 'Deconvolution', 'FullyConnected', 'BatchNorm', 'max pooling'), ([0], [])),
+         'Activation': ([], [0]), 'Dropout': ([], [1])}
 # In np mode a graph may hold the same operators under other names.
-_OTHER_NAMES = {'_npx_convolution': 'Convolution', '_npx_fully_connected': 'FullyConnected',
-                '_npx_batch_norm': 'BatchNorm', '_npx_activation': 'Activation', '_npx_relu': 'Activation',
-                'relu': 'Activation', '_npx_dropout': 'Dropout', '_npx_pooling': 'Pooling'}
+_OTHER_NAMES = {'_npx_convolution': 'Convolution', '_npx_deconvolution': 'Deconvolution',
+                '_npx_fully_connected': 'FullyConnected', '_npx_batch_norm': 'BatchNorm', '_npx_relu': 'Activation',
+                '_npx_activation': 'Activation', 'relu': 'Activation', '_npx_dropout': 'Dropout',
+                '_npx_pooling': 'Pooling'}
 _NOTE = ('Trainable parameters; the running statistics of batch normalisation are left out. Multiply-adds for one\n'
          'input: each weight of a convolution or dense layer once at every output position. Biases, batch\n'
          'normalisation, activations, pooling and concatenation are not counted. Kept bytes: the float32 values\n'
@@ -169,7 +172,7 @@ def _check_shape(net, input_shape):
 
 def _parts(net):
     """The stages of a network, or else its layers: a list of (name, list of blocks)."""
-    if hasattr(net, 'stages'):
+    if inspect.ismethod(getattr(net, 'stages', None)):
         return net.stages()
     parts = []
     for name, block in net._children.items():
@@ -259,13 +262,18 @@ def _count(net, heads, input_shape):
             elif operator in ('Convolution', 'FullyConnected'):
                 # Each value of the output takes all weights of its channel, the first axis of the weights.
                 row['multiply_adds'] += math.prod(shapes[node, 0]) * math.prod(shapes[inputs[1]][1:])
+            elif operator == 'Deconvolution':  # and here each value of the input
+                row['multiply_adds'] += math.prod(shapes[inputs[0]]) * math.prod(shapes[inputs[1]][1:])
             elif operator == 'Pooling' and entry['attrs'].get('pool_type', 'max') == 'max':
                 operator = 'max pooling'
             reads, writes = _KEPT.get(operator, ([], []))
             new = {*(inputs[i] for i in reads), *((node, i) for i in writes)} - kept
             kept |= new
-            # A mask is not among the graph's outputs: it has the shape of what it masks.
-            row['activation_bytes'] += sum(4 * math.prod(shapes.get(array, shapes[array[0], 0])) for array in new)
+            for array in new:
+                # A mask is not among the graph's outputs: it has the shape of what it masks, but for its `axes`.
+                one = ast.literal_eval(entry['attrs'].get('axes', '()')) if array not in shapes else ()
+                row['activation_bytes'] += 4 * math.prod(
+                    size for axis, size in enumerate(shapes.get(array, shapes[array[0], 0])) if axis not in one)
         shape = shapes[place][1:]
         row['output_shape'], row['channels'] = shape, (shape[0] if shape else None)
 

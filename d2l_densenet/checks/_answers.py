@@ -1,5 +1,6 @@
 """What a learner's function returned: one number, or nothing, or several things, and which known mistake gives it."""
 
+import math
 import numbers
 
 import mxnet as mx
@@ -35,9 +36,9 @@ def number(value, text, f, right, kind='a number'):
 def whole_number(value, text, f, right):
     """The learner's result as an int, in whatever type it comes; `right` is the integer that it should be."""
     if isinstance(value, (mx.nd.NDArray, numpy.ndarray)) and value.size == 1:
-        value = value.item()
+        value = (value.asnumpy() if isinstance(value, mx.nd.NDArray) else value).item()
     found = number(value, text, f, f'{right:,}', 'an integer')
-    if found == round(found):
+    if math.isfinite(found) and found == round(found):
         return int(value) if isinstance(value, numbers.Integral) else round(found)  # a float holds 53 bits
     raise CheckFailed(f'{text} returns {value!r}{place_of(f)}, and a count is a whole number. It should be {right:,}. '
                       'Is there a / that should be a //?')

@@ -53,9 +53,9 @@ def difference(answer, fact, tolerance=0.01, tell=True):
     number = _number(answer)
     if number is None:
         return 'one number was asked for'
-    if _close(number, fact, tolerance) or _rounded(answer, number, fact):
+    if close(number, fact, tolerance) or _rounded(answer, number, fact):
         return None
-    if _close(number / 100, fact, tolerance) and 0 < abs(fact) <= 1:
+    if close(number / 100, fact, tolerance) and 0 < abs(fact) <= 1:
         return None                                                          # 39 for 0.39: percent
     times = float(number / fact) if fact else 0
     hint = f', {times:,.3g} times as much' if times >= 1.5 else \
@@ -103,7 +103,8 @@ def _number(value):
     return float(re.sub('[,_]', '', found[1])) * _SCALES.get(found[2], 1)
 
 
-def _close(number, fact, tolerance):
+def close(number, fact, tolerance):
+    """Whether a number is the fact: an integer exactly, others up to `tolerance` times the fact."""
     if isinstance(fact, numbers.Integral):
         return number == fact
     return abs(number - fact) <= tolerance * abs(fact) + 1e-12

@@ -27,6 +27,8 @@ import numpy
 from mxnet import autograd, util
 from mxnet.name import NameManager
 
+from .._common.arguments import number
+
 #: Seconds that one check may take, unless its argument `time_limit` says otherwise.
 TIME_LIMIT = 20.0
 #: Characters that the learner's code may print during one check.
@@ -65,6 +67,7 @@ def check(function):
     @functools.wraps(function)
     def checked(*args, time_limit=TIME_LIMIT, **kwargs):
         __tracebackhide__ = True  # pytest leaves this frame out
+        number('time_limit', time_limit, above=0)
         clock, failure = _Clock(), None
         try:
             with _state_kept(), clock.limit(time_limit), contextlib.redirect_stdout(_LimitedOutput(sys.stdout)):

@@ -1,12 +1,14 @@
 """Checks for any task: one answer, a function, an error that a call should raise."""
 
 import math
+import numbers
 import reprlib
 
 import mxnet as mx
 import numpy
 
-from ._compare import difference, plain, shown
+from . import _blocks as look
+from ._compare import close, difference, plain, shown
 from ._guard import CheckFailed, call, check, generator, place_of
 from ._guard import shown as as_written
 
@@ -101,19 +103,28 @@ def raises(f, *args, error=(ValueError, TypeError), mentions=()):
     ------
     CheckFailed
     """
+    name = look.require_callable(f)
+    look.require_signature(f, name, [f'{len(args)} values'], args)
     kinds = ' or '.join(kind.__name__ for kind in (error if isinstance(error, tuple) else (error,)))
-    try:
-        result = f(*args)
-        mx.nd.waitall()
-    except error as raised:
-        missing = [word for word in mentions if str(word) not in str(raised)]
-        if missing:
-            raise CheckFailed(f'{_call_text(f, args)} raises {type(raised).__name__}, but its message does not name '
-                              f'{" and ".join(map(str, missing))}: its reader should know what was wrong.') from None
-        return f'{_call_text(f, args)} is refused. Correct.'
-    except Exception as raised:
-        raise CheckFailed(f'{_call_text(f, args)} raises {type(raised).__name__}; {kinds} is wanted.') from None
-    raise CheckFailed(f'{_call_text(f, args)} returns {as_written(result)}; it should raise {kinds}.')
+
+    def attempt():
+        try:
+            result = f(*args)
+            mx.nd.waitall()
+            return result, None
+        except Exception as raised:
+            return None, raised
+
+    result, raised = call(_call_text(f, args), attempt)  # which tells what is no Exception, such as exit()
+    if raised is None:
+        raise CheckFailed(f'{_call_text(f, args)} returns {as_written(result)}; it should raise {kinds}.')
+    if not isinstance(raised, error):
+        raise CheckFailed(f'{_call_text(f, args)} raises {type(raised).__name__}; {kinds} is wanted.')
+    missing = [word for word in mentions if str(word) not in str(raised)]
+    if missing:
+        raise CheckFailed(f'{_call_text(f, args)} raises {type(raised).__name__}, but its message does not name '
+                          f'{" and ".join(map(str, missing))}: its reader should know what was wrong.')
+    return f'{_call_text(f, args)} is refused. Correct.'
 
 
 def _result(f, case):
@@ -130,17 +141,34 @@ def _unlike(got, wanted, tolerance):
         got, wanted = _array(got), _array(wanted)
         if numpy.shape(got) != wanted.shape:
             return f'returns something of shape {numpy.shape(got)}; it should be {wanted.shape}'
-        numbers = numpy.isfinite(wanted)
-        if not numpy.array_equal(numpy.isfinite(got), numbers):
+        finite = numpy.isfinite(wanted)
+        if not numpy.array_equal(numpy.isfinite(got), finite):
             return 'returns nan or infinite values where numbers should be'
-        scale = max(float(numpy.abs(wanted[numbers]).max()), 1e-30) if numbers.any() else 1
-        worst = float(numpy.abs(got - wanted)[numbers].max()) if numbers.any() else 0
+        scale = max(float(numpy.abs(wanted[finite]).max()), 1e-30) if finite.any() else 1
+        worst = float(numpy.abs(got - wanted)[finite].max()) if finite.any() else 0
         return None if worst <= tolerance * scale else f'differs from what is right by up to {worst:.3g}'
-    text = f'an array of shape {got.shape}' if getattr(got, 'shape', ()) else shown(plain(got))
+    array = f'an array of shape {got.shape}' if getattr(got, 'shape', ()) else ''
     got, wanted = plain(got), plain(wanted)
-    if isinstance(wanted, float) and math.isnan(wanted):
-        return None if isinstance(got, float) and math.isnan(got) else f'returns {text}; it should be nan'
-    return f'returns {text}; it should be {shown(wanted)}' if difference(got, wanted, tolerance) else None
+    if _equal(got, wanted, tolerance):
+        return None
+    said, right = array or shown(got), shown(wanted)
+    if said == right:  # in four digits
+        said, right = repr(got), repr(wanted)
+    return f'returns {said}; it should be {right}'
+
+
+def _equal(got, wanted, tolerance):
+    """Whether a result is the right one. A function gives numbers to go on with: no text, no per cent, no rounding."""
+    if isinstance(wanted, tuple):
+        return isinstance(got, tuple) and len(got) == len(wanted) and all(
+            _equal(*pair, tolerance) for pair in zip(got, wanted))
+    if isinstance(got, tuple) and len(got) == 1:
+        [got] = got
+    if isinstance(wanted, bool) or not isinstance(wanted, numbers.Real):
+        return not difference(got, wanted, tolerance)
+    if not isinstance(got, numbers.Real):
+        return False
+    return math.isnan(got) if math.isnan(wanted) else close(got, wanted, tolerance)
 
 
 def _array(value):

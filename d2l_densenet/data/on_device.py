@@ -18,9 +18,9 @@ class OnDevice(ImageLoader):
     """
 
     def __init__(self, loader, ctx, name='loader'):
-        if not isinstance(loader, ImageLoader):
-            raise TypeError(f'data_on_device needs an ImageLoader as {name}, as load_data_fashion_mnist() returns it, '
-                            f'got {show(loader)}')
+        if type(loader) not in (ImageLoader, OnDevice):  # a subclass may make other batches
+            raise TypeError(f'data_on_device needs an ImageLoader itself as {name}, as load_data_fashion_mnist() '
+                            f'returns it, got {show(loader)}')
         if loader.resize or loader.images.size > MOST_ELEMENTS:
             raise ValueError(f'data_on_device is for data sets of up to {MOST_ELEMENTS:,} pixels that are resized '
                              f'once: make the images of {name} smaller, or leave it out')

@@ -16,7 +16,7 @@ import numpy
 from mxnet.base import MXNetError
 
 from .._common.arguments import MOST_ELEMENTS, one_of, show
-from .._common.disk import a_path, replace_file
+from .._common.disk import a_path, replace_files
 from .._common.engine import settled
 from .._common.messages import last_line
 from .._common.portable import array_mode
@@ -134,8 +134,7 @@ def export_model(net, directory, input_shape=(1, 48, 48), formats=('mxnet', 'onn
             if (directory / file).is_dir():
                 raise OSError(f'{file} is a directory there')
         directory.mkdir(parents=True, exist_ok=True)
-        for file, content in contents.items():
-            replace_file(directory / file, content)
+        replace_files({directory / file: content for file, content in contents.items()})
     except OSError as error:
         raise ExportError(f'cannot write {", ".join(files)} to {directory}: {error.strerror or error}; choose another '
                           'directory or free the space') from error

@@ -101,6 +101,7 @@ class LiveAccuracy:
 
     def add(self, label, epoch, accuracy):
         """Add a point, and show it. An epoch that does not follow the curve's last one starts the curve again."""
+        number('epoch', epoch)
         number('accuracy', accuracy, most=1)
         curve = self.curves.get(label, [])
         new = not curve or epoch <= curve[-1][0]
@@ -166,7 +167,7 @@ def plot_accuracy(networks, data=None):
         costs = {label: getattr(table, quantity) / unit for label, (table, _) in networks.items()}
         for label, (_, runs) in networks.items():
             # Marks of about equal cost would hide one another: they move aside, by points and not by a cost.
-            near = [other for other in costs if abs(costs[other] / costs[label] - 1) < 0.04]
+            near = [other for other in costs if abs(costs[other] - costs[label]) <= 0.04 * costs[label]]
             points = 13 * (near.index(label) - (len(near) - 1) / 2)
             aside = axes.transData + ScaledTranslation(points / 72, 0, figure.dpi_scale_trans)
             (colour, mark), x = looks[label], costs[label]

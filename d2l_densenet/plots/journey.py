@@ -5,8 +5,9 @@ from matplotlib.gridspec import GridSpec
 from matplotlib.patches import Rectangle
 from mxnet import autograd
 
-from .._common.arguments import positive_int, show
+from .._common.arguments import image_batch, positive_int, show
 from .._common.arrays import array
+from ..evaluation import place
 from ..network import DenseNet
 from .look import DENSENET, GREY, an_array, finished, new_figure, plural, style, tint
 
@@ -47,7 +48,10 @@ def draw_network(net, image, maps=6, labels=None, data=None):
     if image.ndim < 2 or image.shape[:-2] not in ((), (1,), (1, 1)):
         raise ValueError(f'image must be one image of one channel, of shape (H, W), got {image.shape}')
     image = image.reshape(image.shape[-2:])
-    X = array(image[None, None], 'float32', ctx=next(iter(net.collect_params().values())).list_ctx()[0])
+    if not numpy.isfinite(image).all():
+        raise ValueError('image must hold finite numbers, and it holds NaN or infinity')
+    X = array(image[None, None], 'float32', ctx=place(net, None, 'this picture'))
+    image_batch(type(net).__name__, X, net._built_in_np, net.config['in_channels'])
     stages = {'image': image[None]}     # and the output of each stage, (C, H, W)
     with autograd.pause(train_mode=False):
         for name, blocks in net.stages():

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import mxnet as mx
 import numpy
-from matplotlib import pyplot, rc_context
+from matplotlib import pyplot
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
@@ -32,8 +32,9 @@ BESIDE = {'loc': 'center left', 'bbox_to_anchor': (1, 0.5)}
 def style():
     """Context in which every figure of the course is made: ``with style(): ...``, or ``@style()`` on a function.
 
-    It sets matplotlib's ``rcParams``, and restores them at the end. In a notebook, the figures shown from then on carry
-    their alternative text (`describe`) in the metadata of the output, from which the site makes the ``alt``.
+    It sets all of matplotlib's ``rcParams`` that say how a figure looks, and restores them at the end. In a notebook,
+    the figures shown from then on carry their alternative text (`describe`) in the metadata of the output, from which
+    the site makes the ``alt``.
 
     Examples
     --------
@@ -46,13 +47,13 @@ def style():
     if shell is not None:
         shell.display_formatter.mimebundle_formatter.for_type(
             Figure, lambda figure: ({}, {'image/png': {'alt': describe(figure)}} if describe(figure) else {}))
-    with rc_context({
+    with pyplot.style.context(['default', {
             'figure.dpi': 100, 'savefig.dpi': 100, 'figure.facecolor': 'white', 'figure.constrained_layout.use': True,
             'figure.constrained_layout.h_pad': 0.09, 'figure.constrained_layout.w_pad': 0.07,
             'font.family': 'sans-serif', 'font.sans-serif': ['DejaVu Sans'], 'font.size': 13,
             'axes.titlesize': 14, 'axes.labelsize': 13, 'axes.spines.top': False, 'axes.spines.right': False,
             'axes.grid': False, 'grid.color': '#dddddd', 'axes.axisbelow': True,
-            'lines.linewidth': 2.2, 'lines.markersize': 7, 'legend.frameon': False}):
+            'lines.linewidth': 2.2, 'lines.markersize': 7, 'legend.frameon': False}]):
         yield
 
 

@@ -17,7 +17,7 @@ MOST_LAYERS = 12
 
 
 @style()
-def plot_confusion_matrix(net, data_iter, ctx=None):
+def plot_confusion_matrix(net, data_iter, ctx=None, names=None):
     """How often images of each class were taken for each class: counts, on the colour of their share of the true class.
 
     Parameters
@@ -28,6 +28,8 @@ def plot_confusion_matrix(net, data_iter, ctx=None):
         Usually the test loader of ``load_data_fashion_mnist``.
     ctx : mxnet.Context, optional
         Device; by default the one the network is on.
+    names : sequence of str, optional
+        Of the classes; by default those of Fashion-MNIST if the loader has its images, else the classes' numbers.
 
     Examples
     --------
@@ -39,7 +41,7 @@ def plot_confusion_matrix(net, data_iter, ctx=None):
     """
     probabilities, labels = predict(net, data_iter, ctx)
     classes = probabilities.shape[1]
-    names = _class_names(classes)
+    names = _class_names(names, classes, data_iter)
     counts = numpy.zeros((classes, classes), dtype='int64')
     numpy.add.at(counts, (labels.astype('int64'), probabilities.argmax(axis=1)), 1)
     wrong = counts - numpy.diag(counts.diagonal())
@@ -60,12 +62,12 @@ def plot_confusion_matrix(net, data_iter, ctx=None):
 
 
 @style()
-def plot_mistakes(net, data_iter, num=12, ctx=None):
+def plot_mistakes(net, data_iter, num=12, ctx=None, names=None):
     """The mistakes of which the network was most confident, as images with both labels.
 
     Parameters
     ----------
-    net, ctx
+    net, ctx, names
         As for `plot_confusion_matrix`.
     data_iter : ImageLoader
         A loader that does not shuffle, such as the test loader: its ``images`` must be in the order of its batches,
@@ -90,7 +92,7 @@ def plot_mistakes(net, data_iter, num=12, ctx=None):
     probabilities, labels = predict(net, data_iter, ctx)
     if len(images) != len(labels):
         raise ValueError(f'data_iter.images holds {len(images)} images but its batches {len(labels)}')
-    names = _class_names(probabilities.shape[1])
+    names = _class_names(names, probabilities.shape[1], data_iter)
     predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
     wrong = numpy.flatnonzero(predicted != labels)
     chosen = wrong[numpy.argsort(-confidence[wrong], kind='stable')][:num]
@@ -99,7 +101,7 @@ def plot_mistakes(net, data_iter, num=12, ctx=None):
         axes.set_axis_off()
         axes.text(0.5, 0.5, f'no mistakes in {len(labels):,} images', ha='center', va='center', fontsize=16)
         return finished(figure, None, _source(data_iter))
-    captions = [f'{names[predicted[i]]} {confidence[i]:.2f}\ntrue: {names[labels[i]]}' for i in chosen]
+    captions = [f'{names[predicted[i]]} {confidence[i]:.2f}\ntrue: {names[int(labels[i])]}' for i in chosen]
     figure = _image_grid([images[i] for i in chosen], captions, rows=-(-len(chosen) // 6))
     return finished(figure, f'{plural(len(wrong), "mistake")} in {len(labels):,} images; the {len(chosen)} most '
                     'confident,\nwith the probability given to the wrong class', _source(data_iter),
@@ -138,7 +140,7 @@ def plot_images(images, labels, rows=2, title=None, data=None):
         for label in labels:
             if label not in range(10):
                 raise ValueError(f'labels must be integers from 0 to 9 or strings, got {label}')
-        labels = [_class_names(10)[int(label)] for label in labels]
+        labels = [FASHION_MNIST_LABELS[int(label)] for label in labels]
     count = f'{plural(len(images), "image")} of {plural(len(set(labels)), "class", "es")}'
     return finished(_image_grid(images, labels, min(rows, len(images))), title or count, data)
 
@@ -166,7 +168,7 @@ def plot_feature_maps(features, title, most=6, data=None):
     positive_int('most', most)
     rows = {}
     for name, maps in labelled('features', features, 'array (C, H, W)').items():
-        maps = an_array(f'features[{name!r}]', maps)
+        maps = an_array(f'features[{name!r}]', maps).astype('float64')
         if maps.ndim != 3 or not maps.size:
             raise ValueError(f'features[{name!r}] must have the shape (C, H, W), got {maps.shape}')
         rows[name] = maps[:most]
@@ -221,6 +223,7 @@ def plot_feature_reuse(maps, label='mean absolute weight', title=None, data=None
     high = max(numpy.nanmax(values) for values in shown.values())
     largest = max(abs(low), abs(high))
     decimals = min(max(digits - 1 - math.floor(math.log10(largest)), 0), 4) if largest else 0
+    form = f'.{decimals}f' if not 0 < largest < 0.001 else f'.{digits - 1}e'  # more decimals do not fit the cells
     norm = PowerNorm(power, low, high if high > low else low + 1)
     rows = min(positive_int('rows', rows), len(shown))
     columns, most = -(-len(shown) // rows), max(map(len, shown.values()))
@@ -233,7 +236,7 @@ def plot_feature_reuse(maps, label='mean absolute weight', title=None, data=None
         axis.set_axis_off()
     for place, (axis, (name, values)) in enumerate(zip(axes.flat, shown.items())):
         # Adding 0 takes the sign from a -0.
-        written = {(source, layer): f'{round(values[layer, source], decimals) + 0:.{decimals}f}'
+        written = {(source, layer): f'{float(f"{values[layer, source]:{form}}") + 0:{form}}'
                    for layer, source in zip(*numpy.tril_indices(len(values)))}
         picture = _map(axis, values.T, written, white=lambda value: norm(value) <= 0.47, cmap='cividis', norm=norm,
                        aspect='auto')
@@ -246,7 +249,7 @@ def plot_feature_reuse(maps, label='mean absolute weight', title=None, data=None
     if title is None:
         name = max(shown, key=lambda name: numpy.nanmax(shown[name]))
         layer, source = numpy.unravel_index(numpy.nanargmax(shown[name]), shown[name].shape)
-        title = f'largest {label}: {high:.{decimals}f}, from x{source} to layer {layer + 1}{f" ({name})" * bool(name)}'
+        title = f'largest {label}: {high:{form}}, from x{source} to layer {layer + 1}{f" ({name})" * bool(name)}'
     return finished(figure, title, data)
 
 
@@ -284,5 +287,11 @@ def _source(data_iter):
     return getattr(data_iter, 'source', None) or 'data set not named by the iterator'
 
 
-def _class_names(classes):
-    return FASHION_MNIST_LABELS if classes == len(FASHION_MNIST_LABELS) else [str(i) for i in range(classes)]
+def _class_names(names, classes, data_iter):
+    if names is None:
+        named = getattr(_source(data_iter), 'name', None) in ('fashion-mnist', 'synthetic')
+        names = FASHION_MNIST_LABELS if named and classes == len(FASHION_MNIST_LABELS) else range(classes)
+    found = an_array('names', names, 'iuU').astype(str)
+    if found.shape != (classes,):
+        raise ValueError(f'names must hold {classes} names, one for each class, got shape {found.shape}')
+    return found.tolist()

@@ -91,7 +91,7 @@ def read_config(directory):
     path = pathlib.Path(a_path('directory', directory)) / 'config.json'
     try:
         config = read_json(path)
-        _check_config(config)
+        check_config(config)
     except OSError as error:
         raise RunError(f'{path} cannot be read ({error.strerror}): give the directory that "d2l-densenet train" '
                        'wrote') from error
@@ -101,12 +101,12 @@ def read_config(directory):
 
 
 # What a run may claim: its config.json may be a stranger's, and a size or batch that no machine has room for is a trap.
-_MOST_PIXELS, _MOST_SIZE = 2 ** 28, 1024
+_MOST_PIXELS, _MOST_SIZE = 2 ** 28, 4096
 # In model.params, the fewest bytes of a convolution block: five arrays and their names.
 _BYTES_A_BLOCK = 200
 
 
-def _check_config(config):
+def check_config(config):
     """ValueError unless `config` has, as far as it has them, settings of the type and range that `train` writes."""
     if not isinstance(config, dict):
         raise ValueError('it is no object')
@@ -137,7 +137,7 @@ def load_run(directory, ctx=None):
     params = directory / 'model.params'
     try:
         config = read_json(directory / 'config.json')
-        _check_config(config)
+        check_config(config)
         history = History.from_dict(read_json(directory / 'history.json'))
         if not isinstance(config.get('network'), dict):
             raise ValueError(f'network must be an object with the arguments of DenseNet, got '

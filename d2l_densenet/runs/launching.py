@@ -112,8 +112,9 @@ def supervise(roles, time_limit=None, log=None):
               for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
               if signal.getsignal(number) != signal.SIG_IGN}  # nohup
     lock, width = threading.Lock(), max(len(role.name) for role in roles)
-    copiers = [threading.Thread(target=_copy, args=(role, width, log or sys.stdout.buffer, lock)) for role in roles]
-    end_at = time.monotonic() + (time_limit or math.inf)
+    log = log or (sys.stdout.buffer if sys.stdout else open(os.devnull, 'wb'))
+    copiers = [threading.Thread(target=_copy, args=(role, width, log, lock)) for role in roles]
+    end_at = time.monotonic() + (math.inf if time_limit is None else time_limit)
     try:
         for role, copier in zip(roles, copiers):
             role.start()
@@ -141,8 +142,12 @@ def _copy(role, width, log, lock):
     """Copy the lines that a process writes to the log, each after its name."""
     for line in role.process.stdout:
         with lock:
-            log.write(f'{role.name:{width}} | '.encode() + line.rstrip(b'\n') + b'\n')
-            log.flush()
+            try:
+                log.write(f'{role.name:{width}} | '.encode() + line.rstrip(b'\n') + b'\n')
+                log.flush()
+            except OSError:
+                # Its reader has gone, or the disk is full. Unread, a process would wait for ever: the rest is dropped.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), log.fileno())
 
 
 class _Job:

@@ -1,6 +1,7 @@
 """What a training run consists of besides its code: written to a checkpoint, put back, and compared."""
 
 import dataclasses
+import functools
 import math
 import os
 import platform
@@ -51,7 +52,13 @@ class Keeper:
     def __init__(self, store, net, trainer, settings, seconds, workers=None):
         self.store, self.net, self.trainer = store, net, trainer
         self.settings, self.seconds, self.workers = settings, seconds, workers
-        self._last, self._numpy = time.monotonic(), None
+        self._last, self._numpy, self._at_pass = time.monotonic(), None, numpy.random.get_state()
+
+    def pass_begins(self, resumed):
+        """Note where NumPy's generator is, which shuffles for some loaders; `resumed`: put it back where it was."""
+        if resumed and self._at_pass:  # which the first versions did not keep
+            numpy.random.set_state(self._at_pass)
+        self._at_pass = numpy.random.get_state()
 
     def batches_skipped(self):
         """Put NumPy's generator back: only now, because a loader may draw from it for the batches that are skipped."""
@@ -68,13 +75,14 @@ class Keeper:
         if self.store is None:
             return
         mx.nd.waitall()  # see evaluation.snapshot
-        kind, keys, *rest = numpy.random.get_state()
+        (kind, keys, *rest), (_, keys_at_pass, *at_pass) = numpy.random.get_state(), self._at_pass
         optimizer = self.trainer._optimizer
-        arrays = {**_arrays(self.net, self.trainer), 'numpy': keys}
+        arrays = {**_arrays(self.net, self.trainer), 'numpy': keys, 'numpy at pass': keys_at_pass}
         names = _names(self.net)
         state = {
             'progress': dataclasses.asdict(progress), 'history': dataclasses.asdict(history),
             'settings': self.settings, 'environment': self._environment(), 'numpy': [kind, *rest],
+            'numpy at pass': [kind, *at_pass],
             'updates': {names[id(self.trainer._params[i])]: count
                         for i, count in optimizer._index_update_count.items()},
             'num_update': optimizer.num_update, 'scheduler': _scalars(optimizer.lr_scheduler),
@@ -119,8 +127,8 @@ class Keeper:
                 raise ResumeError(f'{path} holds NaN or infinity in {shown(name)}: remove it, and the one before it is '
                                   'tried')
         _put_back(self.net, self.trainer, arrays, state)
-        kind, *rest = state['numpy']
-        self._numpy = (kind, arrays['numpy'], *rest)
+        self._numpy, self._at_pass = (
+            (state[name][0], arrays[name], *state[name][1:]) if name in state else None for name in _GENERATORS)
         history.rows[:] = state['history']['rows']
         return progress
 
@@ -128,6 +136,10 @@ class Keeper:
         found = {'python': platform.python_version(), 'mxnet': mx.__version__, 'numpy': numpy.__version__,
                  'threads': os.environ.get('OMP_NUM_THREADS') or str(cores() or 'unset')}
         return {**found, 'workers': self.workers.number} if self.workers else found
+
+
+#: The state of NumPy's generator, and the one with which the loader's pass began; the first versions lack the latter.
+_GENERATORS = 'numpy', 'numpy at pass'
 
 
 def _checked(state, arrays, trainer):
@@ -147,17 +159,18 @@ def _checked(state, arrays, trainer):
     if any(row.keys() != set(History.columns) or not row['seconds'] > 0 for row in rows):
         raise ValueError('a history with other columns')
     # NumPy takes the place in its generator's numbers unseen, and reads beyond their end.
-    kind, place, has_gauss, gauss = state['numpy']
-    if kind != 'MT19937' or type(place) is not int or not 0 <= place <= 624 or has_gauss not in (0, 1) or not (
-            math.isfinite(gauss)) or arrays['numpy'].shape != (624,) or arrays['numpy'].dtype != 'uint32':
-        raise ValueError("no state of NumPy's generator")
+    for name in [name for name in _GENERATORS if name == 'numpy' or name in state]:
+        kind, place, has_gauss, gauss = state[name]
+        if kind != 'MT19937' or type(place) is not int or not 0 <= place <= 624 or has_gauss not in (0, 1) or not (
+                math.isfinite(gauss)) or arrays[name].shape != (624,) or arrays[name].dtype != 'uint32':
+            raise ValueError("no state of NumPy's generator")
     optimizer = trainer._optimizer
     for name, thing in (('scheduler', optimizer.lr_scheduler), ('optimizer', optimizer)):
         here = {} if thing is None else vars(thing)
         there = state.get(name, _scalars(thing))  # the first versions wrote none of the optimizer
         numbers = (int, float, type(None))  # None: some note a number at the first step
         if not _scalars(thing).keys() <= there.keys() <= here.keys() or any(
-                not isinstance(value, numbers[:2] if type(here[key]) in numbers else type(here[key]))
+                not isinstance(value, numbers[:2] if type(plain(here[key])) in numbers else type(here[key]))
                 for key, value in there.items()):
             raise ValueError(f'the state of another {name}')
     return progress
@@ -174,7 +187,7 @@ def settings_of(net, train_iter, trainer, loss, seed, dtype='float32'):
         'multiplier': {name: [p.lr_mult, p.wd_mult] for name, p in net._collect_params_with_prefix().items()
                        if (p.lr_mult, p.wd_mult) != (1, 1)},
         'data': [getattr(source, 'name', None), getattr(source, 'checksum', None)],
-        'loader': {name: _plain(getattr(train_iter, name)) for name in (
+        'loader': {name: plain(getattr(train_iter, name)) for name in (
             'num_examples', 'batch_size', 'shuffle', 'flip', 'crop', 'erase', 'resize', 'image_shape', 'seed')
             if hasattr(train_iter, name)},
         'optimizer': {'name': type(optimizer).__name__, **_scalars(optimizer),
@@ -183,7 +196,7 @@ def settings_of(net, train_iter, trainer, loss, seed, dtype='float32'):
                       **({'dtype': dtype} if dtype != 'float32' else {})},
         'scheduler': {'name': type(optimizer.lr_scheduler).__name__, **_scalars(optimizer.lr_scheduler)},
         'scheduler list': _lists(optimizer.lr_scheduler),
-        'loss': {'name': type(loss).__name__, **_scalars(loss)}, 'loss function': getattr(loss, '__qualname__', None),
+        'loss': {'name': type(loss).__name__, **_scalars(loss)}, 'loss function': _named(loss),
         'seed': seed}
 
 
@@ -220,14 +233,25 @@ def draws_in_training(net, trainer):
 _NOT_SETTINGS = {'num_update', 'rescale_grad', '_name', '_prefix', '_active', '_out_format'}
 
 
-def _plain(value):
-    return [int(item) for item in value] if isinstance(value, tuple) else value
+def plain(value):
+    """What JSON can hold of an attribute: NumPy's numbers as Python's, and in words what is neither."""
+    if isinstance(value, (tuple, list)):
+        return [plain(item) for item in value]
+    value = value.item() if isinstance(value, numpy.generic) else value
+    return value if isinstance(value, (bool, int, float, str, type(None))) else show(value)
+
+
+def _named(function):
+    if isinstance(function, functools.partial):
+        return [_named(function.func), *map(show, function.args), show(function.keywords)]
+    return getattr(function, '__qualname__', None)
 
 
 def _scalars(thing):
     """The numbers, texts and switches among the attributes of `thing`; what counts updates is kept elsewhere."""
-    return {name: value for name, value in sorted(vars(thing).items())
-            if isinstance(value, (bool, int, float, str)) and name not in _NOT_SETTINGS} if thing is not None else {}
+    return {name: plain(value) for name, value in sorted(vars(thing).items())
+            if isinstance(value, (bool, int, float, str, numpy.number)) and name not in _NOT_SETTINGS} if (
+                thing is not None) else {}
 
 
 def _lists(thing):
@@ -290,8 +314,8 @@ def _put_back(net, trainer, arrays, state):
     share_parameters(trainer)
     for name, parameter in net._collect_params_with_prefix().items():
         for device, ctx in enumerate(parameter.list_ctx()[1:], start=1):
-            if parameter.grad_req == 'null':
-                value = arrays[f'device {device}/{name}']
+            if parameter.grad_req == 'null':  # of a run on fewer devices, the first one's
+                value = arrays.get(f'device {device}/{name}', arrays[f'parameter/{name}'])
                 parameter.data(ctx)[:] = array(value, dtype=value.dtype, ctx=ctx)
     _put_optimizer_back(_names(net), trainer, arrays, state)
 

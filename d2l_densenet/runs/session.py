@@ -22,13 +22,14 @@ from .._common.messages import progress_shows
 from ..evaluation import accuracy, not_finite, snapshot
 from ..execution.mixed_precision import MixedPrecision
 from ..history import DivergenceError, History
-from .resume import Keeper, Progress, draws_in_training, share_parameters
+from .resume import Keeper, Progress, draws_in_training, plain, share_parameters
 from .workers import Workers
 
 __all__ = ['Session']
 
 # As torch.amp.GradScaler, but for the first scale (in `Progress`), below which float16 seldom overflows.
 _STEPS_TO_DOUBLE, _LEAST_SCALE = 2000, 2.0 ** -20
+_END = object()  # of an epoch: a loader may give None by mistake
 
 
 @dataclasses.dataclass
@@ -115,18 +116,20 @@ class Session:
         progress, self._good = self.progress, None
         self._started = time.perf_counter() - progress.seconds
         if not progress.batch:
-            progress.loader_pass = getattr(train_iter, 'epoch', None)
+            progress.loader_pass = plain(getattr(train_iter, 'epoch', None))
         self._bar.close()
         bar = self._bar.enter_context(self._new_bar(train_iter))
+        if self.keeper:
+            self.keeper.pass_begins(resumed=progress.batch > 0)
         batches = iter(train_iter)
         collections.deque(itertools.islice(batches, progress.batch), maxlen=0)  # done before the run was resumed
         if self.keeper:
             self.keeper.batches_skipped()
         while True:
             before = time.perf_counter()
-            item = next(batches, None)
+            item = next(batches, _END)
             progress.waited += time.perf_counter() - before
-            if item is None:
+            if item is _END:
                 if self.workers:
                     together(self.workers, None, self.signals)
                 break
@@ -286,13 +289,14 @@ class Session:
             'train_acc': progress.right / progress.count, 'test_acc': test_acc,
             'seconds': time.perf_counter() - self._started, 'images_per_second': progress.count / progress.seconds,
             'data_seconds': progress.waited, 'learning_rate': self.trainer.learning_rate})
-        for tell in (self.report, self.on_epoch):
-            if tell:
-                tell(self.history)
-        self.progress = Progress(progress.epoch + 1, loader_pass=getattr(self._loader, 'epoch', None),
+        if self.report:
+            self.report(self.history)
+        self.progress = Progress(progress.epoch + 1, loader_pass=plain(getattr(self._loader, 'epoch', None)),
                                  loss_scale=progress.loss_scale, steps_at_scale=progress.steps_at_scale)
         if self.keeper:
             self.keeper.save(self.progress, self.history)
+        if self.on_epoch:
+            self.on_epoch(self.history)
 
 
 def _total(losses):

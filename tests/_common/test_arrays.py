@@ -40,6 +40,12 @@ def test_each_device_is_searched_and_the_first_by_name_is_told():
     assert first_not_finite({'a': on(0, 1), 'b': on(0, numpy.inf), 'c': on(0, numpy.nan)}) == 'b'
 
 
+@pytest.mark.parametrize('dtype', ['float64', 'float16'])
+def test_other_floating_point_types_are_searched(dtype):
+    good, bad = (mx.nd.array([1, value], dtype=dtype) for value in (2, numpy.nan))
+    assert first_not_finite({'good': good, 'bad': bad}) == 'bad' and first_not_finite({'good': good}) is None
+
+
 def test_large_values_and_other_types_are_finite():
     large = {'large': mx.nd.full((3,), 3e38), 'negative': mx.nd.full((3,), -3e38),
              'whole': mx.nd.ones(2, dtype='int32')}

@@ -5,7 +5,7 @@ import pathlib
 
 import pytest
 
-from d2l_densenet._common.disk import a_path, open_file, parse_json, read_file, read_json, replace_file
+from d2l_densenet._common.disk import a_path, open_file, parse_json, read_file, read_json, replace_file, replace_files
 
 
 def test_a_file_may_have_as_many_bytes_as_are_allowed(tmp_path):
@@ -78,3 +78,17 @@ def test_what_is_no_file_is_told_as_what_it_is(tmp_path):
         with pytest.raises(OSError, match=f'{said}: .*{path}'):
             open_file(path)
         assert not before or len(os.listdir('/proc/self/fd')) == before, 'it is still open'
+
+
+def test_files_that_belong_together_are_replaced_together(tmp_path):
+    files = [tmp_path / 'a', tmp_path / 'b']
+    replace_files(dict.fromkeys(files, b'old'))
+    with pytest.raises(TypeError):
+        replace_files(dict(zip(files, (b'new', 'no bytes'))))
+    assert [path.read_bytes() for path in files] == [b'old', b'old'] and sorted(tmp_path.iterdir()) == files
+
+
+def test_a_path_that_mxnet_cannot_take_is_named():
+    with pytest.raises(ValueError, match=r"output must be a path in UTF-8, .*got '\\udcff'.*LC_ALL"):
+        a_path('output', b'\xff'.decode(errors='surrogateescape'))
+    assert a_path('output', 'ö 3 ☃') == 'ö 3 ☃'

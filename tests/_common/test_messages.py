@@ -42,6 +42,12 @@ def test_a_bar_shows_in_a_terminal_unless_the_environment_says_otherwise(no_note
     assert not progress_shows() and progress_shows(Terminal()) == shows, 'it is stderr that counts'
 
 
+def test_a_bar_does_not_show_without_a_stream(no_notebook, monkeypatch):
+    monkeypatch.delenv('TQDM_DISABLE', raising=False)
+    monkeypatch.setattr('sys.stderr', None)
+    assert progress_shows() is False
+
+
 def test_a_bar_shows_in_a_notebook(notebook, monkeypatch):
     monkeypatch.setenv('TQDM_DISABLE', '')
     assert progress_shows(io.StringIO())

@@ -5,7 +5,7 @@ import pytest
 from helpers import MODES, switch
 from mxnet.util import is_np_array, is_np_shape
 
-from d2l_densenet import conv_block
+from d2l_densenet import conv_block, resnet
 from d2l_densenet._common.portable import array_mode
 
 
@@ -42,3 +42,10 @@ def test_a_file_that_is_none_is_told_before_mxnet_reads_it(tmp_path):
         block().load_parameters(tmp_path / 'y.params')
     with pytest.raises(OSError, match='x.params/z cannot be written .*: choose another place or free the space'):
         block().save_parameters(tmp_path / 'x.params' / 'z')
+
+
+def test_what_has_no_shapes_yet_is_not_written(tmp_path):
+    net = resnet('resnet110')
+    net.initialize()
+    with pytest.raises(ValueError, match='shapes are not known yet; call the network on a batch first'):
+        net.save_parameters(tmp_path / 'x.params')

@@ -191,6 +191,32 @@ def test_only_max_pooling_keeps_what_it_reads():
         assert summary(net, (3, 4, 4)).activation_bytes == kept
 
 
+@pytest.mark.parametrize('mode', MODES)
+def test_a_transposed_convolution_and_a_shared_mask(mode):
+    switch(mode)
+    net = gluon.nn.HybridSequential()
+    net.add(gluon.nn.Conv2DTranspose(8, 3, in_channels=4))
+    found = summary(net, (4, 6, 6))
+    assert (found.parameters, found.multiply_adds) == (4 * 8 * 9 + 8, 4 * 6 * 6 * 8 * 9)
+    assert found.activation_bytes == 4 * 4 * 6 * 6
+    for axes, kept in (((), 8 * 7 * 7), ((2, 3), 8), ((1,), 7 * 7)):
+        net = gluon.nn.HybridSequential()
+        net.add(gluon.nn.Dropout(0.5, axes=axes))
+        assert summary(net, (8, 7, 7)).activation_bytes == 4 * kept
+
+
+def test_stages_may_be_a_layer():
+    class Net(gluon.nn.HybridBlock):
+        def __init__(self):
+            super().__init__()
+            self.stages = gluon.nn.HybridSequential()
+            self.stages.add(gluon.nn.Conv2D(4, 3, in_channels=1))
+
+        def hybrid_forward(self, F, x):
+            return self.stages(x)
+    assert [row['stage'] for row in summary(Net(), (1, 9, 9)).rows] == ['stages.0 Conv2D']
+
+
 def test_a_shape_that_is_not_known_is_named():
     for layer in (gluon.nn.Dense(3), gluon.nn.Conv2D(3, 2)):
         with pytest.raises(ValueError, match=r'the shape of parameter \w+_weight is not known yet \(so far .*0'):

@@ -3,6 +3,7 @@
 import functools
 import re
 
+import mxnet as mx
 import numpy
 import pytest
 from helpers import MODES
@@ -133,6 +134,7 @@ MISTAKES = [
 CORRECT = [
     ('connections', lambda L: L * (L + 1) // 2),
     ('connections', lambda L: numpy.int64(L * (L + 1) // 2)),
+    ('connections', lambda L: mx.nd.array([L * (L + 1) / 2])),
     ('connections', lambda num_layers=4, **kwargs: sum(range(num_layers + 1))),
     ('block_parameters', count),
     ('block_parameters', lambda c, L, k: numpy.int64(count(c, L, k))),

@@ -500,6 +500,9 @@ MLPS = [
      r'make 3, 3, 3 values; .*growth_rate = 10'),
     ('last layer linear', block_class(dense_forward, lambda L, k: [
         nn.Dense(k, activation='relu' if i < L - 1 else None) for i in range(L)]), r'Layer 3 .* is a linear map'),
+    ('BN, and no ReLU', mlp_layers(sequence(BN, nn.Dense)), r'Layer 1 .* is a linear map.*nonlinearity'),
+    ('BN at the end, and no ReLU', mlp_layers(lambda k: sequence(lambda k: nn.Dense(k), BN)(k)),
+     r'Layer 1 .* is a linear map'),
     ('linear without bias', mlp_layers(lambda k: nn.Dense(k, use_bias=False)), r'Layer 1 .* is a linear map'),
     ('rows mixed', mlp(joins_what_the_row_is_above_the_mean), r'first row of a batch other values when it comes alone'),
 ]

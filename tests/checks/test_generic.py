@@ -74,6 +74,20 @@ def test_arrays_are_compared_as_values_and_left_as_they_are():
         checks.function(lambda x: x[None], lambda x: x, [(x,)])
 
 
+@pytest.mark.parametrize('f, sentence', [
+    (lambda p: 100 * p, 'returns 39.12; it should be 0.3912'), (lambda p: round(p, 2), 'returns 0.39; it'),
+    (str, 'returns 0.391234; it should be 0.3912'), (lambda p: f'{p:.4g}', "returns '0.3912'; it should be 0.391234"),
+    (lambda p: f'{p:.3f}', 'returns 0.391; it should be 0.3912'),
+    (lambda p: (p, p), 'it should be 0.3912')])
+def test_a_function_gives_numbers_to_go_on_with(f, sentence):
+    checks.answer('39.1 %', 0.391234)  # which a person may write down
+    with pytest.raises(CheckFailed) as failure:
+        checks.function(f, lambda p: p, [(0.391234,), (0.5,)], tolerance=1e-6)
+    assert sentence in str(failure.value)
+    with pytest.raises(CheckFailed, match=r'it should be \(1, 0.3912'):
+        checks.function(lambda p: (1, f(p)), lambda p: (1, p), [(0.391234,), (0.5,)], tolerance=1e-6)
+
+
 def test_cases_are_drawn_anew_at_each_check():
     seen = []
     for _ in range(2):
@@ -93,7 +107,9 @@ def test_an_error_that_says_what_is_wrong(capsys):
 
 @pytest.mark.parametrize('f, sentence', [
     (lambda theta: theta, 'it should raise ValueError or TypeError'), (lambda theta: 1 / 0, 'raises ZeroDivisionError'),
-    (lambda theta: int('x'), 'does not name theta and 2')])
+    (lambda theta: int('x'), 'does not name theta and 2'), (5, 'This check wants your function itself'),
+    (lambda: 1, 'should take (1 values), and yours takes ()'), (lambda theta: exit(), 'ends Python'),
+    (lambda theta: print('x' * 20000), 'printed more than 10,000 characters')])
 def test_a_missing_or_mute_error_gets_a_sentence(f, sentence):
     with pytest.raises(CheckFailed) as failure:
         checks.raises(f, 2, mentions=('theta', 2))

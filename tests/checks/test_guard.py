@@ -132,6 +132,12 @@ def test_the_time_limit_holds_outside_the_main_thread(learner):
     assert 'still running after 0.3 s, at ' in messages[0] and messages[1:] == ['end', 'traced']
 
 
+@pytest.mark.parametrize('limit', [0, -1, None, '5', float('nan')])
+def test_a_time_limit_is_a_number_of_seconds(limit):
+    with pytest.raises(ValueError, match='time_limit must be a finite number above 0'):
+        checks.connections(lambda L: L * (L + 1) // 2, time_limit=limit)
+
+
 def test_an_outer_alarm_goes_on():
     rang = []
     before = signal.signal(signal.SIGALRM, lambda *_: rang.append(1))

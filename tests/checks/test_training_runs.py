@@ -9,6 +9,7 @@ from learners import assert_sentence, forgets_return
 from mxnet import autograd, gluon
 
 from d2l_densenet import checks, evaluate_accuracy
+from d2l_densenet.checks import CheckFailed, _guard
 
 loss = gluon.loss.SoftmaxCrossEntropyLoss()
 
@@ -156,6 +157,21 @@ def through_the_columns(rates, seeds, new_network, train, train_iter, valid_iter
      r'\(\[0\.2, 0\.01\], \[1, 2, 5\], \.\.\.\) .* shape \(1, 3\); it should be \(2, 3\)')])
 def test_another_comparison_that_is_wrong(learner, expected):
     assert_sentence('compare_rates', learner, expected)
+
+
+def test_what_is_drawn_is_the_same_in_each_process():
+    seen = []
+
+    def learner(rates, seeds, new_network, train, train_iter, valid_iter):
+        seen.append(float(next(iter(valid_iter))[0].asnumpy()[0, 0]))
+
+    for _ in range(2):
+        _guard._seeds = numpy.random.SeedSequence(0)
+        with pytest.raises(CheckFailed):
+            checks.compare_rates(learner)
+    with pytest.raises(CheckFailed):
+        checks.compare_rates(learner)
+    assert seen[0] == seen[1] != seen[2]
 
 
 @pytest.mark.parametrize('learner', [

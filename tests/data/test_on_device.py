@@ -3,7 +3,7 @@
 import mxnet as mx
 import numpy
 import pytest
-from helpers import MODES, switch
+from helpers import MODES, network, switch
 from mxnet import gluon
 
 from d2l_densenet import ImageLoader, fit
@@ -70,7 +70,14 @@ def test_fit_trains_on_it_to_the_same_bits_and_resumes(ctx, tmp_path):
 
 
 def test_what_cannot_lie_there_is_named(monkeypatch):
-    with pytest.raises(TypeError, match=r'needs an ImageLoader as train_iter, .* got \[\]'):
+    class Inverted(ImageLoader):
+        def __iter__(self):
+            yield from ((1 - X, y) for X, y in super().__iter__())
+
+    with pytest.raises(TypeError, match='needs an ImageLoader itself as train_iter, .* got .*Inverted'):
+        fit(network('nd'), Inverted(numpy.zeros((4, 20, 20), 'uint8'), numpy.zeros(4), 2), num_epochs=1,
+            data_on_device=True)
+    with pytest.raises(TypeError, match=r'needs an ImageLoader itself as train_iter, .* got \[\]'):
         OnDevice([], CARD, 'train_iter')
     monkeypatch.setattr(loader_module, '_RESIZE_AT_ONCE', 10)
     with pytest.raises(ValueError, match='pixels that are resized once: make the images of loader smaller'):

@@ -108,7 +108,7 @@ def shift(line):
 
 @pytest.mark.parametrize('cost, points', [
     ([100, 200, 300], [0, 0, 0]), ([100, 100, 300], [-6.5, 6.5, 0]), ([100, 100, 100], [-13, 0, 13]),
-    ([100, 103, 300], [-6.5, 6.5, 0]), ([100, 105, 300], [0, 0, 0])])
+    ([100, 103, 300], [-6.5, 6.5, 0]), ([100, 105, 300], [0, 0, 0]), ([0, 0, 300], [-6.5, 6.5, 0])])
 def test_marks_of_about_equal_cost_stand_side_by_side(cost, points):
     figure = plots.plot_accuracy({f'net {i}': (costs(1000 * each, 1e6 * each), [0.5, 0.6])
                                   for i, each in enumerate(cost)})
@@ -278,6 +278,9 @@ def test_live_accuracy_starts_again_at_an_epoch_that_was_there():
     for epoch in (1, 2, 2):
         live.add('a', epoch, 0.5)
     assert live.curves == {'a': [(2, 0.5)]}
+    with pytest.raises(ValueError, match='epoch must be a finite number'):
+        live.add('b', 'two', 0.5)
+    live.add('a', 3, 0.5)
 
 
 def test_live_accuracy_changes_its_figure_in_place(monkeypatch):

@@ -50,6 +50,24 @@ def test_the_mode_around_it_does_not_count():
     assert all((a == b).all() for a, b in zip(expected, found, strict=True))
 
 
+def test_what_cannot_be_drawn_is_named():
+    net = initialised(DenseNet(4, (1, 1), 4, classes=3))
+    with pytest.raises(ValueError, match='image must hold finite numbers'):
+        plots.draw_network(net, numpy.full((16, 16), numpy.nan))
+    with pytest.raises(ValueError, match='the network is not initialised'):
+        plots.draw_network(DenseNet(4, (1, 1), 4), numpy.zeros((16, 16)))
+    net.output.bias.data()[1] = numpy.nan
+    with pytest.raises(ValueError, match='dense0_bias holds NaN'):
+        plots.draw_network(net, numpy.zeros((16, 16)))
+    switch('np')
+    with pytest.raises(ValueError, match='holds NaN|built in mx.nd mode'):
+        plots.draw_network(net, numpy.zeros((16, 16)))
+    net = initialised(DenseNet(4, (1, 1), 4, classes=3))
+    switch('nd')
+    with pytest.raises(TypeError, match='built in mx.np mode'):
+        plots.draw_network(net, numpy.zeros((16, 16)))
+
+
 def test_it_names_the_class_with_the_highest_logit():
     net = initialised(DenseNet(4, (1, 1), 4, classes=3))
     net.output.initialize(force_reinit=True, init='zeros')

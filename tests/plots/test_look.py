@@ -3,10 +3,11 @@
 import io
 import itertools
 
+import matplotlib.style
 import numpy
 import pytest
 from helpers import ROOT, switch
-from matplotlib.colors import to_rgb
+from matplotlib.colors import to_rgb, to_rgba
 from plot_samples import FIGURES, Loader, column_reader, costs, memory, reuse_map
 
 from d2l_densenet import plots
@@ -52,6 +53,14 @@ def test_style_leaves_the_readers_settings_alone():
     with plots.style():
         assert dict(matplotlib.rcParams) != before
     assert dict(matplotlib.rcParams) == before
+
+
+def test_the_readers_style_does_not_change_a_figure():
+    with matplotlib.style.context('dark_background'):
+        figure = plots.draw_dense_block(3)
+    texts = [text for axes in figure.axes for text in (axes.title, axes.xaxis.label, *axes.texts)]
+    assert to_rgba(figure.get_facecolor()) == (1, 1, 1, 1) and all(to_rgba(text.get_color())[:3] != (1, 1, 1)
+                                                                   for text in texts)
 
 
 def test_the_style_is_that_of_the_course():

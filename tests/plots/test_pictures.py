@@ -48,6 +48,19 @@ class Certain(Loader):
         yield mx.nd.array(self.images[:, None]), mx.nd.array(self.labels, dtype='int32')
 
 
+def test_names_are_those_of_the_images():
+    loader = Certain((1, 2, 1))
+    loader.source = None
+    assert plots.plot_confusion_matrix(loader.net, loader)._suptitle.get_text() == \
+        'most frequent mistake: 1 taken for 2, 1 of 1'
+    loader.labels = loader.labels.astype('float32')
+    assert plots.plot_mistakes(loader.net, loader).axes[0].get_title().endswith('true: 1')
+    names = list('abcdefghij')
+    assert 'b taken for c' in plots.plot_confusion_matrix(loader.net, loader, names=names)._suptitle.get_text()
+    with pytest.raises(ValueError, match='names must hold 10 names, one for each class'):
+        plots.plot_mistakes(loader.net, loader, names=names[1:])
+
+
 def confusions(*rows, **options):
     loader = Certain(*rows, **options)
     return plots.plot_confusion_matrix(loader.net, loader)
@@ -226,7 +239,8 @@ def test_feature_reuse_in_rows_with_few_digits_fits_a_page():
 
 @pytest.mark.parametrize('largest, digits, written', [
     (1, 3, '1.00'), (9.99, 3, '9.99'), (12.3456, 3, '12.3'), (123.456, 3, '123'), (12345.6, 3, '12346'),
-    (0.12345, 3, '0.123'), (0.0123456, 3, '0.0123'), (0.00123456, 3, '0.0012'), (3.456, 1, '3'), (3.456, 2, '3.5'),
+    (0.12345, 3, '0.123'), (0.0123456, 3, '0.0123'), (0.00123456, 3, '0.0012'), (0.000123456, 3, '1.23e-04'),
+        (0.000123456, 1, '1e-04'), (3.456, 1, '3'), (3.456, 2, '3.5'),
     (-0.5, 3, '-0.500'), (0, 3, '0')])
 def test_numbers_have_as_many_digits_as_asked_for_and_four_decimals_at_most(largest, digits, written):
     figure = plots.plot_feature_reuse([[largest]], digits=digits)

@@ -289,3 +289,16 @@ def test_when_time_is_up_the_workers_have_six_seconds(job, capfd):
     assert 'the time limit of 10 s has passed' in capfd.readouterr().err
     assert ends['worker 1', 'SIGTERM'] == 110.5 and ('server 0', 'SIGTERM') not in ends
     assert {ends[role.name, 'SIGKILL'] for role in job.roles} == {116.5}
+
+
+def test_a_reader_that_has_gone_does_not_stop_the_job():
+    command = ('-m d2l_densenet launch --workers 1 --time-limit 60 -- sh -c '
+               '"i=0; while [ $i -lt 20000 ]; do echo line $i; i=$((i+1)); done; exit 3"')
+    done = subprocess.run(['bash', '-c', f'{sys.executable} {command} | head -2; echo ${{PIPESTATUS[0]}}'],
+                          capture_output=True, text=True, timeout=100)
+    assert done.stdout.splitlines()[-1] == '3' and 'Traceback' not in done.stderr, done
+
+
+def test_a_time_limit_of_nothing_is_no_time(tmp_path, capfd):
+    started = time.monotonic()
+    assert run(tmp_path, capfd, 0, worker='sleep 60')[0] == 124 and time.monotonic() - started < 30

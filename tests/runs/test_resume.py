@@ -1,6 +1,7 @@
 """Resuming: bit for bit, and what is refused."""
 
 import copy
+import functools
 import json
 import math
 import re
@@ -333,3 +334,53 @@ def test_what_differs_is_told_and_of_a_network_the_first_alone():
         'the network has 3 other parameters', 'network b: 2 in the checkpoint, 3 here',
         'loader seed: 1 in the checkpoint, 2 here', 'loader crop: 2 in the checkpoint, None here',
         'loader flip: None in the checkpoint, 1 here', 'seed: 3 in the checkpoint, 4 here']
+
+
+def test_gluons_own_loader_shuffles_again_as_it_did(tmp_path):
+    images = loader()
+    dataset = gluon.data.ArrayDataset(numpy.concatenate([X.asnumpy() for X, _ in images]),
+                                      numpy.concatenate([y.asnumpy() for _, y in images]))
+
+    class Batches:
+        def __init__(self, steps):
+            self.loader, self.left = gluon.data.DataLoader(dataset, 8, shuffle=True), iter(range(steps))
+
+        def __iter__(self):
+            for batch in self.loader:
+                yield batch
+                if next(self.left, None) is None:
+                    raise Stop
+
+    def run(net, steps=1000, **options):
+        return fit(net, Batches(steps), num_epochs=3, seed=3, progress=False, **options)['loss']
+    whole, again = network('nd'), network('nd')
+    expected = run(whole)
+    with pytest.raises(Stop):
+        run(network('nd'), steps=6, checkpoint_dir=tmp_path, checkpoint_seconds=0)
+    assert run(again, checkpoint_dir=tmp_path, resume=True) == expected and same(values(whole), values(again))
+
+
+def test_another_argument_of_a_loss_is_another_loss(tmp_path):
+    def scaled(scores, labels, scale):
+        return scale * gluon.loss.SoftmaxCrossEntropyLoss()(scores, labels)
+
+    def run(scale, **options):
+        fit(network('nd'), loader(), num_epochs=1, loss=functools.partial(scaled, scale=scale), progress=False,
+            checkpoint_dir=tmp_path, **options)
+    run(1.0)
+    run(1.0, resume=True)
+    with pytest.raises(ResumeError, match='loss function'):
+        run(5.0, resume=True)
+
+
+def test_a_run_on_one_device_goes_on_on_two(tmp_path):
+    def run(epochs, ctx, **options):
+        return fit(network('nd'), loader(), num_epochs=epochs, ctx=ctx, progress=False, checkpoint_dir=tmp_path,
+                   **options)
+    run(1, mx.cpu(0))
+    assert run(2, [mx.cpu(0), mx.cpu(1)], resume=True)['epoch'] == [1, 2]
+
+
+def test_settings_are_what_json_can_hold():
+    assert [resume.plain(value) for value in (numpy.int64(3), (None, numpy.int32(2)), numpy.float32(0.5), object)] == [
+        3, [None, 2], 0.5, "<class 'object'>"]
