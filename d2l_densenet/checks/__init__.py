@@ -5,8 +5,9 @@ and returns None, or raises `CheckFailed`, whose message names what was given, w
 out, and where to look. In Jupyter the message appears alone, without a traceback.
 
 The learner's code may loop forever, exit, print without end or raise: the check ends with a sentence that names the
-line. Each check takes ``time_limit=20`` (seconds) besides its own arguments. Random states, the array mode and
-autograd's state are afterwards what they were.
+line. (Python 3.10 cannot end a loop that is nothing but a ``try``, not by Ctrl-C either.) Each check takes
+``time_limit=20`` (seconds) besides its own arguments. Random states, the array mode and autograd's state are afterwards
+what they were.
 
 Examples
 --------

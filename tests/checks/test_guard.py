@@ -90,8 +90,14 @@ HOSTILE = [
 ]
 
 
+def skip_what_cannot_be_ended(learner):
+    if learner is loops_and_catches and sys.version_info < (3, 11):
+        pytest.skip('Python 3.10 looks for no signal in this loop, not even for Ctrl-C')
+
+
 @pytest.mark.parametrize('learner, expected', HOSTILE, ids=[row[0].__name__ for row in HOSTILE])
 def test_hostile_code_gets_a_sentence(learner, expected, capsys):
+    skip_what_cannot_be_ended(learner)
     npx.set_np()
     before = signal.getsignal(signal.SIGALRM)
     message = message_of(checks.conv_block, learner, time_limit=0.3)
@@ -112,6 +118,7 @@ def test_the_line_that_called_the_check_is_not_blamed():
 
 @pytest.mark.parametrize('learner', [loops, loops_and_catches])
 def test_the_time_limit_holds_outside_the_main_thread(learner):
+    skip_what_cannot_be_ended(learner)
     messages = []
 
     def in_thread():
