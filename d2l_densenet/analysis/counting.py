@@ -5,17 +5,17 @@ import inspect
 import io
 import json
 import math
-from contextlib import contextmanager, redirect_stdout
+from contextlib import redirect_stdout
 from html import escape
 
 import mxnet as mx
 from mxnet.base import MXNetError
-from mxnet.gluon import HybridBlock, nn
+from mxnet.gluon import nn
 from mxnet.util import is_np_array
 
 from .._common.arguments import gluon_block, sizes
 from .._common.messages import last_line
-from ..execution.block import in_channels
+from ..execution.block import in_channels, left_as_found
 from ..named import named_network, published_shape
 from ..network import DenseNet
 
@@ -103,7 +103,7 @@ def summary(net, input_shape=None):
     input_shape = _check_shape(net, (1, 48, 48) if input_shape is None else input_shape)
     parts = [(_row(stage), blocks) for stage, blocks in _parts(net)]
     rest = _row('(net itself)')
-    with _left_as_found(net):
+    with left_as_found(net):
         heads = _traced(net, parts, rest)
     _count(net, heads, input_shape)
     # A child that the forward pass never calls has no row; nor has a network whose own code has no weights.
@@ -186,25 +186,6 @@ def _parts(net):
 def _row(stage):
     """A row of the table, still empty."""
     return {'stage': stage, 'output_shape': None, 'channels': None, **dict.fromkeys(_COUNTS, 0)}
-
-
-@contextmanager
-def _left_as_found(net):
-    """Put back at the end what tracing touches: variables of the parameters and cached graphs of the blocks."""
-    parameters, blocks = net.collect_params().values(), []
-    net.apply(blocks.append)
-    names = '_cached_graph', '_cached_op', '_cached_op_args'
-    before = [(parameter, '_var', parameter._var) for parameter in parameters]
-    before += [(block, name, getattr(block, name)) for block in blocks if isinstance(block, HybridBlock)
-               for name in names]
-    # A parameter keeps the variable of the array mode in which it was first traced: start without any.
-    for parameter in parameters:
-        parameter._var = None
-    try:
-        yield
-    finally:
-        for owner, name, value in before:
-            setattr(owner, name, value)
 
 
 def _traced(net, parts, rest):

@@ -1,6 +1,7 @@
 """The base of the package's blocks: what Gluon's do, and the same result in whatever way it is computed."""
 
 import collections
+import contextlib
 import copyreg
 import operator
 import warnings
@@ -207,17 +208,25 @@ def written_graph(block, name='data'):
     if len(names) < len({id(parameter) for parameter in parameters}):
         raise ValueError(f'two parameters of this {type(block).__name__} have the same name, so a graph cannot tell '
                          'them apart: build a layer that was copied again, with a prefix of its own')
-    variables = [parameter._var for parameter in parameters]
-    with array_mode(block._built_in_np):
-        # A parameter keeps the variable of the array mode in which it was first traced: start without any.
-        for parameter in parameters:
-            parameter._var = None
-        try:
-            data = mx.sym.var(name)
-            return block(data.as_np_ndarray() if block._built_in_np else data)
-        finally:
-            for parameter, variable in zip(parameters, variables):
-                parameter._var = variable
+    with array_mode(block._built_in_np), left_as_found(block):
+        data = mx.sym.var(name)
+        return block(data.as_np_ndarray() if block._built_in_np else data)
+
+
+@contextlib.contextmanager
+def left_as_found(net):
+    """Put back at the end what tracing touches: variables of the parameters and cached graphs of the blocks."""
+    before = [(parameter, '_var', parameter._var) for parameter in net.collect_params().values()]
+    # A parameter keeps the variable of the array mode in which it was first traced: start without any.
+    for parameter, *_ in before:
+        parameter._var = None
+    before += [(block, name, getattr(block, name)) for block in inside(net) if isinstance(block, HybridBlock)
+               for name in ('_cached_graph', '_cached_op', '_cached_op_args')]
+    try:
+        yield
+    finally:
+        for owner, name, value in before:
+            setattr(owner, name, value)
 
 
 def in_channels(layer):

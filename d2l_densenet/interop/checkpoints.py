@@ -8,13 +8,14 @@ import os
 
 import mxnet as mx
 import numpy
+import safetensors.numpy
 from mxnet.util import is_np_array
 
 from .._common.arguments import switch
 from .._common.disk import a_path, replace_file
 from .._common.params import shown
 from . import torch_files
-from .files import CheckpointError, import_safetensors, read
+from .files import CheckpointError, read
 from .names import COUNTERS, Network, layers_of, networks_in, parameters_of
 
 __all__ = ['CheckpointError', 'LoadReport', 'load_pretrained', 'save_torch']
@@ -203,7 +204,7 @@ def save_torch(net, file):
         raise CheckpointError(f'parameter {bad} of net has NaN or infinity: load_pretrained would refuse the file')
     try:
         if ending == '.safetensors':
-            content = import_safetensors(path).numpy.save(values, metadata={'format': 'pt'})
+            content = safetensors.numpy.save(values, metadata={'format': 'pt'})
         else:
             content = torch_files.write(values)
         replace_file(path, content)

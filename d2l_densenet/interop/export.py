@@ -20,8 +20,8 @@ from .._common.disk import a_path, replace_files
 from .._common.engine import settled
 from .._common.messages import last_line
 from .._common.portable import array_mode
-from ..analysis.counting import _check_shape, _left_as_found
-from ..execution.block import written_graph
+from ..analysis.counting import _check_shape
+from ..execution.block import left_as_found, written_graph
 from ..execution.fast import faster
 from ..named import describes
 from ..network import DenseNet
@@ -188,7 +188,7 @@ def _scores(net, images):
     """What `net` itself gives, in its own array mode and on its own device."""
     ctx = next(iter(net._collect_params_with_prefix().values())).list_ctx()[0]
     array = mx.np.array if net._built_in_np else mx.nd.array
-    with array_mode(net._built_in_np), mx.autograd.pause(train_mode=False), _left_as_found(net):
+    with array_mode(net._built_in_np), mx.autograd.pause(train_mode=False), left_as_found(net):
         scores = [net(array(batch, dtype='float32', ctx=ctx)).asnumpy() for batch in images]
     if not all(numpy.isfinite(batch).all() for batch in scores):
         raise ExportError('the network gives NaN or infinity on random images: there is nothing to check its files '

@@ -4,6 +4,8 @@ A file is read without trust: each length in it is compared with the bytes that 
 nothing in it is run.
 """
 
+from safetensors import deserialize
+
 from .._common import params
 from .._common.disk import read_file
 from .._common.params import Entry, shown, values
@@ -77,20 +79,9 @@ def _damaged(path, what, reason):
                            'Fetch or write the file again.')
 
 
-def import_safetensors(path):
-    """The package safetensors, or a CheckpointError that says how to get it."""
-    try:
-        import safetensors.numpy
-    except ImportError:
-        raise CheckpointError(f'{path}: is a safetensors file, for which the package safetensors is missing: run '
-                              '"pip install safetensors"') from None
-    return safetensors
-
-
 def _read_safetensors(path, data):
-    safetensors = import_safetensors(path)
     try:
-        arrays = safetensors.deserialize(data)
+        arrays = deserialize(data)
     except Exception as error:  # SafetensorError, or whatever else the header provokes
         raise _damaged(path, 'a safetensors file', error) from error
     entries = {}

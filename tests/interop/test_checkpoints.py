@@ -4,7 +4,6 @@ import collections
 import dataclasses
 import itertools
 import os
-import sys
 
 import mxnet as mx
 import numpy
@@ -258,16 +257,6 @@ def test_no_kind_of_file_needs_pytorch(tmp_path):
     run = python('-c', code, cwd=tmp_path, PYTHONPATH=f'{tmp_path / "none"}:{ROOT}')
     assert run.stdout.count('missing=0, unexpected=0') == 3 and not run.stderr, run
     assert sorted(os.listdir(tmp_path)) == ['none', 'x.pt', 'x.pth', 'x.safetensors']
-
-
-def test_safetensors_that_is_not_installed_is_named(tmp_path, monkeypatch):
-    net = network()
-    save_torch(net, tmp_path / 'a.safetensors')
-    monkeypatch.setitem(sys.modules, 'safetensors', None)
-    monkeypatch.setitem(sys.modules, 'safetensors.numpy', None)
-    for call in (load_pretrained, save_torch):
-        with pytest.raises(CheckpointError, match='pip install safetensors'):
-            call(net, tmp_path / 'a.safetensors')
 
 
 @pytest.fixture
