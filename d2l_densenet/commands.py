@@ -56,6 +56,7 @@ def train(options):
         workers = join()
     first = not workers or workers.rank == 0
     net, ctx = _network(options), device(options.device)
+    _check_data(options)
     train_iter, test_iter = load_data_fashion_mnist(
         options.batch_size, resize=options.size, root=options.data_dir, data=options.data, seed=options.seed,
         limit=options.limit, validation=options.validation, **recipe.loader_options())
@@ -81,6 +82,11 @@ def train(options):
     if first:
         _write_results(output, net, history, config)
     return 0 if not history.stopped else 143 if 'SIGTERM' in history.stopped else 130
+
+
+def _check_data(options):
+    if options.data == 'synthetic' and options.data_dir is not None:
+        raise ValueError('--data-dir names a directory with files, and --data synthetic reads none: leave one out')
 
 
 def device(name):
@@ -206,6 +212,7 @@ def evaluate(options):
     net, _, config = load_run(options.directory, device(options.device))
     size, batch_size, data = (_setting(options.directory, config, name) for name in ('size', 'batch_size', 'data'))
     net.hybridize(static_alloc=True, static_shape=True)
+    _check_data(options)
     _, test_iter = load_data_fashion_mnist(batch_size, resize=size, root=options.data_dir, data=options.data)
     if test_iter.source.name != data['name']:
         print(f'note: the run was trained on {data["name"]} and is evaluated on {test_iter.source.name}')

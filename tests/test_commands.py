@@ -14,7 +14,7 @@ import mxnet as mx
 import pytest
 from helpers import ROOT
 
-from d2l_densenet import History, cli
+from d2l_densenet import DenseNet, History, cli
 from d2l_densenet import commands as run_command
 
 
@@ -164,6 +164,11 @@ def test_a_data_directory_arrives(monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
     assert cli.main(['train', '--data-dir', str(tmp_path / 'gone')]) == 2
     assert 'gone' in capsys.readouterr().err
+    for command in (['train'], ['evaluate', 'out']):
+        config = {'size': 9, 'batch_size': 9, 'data': {}}
+        monkeypatch.setattr(run_command, 'load_run', lambda *_, config=config: (DenseNet(), None, config))
+        assert cli.main([*command, '--data', 'synthetic', '--data-dir', str(tmp_path)]) == 2
+        assert '--data-dir names a directory with files, and --data synthetic' in capsys.readouterr().err
 
 
 def test_two_runs_in_one_second_have_a_directory_each(monkeypatch, tmp_path):

@@ -146,6 +146,8 @@ def an_array(name, values, kinds='biuf'):
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')  # before NumPy 1.24: of rows of several lengths
             found = values.asnumpy() if isinstance(values, mx.nd.NDArray) else numpy.asarray(values)
+            if found.dtype == object:  # pandas keeps texts so
+                found = numpy.asarray(found.tolist())
     except ValueError:  # since then
         found = None
     if found is None or found.dtype.kind not in kinds:

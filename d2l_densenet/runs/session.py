@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterable
 import mxnet as mx
 import numpy
 from mxnet import autograd, gluon
+from mxnet.base import MXNetError
 
 from .._common.arguments import show
 from .._common.arrays import array, first_not_finite, to_device
 from .._common.batches import a_batch, labels_of
 from .._common.engine import surfacing
-from .._common.messages import progress_shows
+from .._common.messages import last_line, progress_shows
 from ..evaluation import accuracy, not_finite, snapshot
 from ..execution.mixed_precision import MixedPrecision
 from ..history import DivergenceError, History
@@ -221,9 +222,11 @@ class Session:
             raise RuntimeError(f'parameter {name} got no gradient: the network does not use it, or got it after this '
                                "fit began. Take the layer out, freeze it (grad_req = 'null'), or begin another "
                                'fit') from error
-        except (AssertionError, ValueError, TypeError) as error:
+        except (AssertionError, ValueError, TypeError, MXNetError) as error:
+            if isinstance(error, MXNetError) and 'Invalid Parameter' not in str(error):
+                raise
             raise RuntimeError(f'the optimizer {type(self.trainer.optimizer).__name__} fails on this network in MXNet '
-                               f'itself ({type(error).__name__}: {error}): take another, or other '
+                               f'itself ({type(error).__name__}: {last_line(error)}): take another, or other '
                                'optimizer_params') from error
         # It waits. So errors of this step surface here, and the time of the next batch is the loader's alone.
         name = not_finite(self.net)

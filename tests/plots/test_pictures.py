@@ -157,6 +157,8 @@ def test_images_have_their_class_names():
     figure = plots.plot_images(numpy.zeros((3, 28, 28)), [0, 1, 9], data='source')
     assert [axes.get_title() for axes in figure.axes[:3]] != [] and 'ankle boot' in texts(figure)
     assert 'source' in texts(figure)
+    figure = plots.plot_images(numpy.zeros((2, 28, 28)), numpy.array(['cat', 'dog'], dtype=object))
+    assert 'cat' in texts(figure)
     with pytest.raises(ValueError, match='0 to 9'):
         plots.plot_images(numpy.zeros((1, 28, 28)), [10])
     with pytest.raises(ValueError, match='images must have the shape'):

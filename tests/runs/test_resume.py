@@ -70,7 +70,8 @@ def test_resumed_runs_end_with_the_same_bits(mode, optimizer, params, tmp_path):
     assert run(again, loader(), checkpoint_dir=tmp_path, resume=True)['loss'] == expected['loss'] and same(again, whole)
 
 
-@pytest.mark.parametrize('optimizer, params', [('groupadagrad', {}), ('dcasgd', {'momentum': 0.9})])
+@pytest.mark.parametrize('optimizer, params', [
+    ('groupadagrad', {}), ('dcasgd', {'momentum': 0.9}), ('sgd', {'clip_gradient': 'a'})])
 def test_an_optimizer_that_mxnet_itself_cannot_run_is_named(optimizer, params):
     with pytest.raises(RuntimeError, match=f'(?i)optimizer {optimizer} fails .* in MXNet.* take another'):
         fit(network(), loader(), None, 1, optimizer=optimizer, optimizer_params=params, progress=False)
