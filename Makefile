@@ -56,7 +56,7 @@ help:
 	@echo 'make records   the recorded runs into records/: two recipes, three seeds, and the long one; hours, can be resumed'
 	@echo 'make records-accuracy   the same'
 	@echo 'make records-families   ResNets and DenseNets of several widths, for notebooks 05 and 09; half an hour, can be resumed'
-	@echo 'make bench     every table that a benchmark makes, on a quiet machine'
+	@echo 'make bench     the tables of speed, memory, waiting, workers, export, kills, make train and int8; a quiet machine'
 	@echo 'make fuzz      ten thousand damaged files for each reader, into records/fuzz.json   (ARGS="--runs 500 --target idx")'
 	@echo 'make properties   N=$(N) drawn networks, changed as a learner would, computed in every way; into records/properties.json'
 	@echo 'make mutants   N=$(N) faults put into the package at random; do the tests notice? into records/mutants.json'

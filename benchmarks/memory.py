@@ -228,8 +228,8 @@ def table(record):
                          f'{processor:.2f}'))
     depths = curves(record)
     loads, last = [row['load'] for row in record['rows']], record['rows'][-1]
-    text = [f'DenseNet-BC (100, 12), batch {BATCH}, 32 x 32 pixels; medians of {len(base)} rounds, in each of which '
-            'every contestant had a process of its own; memory over what that process had before the first step.']
+    text = [f'DenseNet-BC (100, 12), batch {BATCH}, 32 x 32 pixels; medians of {len(base)} rounds and of their '
+            'ratios; every contestant had a process of its own; memory over what that had before the first step.']
     for row in record['rows']:
         if row['job']['part'] == 'large':
             text.append(f'DenseNet-BC ({row["job"]["depth"]}, {row["job"]["growth_rate"]}), 25.6 M parameters, took a '

@@ -147,7 +147,8 @@ def draw(record):
         axes.set(xlabel='minutes from the prompt', ylabel='accuracy on the test images', xlim=(0, None))
         axes.legend(loc='lower right')
         last = {name: max(run['seconds'] for run in runs) / 60 for name, runs in record['runs'].items()}
-        axes.set_title('same recipe: ' + ', '.join(f'{name} in {value:.1f} minutes' for name, value in last.items()))
+        slowest = ', '.join(f'{name} {value:.1f} minutes' for name, value in last.items())
+        axes.set_title(f'same recipe, slowest seed: {slowest}')
         figure.savefig(RECORDS / 'quick.png', dpi=100)
 
 

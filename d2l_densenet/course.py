@@ -26,6 +26,8 @@ import mxnet as mx
 from mxnet import autograd, gluon, init, np, npx
 from mxnet.gluon import nn
 
+from d2l_densenet import DenseBlock, conv_block, transition_block  # as long as yours do not stand below
+
 npx.set_np()
 '''
 # Each name with the check that tells whether it does what the course says.
@@ -222,6 +224,8 @@ def yours(*names):
     own, said, found = _own_module(), [], []
     for name in names:
         definition = getattr(own, name, None)
+        if definition is getattr(blocks, name):
+            definition = None
         fault = f'{OWN_FILE} has none' if definition is None else _fault(name, definition)
         said.append(f'{name}: ' + (f"the package's, because {fault}" if fault else 'yours'))
         found.append(getattr(blocks, name) if fault else definition)

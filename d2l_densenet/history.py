@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import sys
 
 from ._common.arguments import show
 from ._common.disk import parse_json
@@ -71,7 +70,7 @@ class History:
 
 
 def _is_number(value):
-    return type(value) in (int, float) and (abs(value) <= sys.float_info.max or value != value)
+    return type(value) in (int, float) and (abs(value) < 1e300 or value != value)
 
 
 class DivergenceError(RuntimeError):

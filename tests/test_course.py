@@ -123,6 +123,17 @@ def test_what_is_kept_comes_back_checked(shell, tmp_path, capsys):
     assert block(mx.np.ones((4, 3, 8, 8))).shape == (4, 23, 8, 8)
 
 
+def test_what_is_kept_may_rest_on_the_packages_own(shell, capsys):
+    """Who begins with notebook 02 has no conv_block of their own, and the dense block that they write calls one."""
+    shell.run_cell("conv_block = yours('conv_block')\n" + blocks(padding=1).partition('class')[2].join(['class', ''])
+                   + '\nkeep(conv_block, DenseBlock)').raise_error()
+    capsys.readouterr()
+    conv_block, DenseBlock = course.yours('conv_block', 'DenseBlock')
+    assert capsys.readouterr().out == ("conv_block: the package's, because my_densenet.py has none\n"
+                                       'DenseBlock: yours\n')
+    assert conv_block is d2l_densenet.conv_block and DenseBlock.__module__ == 'my_densenet'
+
+
 def test_a_later_version_replaces_the_earlier_one(shell, tmp_path):
     shell.run_cell(blocks(padding=0) + '\nkeep(conv_block, DenseBlock)').raise_error()
     shell.run_cell(blocks(padding=1) + '\nkeep(conv_block)').raise_error()

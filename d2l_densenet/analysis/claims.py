@@ -71,7 +71,7 @@ _ROWS = [
     (2, '3, Composite function', 'H without a bottleneck is BN, ReLU, 3x3 convolution', None, 'in this order',
      'parts; 02'),
     (2, '3, Pooling layers', 'a transition is BN, 1x1 convolution, 2x2 average pooling', None,
-     "the paper's words; the authors' code and article 1 have a ReLU after the BN",
+     "not counting the ReLU that the authors' code and article 1 have after the BN",
      'parts; tests/test_network.py::test_same_outputs_gradients_and_statistics_as_the_article'),
     (2, '1, opening; 3, Bottleneck layers', 'DenseNet-B has a 1x1 convolution before each 3x3', None,
      'paper, section 3, "Bottleneck layers"', 'parts; 06; tests/test_oracles.py::test_blocks'),

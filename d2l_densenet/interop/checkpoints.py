@@ -8,7 +8,6 @@ import os
 
 import mxnet as mx
 import numpy
-import safetensors.numpy
 from mxnet.util import is_np_array
 
 from .._common.arguments import switch
@@ -204,7 +203,8 @@ def save_torch(net, file):
         raise CheckpointError(f'parameter {bad} of net has NaN or infinity: load_pretrained would refuse the file')
     try:
         if ending == '.safetensors':
-            content = safetensors.numpy.save(values, metadata={'format': 'pt'})
+            from safetensors.numpy import save  # here, as in `files`, because most programs do without
+            content = save(values, metadata={'format': 'pt'})
         else:
             content = torch_files.write(values)
         replace_file(path, content)

@@ -4,8 +4,6 @@ A file is read without trust: each length in it is compared with the bytes that 
 nothing in it is run.
 """
 
-from safetensors import deserialize
-
 from .._common import params
 from .._common.disk import read_file
 from .._common.params import Entry, shown, values
@@ -80,6 +78,8 @@ def _damaged(path, what, reason):
 
 
 def _read_safetensors(path, data):
+    from safetensors import deserialize
+
     try:
         arrays = deserialize(data)
     except Exception as error:  # SafetensorError, or whatever else the header provokes
