@@ -65,8 +65,9 @@ def train(options):
     config = resumed or _config(options, net, ctx, train_iter.source, workers)
     check_config(config)
     source = {'name': train_iter.source.name, 'checksum': train_iter.source.checksum}
-    if config['data'] != source:
-        raise ValueError(f'the run in {options.resume} was begun on other images: {config["data"]}, and these are '
+    begun = config.get('data', source)
+    if any(begun[key] != source[key] for key in source):
+        raise ValueError(f'the run in {options.resume} was begun on other images: {begun}, and these are '
                          f'{source}: give it its own by --data-dir, or start a new run')
     output = _directory(options) if first else pathlib.Path(options.resume or 'runs')
     _initialise(net, options, ctx)

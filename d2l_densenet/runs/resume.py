@@ -234,16 +234,16 @@ _NOT_SETTINGS = {'num_update', 'rescale_grad', '_name', '_prefix', '_active', '_
 
 
 def plain(value):
-    """What JSON can hold of an attribute: NumPy's numbers as Python's, and in words what is neither."""
+    """What JSON can hold of a setting: NumPy's numbers as Python's, and of other things their type."""
     if isinstance(value, (tuple, list)):
         return [plain(item) for item in value]
     value = value.item() if isinstance(value, numpy.generic) else value
-    return value if isinstance(value, (bool, int, float, str, type(None))) else show(value)
+    return value if isinstance(value, (bool, int, float, str, type(None))) else type(value).__name__
 
 
 def _named(function):
     if isinstance(function, functools.partial):
-        return [_named(function.func), *map(show, function.args), show(function.keywords)]
+        return [_named(function.func), plain(function.args), plain(sorted(function.keywords.items()))]
     return getattr(function, '__qualname__', None)
 
 

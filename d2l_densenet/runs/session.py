@@ -117,7 +117,7 @@ class Session:
         progress, self._good = self.progress, None
         self._started = time.perf_counter() - progress.seconds
         if not progress.batch:
-            progress.loader_pass = plain(getattr(train_iter, 'epoch', None))
+            progress.loader_pass = _pass_of(train_iter)
         self._bar.close()
         bar = self._bar.enter_context(self._new_bar(train_iter))
         if self.keeper:
@@ -294,12 +294,18 @@ class Session:
             'data_seconds': progress.waited, 'learning_rate': self.trainer.learning_rate})
         if self.report:
             self.report(self.history)
-        self.progress = Progress(progress.epoch + 1, loader_pass=plain(getattr(self._loader, 'epoch', None)),
+        self.progress = Progress(progress.epoch + 1, loader_pass=_pass_of(self._loader),
                                  loss_scale=progress.loss_scale, steps_at_scale=progress.steps_at_scale)
         if self.keeper:
             self.keeper.save(self.progress, self.history)
         if self.on_epoch:
             self.on_epoch(self.history)
+
+
+def _pass_of(loader):
+    """The loader's own number of its next pass, where it counts them."""
+    number = plain(getattr(loader, 'epoch', None))
+    return number if type(number) is int else None
 
 
 def _total(losses):
