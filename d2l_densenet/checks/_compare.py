@@ -71,6 +71,8 @@ def _difference_of_several(answer, fact, tolerance, tell):
         answer = tuple(word for word in map(str.strip, words) if word)
     if not isinstance(answer, (tuple, frozenset)):
         answer = (answer,)
+    if isinstance(fact, frozenset) and not tell and len(answer) != len(fact):
+        return 'that is another set'  # how many there are is a part of the answer
     if len(answer) != len(fact):
         return f'{len(fact)} values were asked for, {len(answer)} given'
     if isinstance(fact, frozenset):

@@ -356,7 +356,9 @@ def _harmonic(layer, divides=True):
 
 
 _HARMONIC_SOURCES = Task(
-    _harmonic, lambda rng: [(int(layer),) for layer in (1, 2, 6, 8, *rng.integers(9, 70, 4))], [
+    _harmonic, lambda rng: [(int(layer),) for layer in (1, 2, 6, 8, 32, 64, *rng.integers(9, 70, 4))], [
+        (lambda layer: {layer - 2 ** n for n in range(4) if layer % 2 ** n == 0},
+         'n does not stop at 3: which powers of 2 divide 32?'),
         (lambda layer: _harmonic(layer, divides=False), 'Only powers of 2 that divide the number of the layer.'),
         (lambda layer: set(range(layer)), 'That is a dense block.'), (lambda layer: {layer - 1}, 'That is a chain.'),
         (lambda layer: {power for power in map(layer.__sub__, _harmonic(layer))},

@@ -357,6 +357,10 @@ def smallest_side(num_blocks):
 # %% test-smallest-side right: a float, a shift
 smallest_side = lambda blocks: float((1 << blocks + 1) - 3)
 
+# %% test-smallest-side wrong: asks the package | uses the package
+def smallest_side(num_blocks):
+    return DenseNet(block_config=(1,) * num_blocks).smallest_input_size
+
 # %% test-smallest-side wrong: the stem rounds down | the stem rounds up
 smallest_side = lambda b: 2 ** (b + 1)
 

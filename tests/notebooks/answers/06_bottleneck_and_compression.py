@@ -258,6 +258,11 @@ def imagenet_densenet(block_config, classes=1000):
     net.add(tail)
     return net
 
+# %% test-table-1 wrong: the package's network | the package's network
+TABLE_1 = {121: (6, 12, 24, 16), 169: (6, 12, 32, 32), 201: (6, 12, 48, 32), 264: (6, 12, 64, 48)}
+def imagenet_densenet(block_config, classes=1000):
+    return densenet('densenet121', block_config=block_config, classes=classes)
+
 # %% test-table-1 wrong: a bias in the stem | bias outside
 TABLE_1 = {121: (6, 12, 24, 16), 169: (6, 12, 32, 32), 201: (6, 12, 48, 32), 264: (6, 12, 64, 48)}
 def imagenet_densenet(block_config, classes=1000):

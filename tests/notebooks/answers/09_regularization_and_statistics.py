@@ -255,6 +255,16 @@ def seeds_needed(d, s):
 
 needed = seeds_needed(0.2, numpy.std(dense - residual, ddof=1))
 
+# %% test-seeds wrong: begins at three seeds | it should be 2
+def seeds_needed(d, s):
+    n = 3
+    while s * (stats.t.ppf(0.975, n - 1) + stats.t.ppf(0.8, n - 1)) > d * n ** 0.5:
+        n += 1
+    return n
+
+
+needed = seeds_needed(0.2, numpy.std(dense - residual, ddof=1))
+
 # %% test-seeds wrong: n degrees of freedom | degrees of freedom
 def seeds_needed(d, s):
     n = 2

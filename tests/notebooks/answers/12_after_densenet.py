@@ -163,6 +163,10 @@ def harmonic_sources(layer):
     powers = 2 ** numpy.arange(10)
     return layer - powers[layer % powers == 0]
 
+# %% test-harmonic wrong: n up to three | n does not stop at 3
+def harmonic_sources(layer):
+    return [layer - 2 ** n for n in range(4) if layer % 2 ** n == 0]
+
 # %% test-harmonic wrong: all powers | that divide the number
 def harmonic_sources(layer):
     return [layer - 2 ** n for n in range(10) if 2 ** n <= layer]

@@ -71,6 +71,12 @@ block_config, size, maps, deeper_and_smaller = (1, 1), 101, 5, ('resnet164', 're
 block_config, size, maps = numpy.array([2, 3]), numpy.int64(5), numpy.float32(13)
 deeper_and_smaller = ('densenet201', 'resnet50')
 
+# %% test-counterexamples right: two depths in one name
+block_config, size, maps, deeper_and_smaller = (1, 1), 101, 5, ('resnet110', 'densenet_100_24')
+
+# %% test-counterexamples wrong: another number in the name | does not have more layers
+block_config, size, maps, deeper_and_smaller = (4, 4), 3, 45, ('d2l_resnet18', 'resnet50')
+
 # %% test-counterexamples wrong: one block | Where do connections stop?
 block_config, size, maps, deeper_and_smaller = (4,), 3, 45, ('densenet121', 'resnet18')
 
