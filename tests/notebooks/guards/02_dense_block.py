@@ -4,8 +4,8 @@ assert 0 < evaluate_accuracy(net, valid_iter) < 1 and valid_iter.num_examples < 
 
 # %% maps
 assert [maps.shape for maps in features.values()] == [(8, 28, 28)] * 5
-assert (features['$x_0$'] == stem(image)[0]).all() and train_iter.labels[boot] == 9
-assert np.allclose(features['$x_4$'], block.layers[3](Y[None, :32])[0], atol=1e-4)
+assert (features['$x_0$'] == stem(image)[0].asnumpy()).all() and train_iter.labels[boot] == 9
+assert numpy.allclose(features['$x_4$'], block.layers[3](Y[None, :32])[0].asnumpy(), atol=1e-4)
 
 # %% readers
 assert [len(gamma) for gamma in gammas] == [8] * 4 and len(betas) == 4
