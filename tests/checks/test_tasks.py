@@ -217,6 +217,7 @@ WRONG = {
         (lambda c, r, risk: r.mean(), 'That is the accuracy'),
         (lambda c, r, risk: (c >= 1 - risk).mean(), 'trusts the confidences')],
     'harmonic_sources': [
+        (lambda layer: [layer - 2 ** n for n in range(4) if layer % 2 ** n == 0], 'n does not stop at 3'),
         (lambda layer: {layer - power for power in (1, 2, 4, 8, 16, 32, 64) if power <= layer}, 'that divide the'),
         (lambda layer: {*range(layer)}, 'dense block'), (lambda layer: [layer - 1], 'chain'),
         (lambda layer: {layer - source for source in harmonic_sources(layer)}, 'Those are the powers of 2'),

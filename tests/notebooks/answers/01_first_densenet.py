@@ -78,7 +78,7 @@ after_block_2 = np.array(block_2(transition(block_1(X))).shape)
 # %% test-shapes wrong: the new channels alone | What does a block do with its input?
 after_block_1, after_transition, after_block_2 = (8, 72, 14, 14), (8, 40, 7, 7), (8, 72, 7, 7)
 
-# %% test-shapes wrong: the growth rate | one layer puts out
+# %% test-shapes wrong: the growth rate | one layer outputs
 after_block_1, after_transition, after_block_2 = (8, 12, 14, 14), (8, 40, 7, 7), (8, 12, 7, 7)
 
 # %% test-shapes wrong: the stem does not pool | pooling layer comes first
