@@ -119,7 +119,7 @@ def place(net, ctx, task='this evaluation'):
         if param._data is None and not param._deferred_init:
             raise ValueError(f'the network is not initialised (parameter {name} has no values): '
                              'call net.initialize() or net.load_parameters(file) first')
-    devices = next((param.list_ctx() for param in params.values()), [mx.cpu()])
+    devices = devices_of(net)
     if ctx is not None and usable('ctx', ctx) not in devices:
         params.reset_ctx(ctx)
     name = not_finite(net)
@@ -129,11 +129,16 @@ def place(net, ctx, task='this evaluation'):
     return ctx or devices[0]
 
 
+def devices_of(net):
+    """Where the parameters of a network are; of one that has none, the CPU."""
+    return next((param.list_ctx() for param in net.collect_params().values()), [mx.cpu()])
+
+
 def places(net, ctx):
     """The devices to train on, as a list, once the network's parameters are on all of them."""
     if not isinstance(ctx, (list, tuple)):
         one = place(net, ctx, 'training')
-        return [one] if ctx else next((param.list_ctx() for param in net.collect_params().values()), [one])
+        return [one] if ctx else devices_of(net)
     if not ctx or not all(isinstance(one, mx.Context) for one in ctx) or len(set(ctx)) < len(ctx):
         raise TypeError(f'ctx must be an mxnet device or a list of different ones, got {ctx!r}')
     for one in ctx:

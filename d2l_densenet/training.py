@@ -10,7 +10,7 @@ from mxnet.util import is_np_array
 from ._common.arguments import a_seed, gluon_block, number, positive_int, share, show, switch
 from ._common.batches import iterable
 from ._common.disk import a_path
-from .evaluation import evaluate_accuracy, place, places, predict
+from .evaluation import devices_of, evaluate_accuracy, place, places, predict
 from .execution import recompute
 from .execution.mixed_precision import MixedPrecision, check_dtype
 from .history import DivergenceError, History
@@ -202,9 +202,8 @@ def train_ch5(net, train_iter, test_iter, batch_size, trainer, ctx, num_epochs):
     if not isinstance(trainer, gluon.Trainer):
         raise TypeError(f'trainer must be a gluon.Trainer, got {show(trainer)}')
     ctx = place(net, ctx, 'training')
-    devices = next((param.list_ctx() for param in net.collect_params().values()), [])
-    if len(devices) > 1:
-        raise ValueError(f'ctx must be the only device of net, which is on {devices}: fit trains on several')
+    if len(devices_of(net)) > 1:
+        raise ValueError(f'ctx must be the only device of net, which is on {devices_of(net)}: fit trains on several')
     own = {id(parameter) for parameter in net.collect_params().values()}
     strangers = [parameter.name for parameter in trainer._params if id(parameter) not in own]
     if strangers:

@@ -174,6 +174,14 @@ def test_numbers_may_be_numpys(tmp_path):
             optimizer_params={'learning_rate': numpy.float32(0.25)}, checkpoint_dir=tmp_path)
 
 
+@pytest.mark.parametrize('options', [
+    {'optimizer': mx.optimizer.create('sgd', learning_rate=numpy.float32(0.5))},
+    {'lr_scheduler': mx.lr_scheduler.FactorScheduler(100, base_lr=numpy.float32(0.5))}])
+def test_numbers_may_be_numpys_inside_what_is_given(options, tmp_path):
+    history = fit(network('nd'), loader(), num_epochs=1, progress=False, checkpoint_dir=tmp_path, **options)
+    assert '"learning_rate": 0.5' in history.to_json()
+
+
 def test_a_batch_of_nothing_is_no_end():
     batch = next(iter(loader()))
     with pytest.raises(TypeError, match='batch 2 of train_iter'):
@@ -190,7 +198,7 @@ def test_the_devices_of_the_network_are_all_used():
         train_ch5(net, loader(), loader(), 16, trainer, mx.cpu(), 1)
 
 
-def test_an_epoch_is_kept_whatever_comes_after_it(tmp_path):
+def test_an_epoch_is_kept_whatever_comes_after_it(tmp_path, capsys):
     def fail(history):
         raise OSError('disk full')
     whole = network('nd')
@@ -200,4 +208,5 @@ def test_an_epoch_is_kept_whatever_comes_after_it(tmp_path):
             checkpoint_seconds=999)
     again = network('nd')
     history = fit(again, loader(), num_epochs=2, seed=3, progress=False, checkpoint_dir=tmp_path, resume=True)
+    assert 'resumed in epoch 2, after batch 0' in capsys.readouterr().out
     assert history['epoch'] == [1, 2] and same(values(whole), values(again))

@@ -291,7 +291,7 @@ class Session:
             'epoch': progress.epoch, 'loss': progress.loss_sum / progress.count,
             'train_acc': progress.right / progress.count, 'test_acc': test_acc,
             'seconds': time.perf_counter() - self._started, 'images_per_second': progress.count / progress.seconds,
-            'data_seconds': progress.waited, 'learning_rate': self.trainer.learning_rate})
+            'data_seconds': progress.waited, 'learning_rate': float(self.trainer.learning_rate)})
         if self.report:
             self.report(self.history)
         self.progress = Progress(progress.epoch + 1, loader_pass=_pass_of(self._loader),
