@@ -126,18 +126,18 @@ def draw():
     from d2l_densenet import History, plot_history, plots
     histories = {recipe: History(**records(recipe)[0]['history']) for recipe in RECIPES}
     plot_history(histories).savefig(RECORDS / 'curve.png', dpi=100)
-    colours = {'article': '#B88500', 'course': plots.DENSENET, 'record': '#000000'}
+    colors = {'article': '#B88500', 'course': plots.DENSENET, 'record': '#000000'}
     with plots.style():
         figure, axes = pyplot.subplots(figsize=(12, 4.8), layout='constrained')
         for recipe, marker in (('article', 's'), ('course', 'o'), ('record', '.')):
             for number, record in enumerate(records(recipe)):
                 judged = f'{record["validation"]:,} held-out' if record.get('validation') else 'test'
                 axes.plot(minutes(record), [row['test_acc'] for row in record['history']['rows']], marker + '-',
-                          color=colours[recipe], markersize=5, linewidth=1.2,
+                          color=colors[recipe], markersize=5, linewidth=1.2,
                           label=None if number else f'{recipe}, {judged} images')
         best = records('record')
         for record in best:
-            axes.plot(minutes(record)[-1:], [record['test']['accuracy']], '*', color=colours['record'], markersize=15,
+            axes.plot(minutes(record)[-1:], [record['test']['accuracy']], '*', color=colors['record'], markersize=15,
                       mfc='white', label='record, test images, read once')
         axes.set(xscale='log', xlabel='minutes of training', ylabel='accuracy')
         axes.set_xticks([2, 5, 10, 20, 50, 100], ['2', '5', '10', '20', '50', '100'])

@@ -1,6 +1,6 @@
 """Export every network by name to MXNet's files and to ONNX, check them, and print the table.
 
-Each network gets random values: He's for the weights, and random ones for the biases, batch normalisation's
+Each network gets random values: He's for the weights, and random ones for the biases, batch normalization's
 parameters and its running statistics, so that a mistake in any of them shows. ``export_model`` checks what it writes
 (see its documentation). The files go to a temporary directory. A row is kept in ``records/export.json`` as soon as it
 is there, and networks whose row is there are skipped, so an interrupted call can be repeated. Rows of another
@@ -22,7 +22,7 @@ NAMES = [*NETWORKS, *OWN, *RESNETS]
 
 
 def random_values(net, seed, shape, scale):
-    """Initialise `net` so that every value matters to its scores."""
+    """Initialize `net` so that every value matters to its scores."""
     random = numpy.random.RandomState(seed)
     he_initialize(net, seed, shape)
     for name, parameter in net.collect_params().items():

@@ -1,13 +1,13 @@
-"""Quantise a trained network to int8 with MXNet, measure size, accuracy and latency beside float32, print the table.
+"""Quantize a trained network to int8 with MXNet, measure size, accuracy and latency beside float32, print the table.
 
 ``python benchmarks/int8.py RUN`` takes a directory that ``d2l-densenet train`` wrote with the article's network, and
 writes ``records/int8.json`` and the table in docs/measurements.md. Four variants of the network are measured:
 
 - fp32: hybridized, as everywhere in the course.
-- fp32, fused: ``net.optimize_for(x, backend='MKLDNN')``. oneDNN then folds batch normalisation and ReLU into the
-  convolution before them. In this network that is the stem alone: everywhere else batch normalisation comes first.
+- fp32, fused: ``net.optimize_for(x, backend='MKLDNN')``. oneDNN then folds batch normalization and ReLU into the
+  convolution before them. In this network that is the stem alone: everywhere else batch normalization comes first.
 - int8, naive and entropy: ``quantize_net_v2``, calibrated on training images with the range of the values, or with the
-  range that loses least. Convolutions, batch normalisation, ReLU, pooling and oneDNN's concat run in int8. The last
+  range that loses least. Convolutions, batch normalization, ReLU, pooling and oneDNN's concat run in int8. The last
   dense block runs its concat in float32, because its width is not a multiple of 16 and the block then uses
   NumPy's, which has no int8 version.
 
@@ -138,7 +138,7 @@ def table(record):
         markdown(['network', '>files, MB', '>test accuracy', '>same class as fp32', '>1 image, ms', '>64 images, ms',
                   '>faster'], rows),
         'Milliseconds: medians. Faster: so many times as fp32, at 1 image and at 64. The int8 files are no '
-        'smaller: MXNet keeps the weights of fused operators in float32 and quantises them at the first call.',
+        'smaller: MXNet keeps the weights of fused operators in float32 and quantizes them at the first call.',
         BENCHMARK.measured(
             record, f'{", ".join(used["instructions"])}', f'{used["omp_threads"]} thread(s)',
             f'a run of the recipe {run["recipe"]}, {run["epochs"]} epoch(s), seed {run["seed"]}',

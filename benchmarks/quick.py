@@ -138,10 +138,10 @@ def draw(record):
     from d2l_densenet import plots
     with plots.style():
         figure, axes = pyplot.subplots(figsize=(8, 4.5), layout='constrained')
-        for (name, runs), colour, mark in zip(record['runs'].items(), (plots.DENSENET, '#555555'), 'os'):
+        for (name, runs), color, mark in zip(record['runs'].items(), (plots.DENSENET, '#555555'), 'os'):
             for number, run in enumerate(runs):
                 seconds, accuracies = zip(*run['curve'])
-                axes.plot([second / 60 for second in seconds], accuracies, mark + '-', color=colour, linewidth=1.2,
+                axes.plot([second / 60 for second in seconds], accuracies, mark + '-', color=color, linewidth=1.2,
                           markersize=5, label=None if number else name)
         axes.axhline(GOAL, color='#999999', linewidth=0.8)
         axes.set(xlabel='minutes from the prompt', ylabel='accuracy on the test images', xlim=(0, None))

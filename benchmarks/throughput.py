@@ -41,9 +41,9 @@ GROUPS = {
     'bc': ('training step, DenseNet-BC (100, 12), 64 images of 3 x 32 x 32, one thread',
            ('package', 'torch', 'torch, channels last'), 'package'),
     'inference 1': ("inference, the article's network, 1 image of 48 x 48",
-                    ('package', 'package, optimize_for', 'onnxruntime', 'torch'), 'package'),
+                    ('package', 'package, bfloat16', 'package, optimize_for', 'onnxruntime', 'torch'), 'package'),
     'inference 64': ("inference, the article's network, 64 images of 48 x 48",
-                     ('package', 'package, optimize_for', 'onnxruntime', 'torch'), 'package'),
+                     ('package', 'package, bfloat16', 'package, optimize_for', 'onnxruntime', 'torch'), 'package'),
 }
 SHAPES = {'article': (256, 1, 48, 48), 'densenet121': (16, 3, 224, 224), 'bc': (64, 3, 32, 32),
           'inference 1': (1, 1, 48, 48), 'inference 64': (64, 1, 48, 48)}
@@ -113,12 +113,12 @@ def package(group, how):
     he_initialize(net, 0, SHAPES[group][1:])
     if how != 'imperative':
         net.hybridize(**STATIC)
+    forward = MixedPrecision(net, how) if how == 'bfloat16' else net
     if not group.startswith('inference'):
         trainer = make_trainer(net, own_optimizer('sgd', {'learning_rate': 0.01}))
-        forward = MixedPrecision(net, how) if how == 'bfloat16' else net
         return mxnet_step(forward, *batch(group), mx.np.array, trainer)
     images = mx.np.array(batch(group)[0])
-    return lambda: net(images).wait_to_read()
+    return lambda: forward(images).wait_to_read()
 
 
 def zoo(group):

@@ -1,4 +1,4 @@
-"""The dense block and its two neighbours: composite function, dense block, transition layer.
+"""The dense block and its two neighbors: composite function, dense block, transition layer.
 
 The paper is Huang, Liu, van der Maaten and Weinberger, "Densely Connected Convolutional Networks", CVPR 2017
 (arXiv:1608.06993), section 3. Every block here is a Gluon ``HybridBlock`` for both of MXNet's array modes. An argument
@@ -18,7 +18,7 @@ POOLING_CONVENTIONS = ('valid', 'full')
 
 
 def conv_block(num_channels, in_channels=0, bottleneck=None, dropout=0.0, bias=True, **kwargs):
-    """Composite function H_l: batch normalisation, ReLU, 3x3 convolution (section 3, "Composite function").
+    """Composite function H_l: batch normalization, ReLU, 3x3 convolution (section 3, "Composite function").
 
     The convolution pads by 1, so height and width stay as they are. With a `bottleneck` B the same three steps with
     a 1x1 convolution to B times `num_channels` channels come first (section 3, "Bottleneck layers").
@@ -114,7 +114,7 @@ class DenseBlock(Block):
 
 
 def transition_block(num_channels, in_channels=0, dropout=0.0, bias=True, pooling_convention='valid', **kwargs):
-    """Transition layer: batch normalisation, ReLU, 1x1 convolution, 2x2 average pooling (section 3, "Pooling layers").
+    """Transition layer: batch normalization, ReLU, 1x1 convolution, 2x2 average pooling (section 3, "Pooling layers").
 
     It sits between two dense blocks, sets the number of channels and halves height and width.
 

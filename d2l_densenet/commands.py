@@ -70,7 +70,7 @@ def train(options):
         raise ValueError(f'the run in {options.resume} was begun on other images: {begun}, and these are '
                          f'{source}: give it its own by --data-dir, or start a new run')
     output = _directory(options) if first else pathlib.Path(options.resume or 'runs')
-    _initialise(net, options, ctx)
+    _initialize(net, options, ctx)
     if first:
         _announce(options, ctx, train_iter, test_iter, workers, output)
         # Now, so that a run that is killed before its first epoch ends can be resumed too.
@@ -132,7 +132,7 @@ def _network(options):
     return net
 
 
-def _initialise(net, options, ctx):
+def _initialize(net, options, ctx):
     if options.network == 'article':  # as the article did
         mx.random.seed(options.seed)
         net.initialize(mx.init.Xavier(), ctx=ctx)

@@ -72,7 +72,7 @@ class DenseNetClassifier(d2l.Classifier):
     Parameters
     ----------
     net : gluon.Block, optional
-        Initialised; used as it is. By default ``DenseNet(classes=num_classes)`` with Xavier initialisation.
+        Initialized; used as it is. By default ``DenseNet(classes=num_classes)`` with Xavier initialization.
     lr : float, > 0, default 0.1
         Learning rate of stochastic gradient descent.
     num_classes : int, >= 1, default 10

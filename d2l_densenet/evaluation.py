@@ -8,11 +8,12 @@ from ._common.arrays import first_not_finite, to_device
 from ._common.batches import a_batch, iterable, labels_of
 from ._common.engine import settled, surfacing
 from .devices import usable
+from .execution.mixed_precision import MixedPrecision, check_dtype
 
 __all__ = ['evaluate_accuracy', 'predict']
 
 
-def evaluate_accuracy(net, data_iter, ctx=None, mirrored=False):
+def evaluate_accuracy(net, data_iter, ctx=None, mirrored=False, dtype='float32'):
     """Share of the images that `net` classifies correctly, 0 to 1.
 
     Inside ``autograd.train_mode()`` the layers work as in training (a batch's own statistics), else as in prediction.
@@ -26,12 +27,15 @@ def evaluate_accuracy(net, data_iter, ctx=None, mirrored=False):
         Device; by default the one that the network is on.
     mirrored : bool, default False
         Whether to add the scores of each image's mirror image (left to right) to its own.
+    dtype : {'float32', 'float16', 'bfloat16'}
+        Other than ``'float32'``: mixed precision, as in `fit`. The network is left as it is.
 
     Raises
     ------
     TypeError, ValueError
         If the network has no values, or a parameter of it is not finite; if a batch is not a pair of arrays, is empty,
-        or holds NaN, infinity, or labels outside the network's classes. The error names the parameter or the batch.
+        or holds NaN, infinity, or labels outside the network's classes; if the device cannot compute in `dtype`. The
+        error names the parameter, the batch, or the device.
 
     Examples
     --------
@@ -42,24 +46,24 @@ def evaluate_accuracy(net, data_iter, ctx=None, mirrored=False):
     True
     """
     switch('mirrored', mirrored)
-    return accuracy(net, data_iter, place(net, ctx), 'data_iter', mirrored)
+    return accuracy(net, data_iter, place(net, ctx), 'data_iter', mirrored, dtype)
 
 
-def accuracy(net, data_iter, ctx, name, mirrored=False):
+def accuracy(net, data_iter, ctx, name, mirrored=False, dtype='float32'):
     """`evaluate_accuracy` of an iterable that errors call `name`."""
     right = count = 0
-    for scores, labels in _scored(net, data_iter, ctx, name, mirrored):
+    for scores, labels in _scored(net, data_iter, ctx, name, mirrored, dtype):
         right += int((scores.argmax(axis=1) == labels).sum())
         count += len(labels)
     return right / count
 
 
-def predict(net, data_iter, ctx=None):
+def predict(net, data_iter, ctx=None, dtype='float32'):
     """Probabilities that `net` gives to the classes of each image, with the true labels.
 
     Parameters
     ----------
-    net, data_iter, ctx
+    net, data_iter, ctx, dtype
         As for `evaluate_accuracy`.
 
     Returns
@@ -81,14 +85,16 @@ def predict(net, data_iter, ctx=None):
     >>> probabilities.shape
     (4, 2)
     """
-    scores, labels = zip(*_scored(net, data_iter, place(net, ctx), 'data_iter'))
+    scores, labels = zip(*_scored(net, data_iter, place(net, ctx), 'data_iter', dtype=dtype))
     scores = numpy.concatenate(scores)
     powers = numpy.exp(scores - scores.max(axis=1, keepdims=True))
     return powers / powers.sum(axis=1, keepdims=True), numpy.concatenate(labels)
 
 
-def _scored(net, data_iter, ctx, name, mirrored=False):
+def _scored(net, data_iter, ctx, name, mirrored=False, dtype='float32'):
     """Scores and labels of each batch, as NumPy arrays."""
+    check_dtype(dtype, ctx)
+    call = net if dtype == 'float32' else MixedPrecision(net, dtype)
     number = 0
     # At the end it waits, so that whoever reads the parameters next reads them at rest (see `snapshot`).
     with surfacing('this evaluation', lambda: f'batch {number or 1} of {name}'):
@@ -100,7 +106,7 @@ def _scored(net, data_iter, ctx, name, mirrored=False):
                 raise ValueError(f'mirrored needs images (N, C, H, W), and batch {number} of {name} is {X.shape}')
             # In a loop of one's own that records, too; `autograd.train_mode()` alone is meant.
             with mx.autograd.pause(mx.autograd.is_training() and not mx.autograd.is_recording()):
-                scores = net(X) + net(X[:, :, :, ::-1]) if mirrored else net(X)
+                scores = call(X) + call(X[:, :, :, ::-1]) if mirrored else call(X)
             labels, values = labels_of(name, number, scores, y), scores.asnumpy()
             if not numpy.isfinite(values).all():
                 raise ValueError(f'the network gives NaN or infinity for batch {number} of {name}, though the images '
@@ -117,14 +123,14 @@ def place(net, ctx, task='this evaluation'):
     params = gluon_block('net', net).collect_params()
     for name, param in params.items():
         if param._data is None and not param._deferred_init:
-            raise ValueError(f'the network is not initialised (parameter {name} has no values): '
+            raise ValueError(f'the network is not initialized (parameter {name} has no values): '
                              'call net.initialize() or net.load_parameters(file) first')
     devices = devices_of(net)
     if ctx is not None and usable('ctx', ctx) not in devices:
         params.reset_ctx(ctx)
     name = not_finite(net)
     if name:
-        raise ValueError(f'parameter {name} holds NaN or infinity: initialise the network again, or load values that '
+        raise ValueError(f'parameter {name} holds NaN or infinity: initialize the network again, or load values that '
                          'are finite')
     return ctx or devices[0]
 

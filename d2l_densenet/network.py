@@ -21,7 +21,7 @@ STEMS = {'imagenet': 4, 'cifar': 1}
 class DenseNet(Block):
     """DenseNet: every network of the paper (by name: `densenet`), and the one of article 001, which the defaults give.
 
-    A stem, then dense blocks with transition layers between them, then batch normalisation, ReLU, global average
+    A stem, then dense blocks with transition layers between them, then batch normalization, ReLU, global average
     pooling and a dense layer. Section 3 of the paper, "Implementation Details". With a `bottleneck` it is the paper's
     DenseNet-B, with `compression` < 1 DenseNet-C, with both DenseNet-BC.
 
@@ -42,7 +42,7 @@ class DenseNet(Block):
         Share of the values set to 0 in training after each convolution but the first (0.2 in the paper where it
         trains without augmentation, section 4.2).
     stem : {'imagenet', 'cifar'}, default 'imagenet'
-        ``'imagenet'``: 7x7 convolution with stride 2, batch normalisation, ReLU, 3x3 max-pooling with stride 2.
+        ``'imagenet'``: 7x7 convolution with stride 2, batch normalization, ReLU, 3x3 max-pooling with stride 2.
         ``'cifar'``: one 3x3 convolution, which leaves the size as it is.
     bias : bool, default True
         Whether the convolutions have biases: they do in the articles, they do not in the paper's code.

@@ -16,7 +16,7 @@ __all__ = ['RESNETS', 'resnet', 'small_resnet']
 
 
 class Residual(Block):
-    """Residual block of the d2l book. It has no batch normalisation on the shortcut's 1x1 convolution (`downsample`).
+    """Residual block of the d2l book. It has no batch normalization on the shortcut's 1x1 convolution (`downsample`).
 
     **Inputs:** (N, in_channels, H, W). **Outputs:** (N, channels, ceil(H / stride), ceil(W / stride)).
     """
@@ -96,7 +96,7 @@ def resnet(name, classes=None, **kwargs):
     -18 to -152 are Gluon's ``resnet18_v1`` to ``resnet152_v1`` (their files of parameters fit). The 1x1 convolutions
     of -50, -101 and -152 have biases there, which the paper's have not, and the first of each stage has the stride.
     -110, -164 and -1001 are the pre-activation networks for CIFAR, from the parts of the zoo's ``ResNetV2``, without
-    its normalisation of the images, which the paper has not. ``'d2l_resnet18'`` is the d2l book's.
+    its normalization of the images, which the paper has not. ``'d2l_resnet18'`` is the d2l book's.
 
     Parameters
     ----------
@@ -130,7 +130,7 @@ def resnet(name, classes=None, **kwargs):
         if block is Residual:
             # d2l's first convolution has a bias, the zoo's has none.
             features.add(nn.Conv2D(channels[0], 7, 2, 3))
-        # Else `first` normalises the images, and is left out. The paper has no such layer, and its running statistics
+        # Else `first` normalizes the images, and is left out. The paper has no such layer, and its running statistics
         # would never move: MXNet moves them in the backward pass, which ends behind the last layer with a gradient.
         features.add(*rest)
     return ResNet(name, features, parts.output, **kwargs)

@@ -45,13 +45,13 @@ def fit(net, train_iter, test_iter=None, num_epochs=5, *, optimizer='sgd', optim
     With ``kvstore='dist_sync'`` this process is one worker of a job of many (docs/distributed/README.md), which takes
     an equal part of each batch of an `ImageLoader`; any other loader must give the worker's own part, and the same
     number of batches in each worker. Each worker takes the same step, along the gradient of the mean loss over the
-    whole batch. Batch normalisation takes the mean and variance of each part. The worker with rank 0 evaluates, prints,
+    whole batch. Batch normalization takes the mean and variance of each part. The worker with rank 0 evaluates, prints,
     calls `on_epoch` and writes the checkpoints, from which all workers resume; its running statistics are kept.
 
     Parameters
     ----------
     net : mxnet.gluon.Block
-        Initialised; maps (N, C, H, W) to scores (N, classes).
+        Initialized; maps (N, C, H, W) to scores (N, classes).
     train_iter, test_iter : iterable
         Each pass yields (X, y): images (N, C, H, W) and integer labels (N,), in the array mode that is on.
     num_epochs : int, >= 1
@@ -69,7 +69,7 @@ def fit(net, train_iter, test_iter=None, num_epochs=5, *, optimizer='sgd', optim
         still holds the cross-entropy with the true labels.
     ctx : mxnet.Context or list of them, optional
         Device, by default the one that the network is on. With several, each takes a part of the batch: the step is
-        that of one device, except for batch normalisation, which takes the mean and variance of each part and keeps
+        that of one device, except for batch normalization, which takes the mean and variance of each part and keeps
         running ones on each device. Accuracy is evaluated on the first.
     seed : int, optional
     progress : bool
@@ -170,7 +170,7 @@ def train_ch5(net, train_iter, test_iter, batch_size, trainer, ctx, num_epochs):
     Parameters
     ----------
     net, train_iter, test_iter
-        As for `fit`; `net` initialised on `ctx`.
+        As for `fit`; `net` initialized on `ctx`.
     batch_size : int, >= 1
     trainer : mxnet.gluon.Trainer
     ctx : mxnet.Context

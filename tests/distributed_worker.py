@@ -1,4 +1,4 @@
-"""What each worker of the jobs in runs/test_workers.py runs: a small network without batch normalisation."""
+"""What each worker of the jobs in runs/test_workers.py runs: a small network without batch normalization."""
 
 import contextlib
 import json

@@ -396,7 +396,7 @@ CHANGES = {
     'other bias in a transition': in_transition(CONV, lambda old, r: conv(old, use_bias=old.bias is None)),
     'a subclass of convolution in a transition': in_transition(CONV, lambda old, r: LeakyConv2D(
         old._channels, old._kwargs['kernel'], in_channels=old.weight.shape[1], padding=old._kwargs['pad'])),
-    # Its activation and normalisation.
+    # Its activation and normalization.
     'LeakyReLU in a transition': in_transition(RELU, lambda old, r: nn.LeakyReLU(0.2)),
     'tanh in a transition': in_transition(RELU, lambda old, r: nn.Activation('tanh')),
     'softrelu in a transition': in_transition(RELU, lambda old, r: nn.Activation('softrelu')),
@@ -405,7 +405,7 @@ CHANGES = {
     'Swish in a transition': in_transition(RELU, lambda old, r: nn.Swish()),
     'HybridLambda in a transition': in_transition(RELU, lambda_relu),
     'no activation in a transition': removed(transition, RELU),
-    'no normalisation in a transition': removed(transition, NORM),
+    'no normalization in a transition': removed(transition, NORM),
     'InstanceNorm in a transition': in_transition(
         NORM, lambda old, r: nn.InstanceNorm(in_channels=old.gamma.shape[0], epsilon=0.1)),
     'global statistics in a transition': in_transition(NORM, lambda old, r: norm(old, use_global_stats=True)),
@@ -436,7 +436,7 @@ CHANGES = {
     'sigmoid': in_layer(RELU, lambda old, r: nn.Activation('sigmoid')),
     'HybridLambda': in_layer(RELU, lambda_relu),
     'no activation': removed(dense_layer, RELU),
-    'no normalisation': removed(dense_layer, NORM),
+    'no normalization': removed(dense_layer, NORM),
     'global statistics': in_layer(NORM, lambda old, r: norm(old, use_global_stats=True)),
     'no scale': in_layer(NORM, lambda old, r: norm(old, scale=False)),
     'no shift': in_layer(NORM, lambda old, r: norm(old, center=False)),
@@ -454,7 +454,7 @@ CHANGES = {
     'average in the stem': in_features((nn.MaxPool2D,), lambda old, r: nn.AvgPool2D(2)),
     'another stem convolution': in_features(CONV, lambda old, r: conv(old, 5)),
     'LeakyReLU in the stem or the classifier': in_features(RELU, lambda old, r: nn.LeakyReLU(0.1)),
-    'no normalisation in the stem or the classifier': removed(features, NORM),
+    'no normalization in the stem or the classifier': removed(features, NORM),
     'no activation in the stem or the classifier': removed(features, RELU),
     'no pooling in the stem': removed(features, (nn.MaxPool2D,)),
     'global maximum': in_features((nn.GlobalAvgPool2D,), lambda old, r: nn.GlobalMaxPool2D()),
@@ -470,7 +470,7 @@ CHANGES = {
     # Frozen.
     'a layer frozen': frozen(any_leaf),
     'the stem frozen': frozen(lambda net, r: pick(r, named(net, nn.Conv2D))[1]),
-    'a normalisation frozen': frozen(lambda net, r: child(dense_layer(net, r), r, nn.BatchNorm)[1]),
+    'a normalization frozen': frozen(lambda net, r: child(dense_layer(net, r), r, nn.BatchNorm)[1]),
     'a dense block frozen': frozen(dense),
     'a transition frozen': frozen(transition),
     'all features frozen': frozen(features),
@@ -774,7 +774,7 @@ def by_differences(case):
         slopes.append((ends[0] - ends[1]) / (2 * step))
         if abs(slopes[-1] - length) <= 0.1 * length:
             return []
-    # Normalised over a few numbers, a network may be too rough for differences to say anything.
+    # Normalized over a few numbers, a network may be too rough for differences to say anything.
     if max(slopes) - min(slopes) > 0.3 * max(map(abs, slopes)):
         return []
     return [f'plain: slopes {slopes} along the gradient of the images, whose length is {length}']

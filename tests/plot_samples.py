@@ -55,7 +55,7 @@ def column_reader(mode, swap=()):
     return net
 
 
-def initialised(net):
+def initialized(net):
     net.initialize()
     return net
 
@@ -93,6 +93,6 @@ FIGURES = {
     'live': live_accuracy, 'chain': lambda: plots.draw_chain(4),
     'add': plots.draw_add_vs_concat, 'channels': lambda: plots.plot_channels(DenseNet()),
     'accuracy': lambda: plots.plot_accuracy({'ResNet': (costs(3, 9), [0.9, 0.8]), 'plain': (costs(3, 9), [0.7])}),
-    'network': lambda: plots.draw_network(initialised(DenseNet()), numpy.zeros((48, 48))),
+    'network': lambda: plots.draw_network(initialized(DenseNet()), numpy.zeros((48, 48))),
     'memory': lambda: plots.plot_memory(memory(6, 12, 24), memory(6, 12, 24)),
     'stages': lambda: plots.plot_stages('resnet18', 'densenet121')}

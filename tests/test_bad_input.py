@@ -84,6 +84,7 @@ WIDTHS = {'growth_rate': COUNTS, 'block_config': ['x', 3, None, [], [0], [1.5], 
           'stem': ['x', 3, None, []], 'bias': SWITCHES, 'classes': COUNTS, 'in_channels': COUNTS,
           'pooling_convention': CONVENTIONS, 'kwargs': OPTIONS}
 LOADING = {'batch_size': COUNTS, 'resize': NO_NONE, 'flip': SWITCHES, 'crop': SIZES, 'erase': SHARES, 'seed': SEEDS}
+TYPES = ['float64', 'float16', 3, None, []]
 EVALUATING = {'net': BLOCKS, 'data_iter': LOADERS, 'ctx': DEVICES}
 
 #: For each public callable: arguments that it takes, and for each argument values that it must refuse. The name of the
@@ -133,7 +134,7 @@ TABLE = {
         'lr_scheduler': [3, 'x', []], 'loss': [3, 'x', []], 'label_smoothing': SHARES, 'ctx': [*DEVICES, ['cpu']],
         'seed': SEEDS, 'progress': SWITCHES, 'on_epoch': [3, 'x'], 'checkpoint_dir': without(PATHS, None),
         'checkpoint_seconds': [*NUMBERS, None], 'resume': [*SWITCHES, True],
-        'kvstore': ['local', 3, None, [], 'dist_sync'], 'dtype': ['float64', 'float16', 3, None, []],
+        'kvstore': ['local', 3, None, [], 'dist_sync'], 'dtype': TYPES,
         'data_on_device': SWITCHES}),
     'training.train_ch5': (lambda: {'net': net(), 'train_iter': loader(), 'test_iter': loader(), 'batch_size': 4,
                                     'trainer': trainer(), 'ctx': mx.cpu(), 'num_epochs': 1}, {
@@ -141,8 +142,8 @@ TABLE = {
         'trainer': [3, None, 'sgd'], 'ctx': DEVICES, 'num_epochs': COUNTS}),
     'execution.eval_mode.eval_mode': (lambda: {'net': net()}, {'net': BLOCKS}),
     'evaluation.evaluate_accuracy': (lambda: {'net': net(), 'data_iter': loader()},
-                                   {**EVALUATING, 'mirrored': SWITCHES}),
-    'evaluation.predict': (lambda: {'net': net(), 'data_iter': loader()}, EVALUATING),
+                                   {**EVALUATING, 'mirrored': SWITCHES, 'dtype': TYPES}),
+    'evaluation.predict': (lambda: {'net': net(), 'data_iter': loader()}, {**EVALUATING, 'dtype': TYPES}),
     'history.History.from_json': (dict, {'text': [
         '', '[]', '{}', 'NaN', '[' * 10 ** 5, '{"rows": [], "data": 3, "stopped": null}', 'x' * 10 ** 5,
         '{"rows": [{"epoch": "x"}], "data": "", "stopped": null}']}),
@@ -424,7 +425,7 @@ def test_exhausted_iterators(loader):
     d2l_densenet.predict, lambda built, loader: d2l_densenet.export_model(built, 'x', (1, 8, 8), ['mxnet']),
     lambda built, loader: d2l_densenet.save_torch(built, 'x.safetensors'), d2l_densenet.plot_confusion_matrix,
     d2l_densenet.plot_mistakes, lambda built, loader: built(next(iter(loader))[0])])
-def test_a_network_that_was_never_initialised(call, tmp_path, monkeypatch):
+def test_a_network_that_was_never_initialized(call, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises((ValueError, RuntimeError), match='initialize') as caught:
         call(DenseNet(4, (1, 1), 4, stem='cifar'), loader())

@@ -150,7 +150,7 @@ def test_d2l_resnet18_is_built_of_d2ls_own_blocks():
     for net in (theirs, ours):
         net.initialize(mx.init.Xavier())
         net(X)
-    # d2l's block holds its convolutions before its normalisations; the names say which is which.
+    # d2l's block holds its convolutions before its normalizations; the names say which is which.
     by_name = {}
     for i, block in enumerate(theirs._children.values()):
         if isinstance(block, d2l.Residual):
@@ -220,7 +220,7 @@ def test_dropout_follows_each_convolution_but_the_first():
 
 @pytest.mark.parametrize('mode', MODES)
 @pytest.mark.parametrize('name', ['densenet_bc_100_12', 'resnet110'])
-def test_he_initialisation_has_the_papers_variance_and_follows_the_seed(mode, name):
+def test_he_initialization_has_the_papers_variance_and_follows_the_seed(mode, name):
     switch(mode)
 
     def values(seed):
@@ -244,7 +244,7 @@ def test_he_initialisation_has_the_papers_variance_and_follows_the_seed(mode, na
             assert (value == (1 if key.endswith(('gamma', 'running_var')) else 0)).all(), key
 
 
-def test_he_initialisation_asks_for_the_shape_it_needs():
+def test_he_initialization_asks_for_the_shape_it_needs():
     with pytest.raises(ValueError, match='give input_shape'):
         he_initialize(resnet('resnet18'))
     with pytest.raises(ValueError, match='seed must be'):

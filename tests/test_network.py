@@ -138,7 +138,7 @@ def test_same_outputs_gradients_and_statistics_as_the_article(oracle):
         value.backward()
         outputs.append(scores.asnumpy())
     numpy.testing.assert_allclose(outputs[1], outputs[0], rtol=1e-5, atol=1e-5)
-    # Biases in front of a batch normalisation have a gradient of zero but for rounding, so one scale serves all.
+    # Biases in front of a batch normalization have a gradient of zero but for rounding, so one scale serves all.
     scale = max(abs(a.grad().asnumpy()).max() for a, _ in pairs if a.grad_req != 'null')
     for a, b in pairs:
         if a.grad_req == 'null':

@@ -111,7 +111,7 @@ class ResNet110(nn.Module):
 
 
 def gluon_layers(net):
-    """Convolutions, normalisations and dense layers in the order of the graph's parameters."""
+    """Convolutions, normalizations and dense layers in the order of the graph's parameters."""
     found = []
 
     def visit(block):
@@ -151,7 +151,7 @@ def copy_to_torch(ours, theirs):
             b.copy_(torch.from_numpy(a.data().asnumpy()))
 
 
-def randomise(net, array, shift):
+def randomize(net, array, shift):
     """Statistics, scales, shifts and biases other than the initial 0 and 1; `shift` is added to every beta."""
     for p in net.collect_params().values():
         if p.name.endswith(('gamma', 'running_var')):
@@ -163,7 +163,7 @@ def randomise(net, array, shift):
 
 def compare(ours, theirs, X, array, shift, of_gradients):
     """Outputs on inference; then outputs and gradients of one training step. `of_gradients`: relative tolerance."""
-    randomise(ours, array, shift)
+    randomize(ours, array, shift)
     copy_to_torch(ours, theirs)
     theirs.eval()
     expected = theirs(torch.from_numpy(X)).detach().numpy()
@@ -185,7 +185,7 @@ def compare(ours, theirs, X, array, shift, of_gradients):
     total = sum(numpy.linalg.norm(b) ** 2 for *_, b in rows) ** 0.5
     assert sum(numpy.linalg.norm(a - b) ** 2 for _, a, b in rows) ** 0.5 <= of_gradients * total
     for name, a, b in rows:
-        # Biases in front of a normalisation have a gradient of zero but for rounding: hence the second term.
+        # Biases in front of a normalization have a gradient of zero but for rounding: hence the second term.
         assert numpy.linalg.norm(a - b) <= 2 * of_gradients * numpy.linalg.norm(b) + 1e-5 * total, name
 
 

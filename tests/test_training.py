@@ -116,7 +116,7 @@ def test_the_schedule_is_followed():
 
 
 def test_wrong_use_is_named():
-    with pytest.raises(ValueError, match='not initialised'):
+    with pytest.raises(ValueError, match='not initialized'):
         fit(gluon.nn.Dense(2), Batches())
     with pytest.raises(ValueError, match='num_epochs.*0'):
         fit(classifier(), Batches(), num_epochs=0)

@@ -144,7 +144,7 @@ def _question(name, text, answer, others, tolerance=0.01):
 
 
 def _is_number(answer):
-    # Not 0: one per cent of it is nothing, and amc2moodle takes its logarithm.
+    # Not 0: one percent of it is nothing, and amc2moodle takes its logarithm.
     return re.fullmatch(r'-?[\d,]+(\.\d+)?(e[-+]?\d+)?', answer) and answer != '0'
 
 

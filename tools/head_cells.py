@@ -3,6 +3,7 @@
 On Colab and Kaggle the cell fetches the course and runs tools/colab.py. Elsewhere it does nothing, unless the kernel
 cannot import the course: then it says so. The address it fetches from is Repository at [project.urls] in
 pyproject.toml. The output of a cell with the tag `hide-output` is folded until it is opened: it answers a question.
+So is the code of one with the tag `hide-input`: a check of an exercise that holds a way to solve it.
 What a cell prints in several pieces becomes one piece. Sliders, which need a running kernel, are left out of the saved
 output, which holds a picture of them too. What else is in a notebook stays as it is, but for the numbers of execution,
 which count the new cell. The table in notebooks/README.md is made of the notebooks again.
@@ -102,8 +103,10 @@ def with_head(notebook, repository):
     for cell in cells:
         if cell['cell_type'] == 'code':
             cell['outputs'] = without_widgets(merged(cell['outputs']))
-        if 'hide-output' in cell['metadata'].get('tags', []):
-            cell['metadata'].update(FOLDED)
+        tags = cell['metadata'].get('tags', [])
+        cell['metadata'].update(FOLDED if 'hide-output' in tags else {})
+        if TAG in tags:
+            cell['metadata'].update({name: METADATA[name] for name in ('_kg_hide-input', 'jupyter')})
         if cell['cell_type'] == 'code' and cell['execution_count'] is not None:
             count += 1
             cell['execution_count'] = count

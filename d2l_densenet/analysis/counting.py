@@ -29,10 +29,10 @@ _OTHER_NAMES = {'_npx_convolution': 'Convolution', '_npx_deconvolution': 'Deconv
                 '_npx_fully_connected': 'FullyConnected', '_npx_batch_norm': 'BatchNorm', '_npx_relu': 'Activation',
                 '_npx_activation': 'Activation', 'relu': 'Activation', '_npx_dropout': 'Dropout',
                 '_npx_pooling': 'Pooling'}
-_NOTE = ('Trainable parameters; the running statistics of batch normalisation are left out. Multiply-adds for one\n'
+_NOTE = ('Trainable parameters; the running statistics of batch normalization are left out. Multiply-adds for one\n'
          'input: each weight of a convolution or dense layer once at every output position. Biases, batch\n'
-         'normalisation, activations, pooling and concatenation are not counted. Kept bytes: the float32 values\n'
-         'of one input that the backward pass reads (inputs of convolutions, dense layers, batch normalisations\n'
+         'normalization, activations, pooling and concatenation are not counted. Kept bytes: the float32 values\n'
+         'of one input that the backward pass reads (inputs of convolutions, dense layers, batch normalizations\n'
          'and max-poolings, outputs of ReLU, masks of dropout), each array once; a framework may keep more.')
 _EXAMPLE = '(1, 48, 48), the shape of one input without the batch axis'
 _COUNTS = ('parameters', 'multiply_adds', 'activation_bytes')
@@ -42,8 +42,8 @@ _HEADINGS = ('stage', 'output shape', 'channels', 'parameters', 'multiply-adds',
 def count_parameters(net):
     """Number of trainable parameters of a Gluon block (those whose ``grad_req`` is not ``'null'``).
 
-    The running mean and variance of batch normalisation are not trained and not counted. The network need not be
-    initialised, but every shape must be known (Gluon completes it at the first call), else ValueError.
+    The running mean and variance of batch normalization are not trained and not counted. The network need not be
+    initialized, but every shape must be known (Gluon completes it at the first call), else ValueError.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def summary(net, input_shape=None):
     """Count a network stage by stage: output shapes, trainable parameters, multiply-adds, activations kept.
 
     The result is a `Summary`. Nothing is computed: the graph is traced with symbols, in the array mode that is on. The
-    network need not be initialised, and stays as it was.
+    network need not be initialized, and stays as it was.
 
     Parameters
     ----------

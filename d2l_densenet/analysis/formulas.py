@@ -107,13 +107,13 @@ def resnet_formula(name, height, width, classes=None, in_channels=None):
             b = c // 4
             # The stride is in the first 1x1 convolution of V1, in the 3x3 convolution of V2.
             count.add(m * b, sizes if first else before)
-            # V1 has biases on its 1x1 convolutions and normalises outputs; V2 has none and normalises inputs.
+            # V1 has biases on its 1x1 convolutions and normalizes outputs; V2 has none and normalizes inputs.
             count.add((n - 1) * c * b + n * (9 * b * b + b * c) + shortcut, sizes,
                       n * (b + c) + 2 * n * (2 * b + c) if first else 2 * m + 2 * (n - 1) * c + 4 * n * b)
         else:
-            normalised = 2 * m + 2 * (2 * n - 1) * c if second else 4 * n * c
+            normalized = 2 * m + 2 * (2 * n - 1) * c if second else 4 * n * c
             biases = 2 * n * c + c * (m != c) if kind == 'Residual' else 0
-            count.add(9 * m * c + 9 * (2 * n - 1) * c * c + shortcut, sizes, normalised + biases)
+            count.add(9 * m * c + 9 * (2 * n - 1) * c * c + shortcut, sizes, normalized + biases)
         count.add(0, sizes, 2 * c if shortcut and first else 0)
         m = c
     count.add(m * classes, (1, 1), classes + 2 * m * second)

@@ -28,7 +28,7 @@ def build(f, arguments, hints=()):
     Returns
     -------
     block : mxnet.gluon.Block
-        Not yet initialised by us.
+        Not yet initialized by us.
     text : str
         The call in the learner's terms: ``'conv_block(10)'``.
     """
@@ -106,7 +106,7 @@ def _require_registered(block):
             if hidden:
                 raise CheckFailed(f'self.{attribute} of your {type(part).__name__} is a plain {type(value).__name__} '
                                   f'with {len(hidden)} layers. Gluon does not see layers in it: they are not '
-                                  f'initialised and not trained. Can you make it a nn.Sequential() and use '
+                                  f'initialized and not trained. Can you make it a nn.Sequential() and use '
                                   f'self.{attribute}.add?')
 
 
@@ -202,7 +202,7 @@ def images(*shape, seed=0):
 
 
 def fill(block, X, text, hints=(), axes=4):
-    """Initialise the learner's block, run it once on the NumPy array `X`, and give its parameters telling values.
+    """Initialize the learner's block, run it once on the NumPy array `X`, and give its parameters telling values.
 
     Returns the output as a NumPy array, from before the values changed; of use for its shape, which has `axes` axes.
     """
@@ -314,7 +314,7 @@ def require_gradient(block, X, text):
     if not numpy.abs(at_input).max() > 0:
         raise CheckFailed(f'No gradient reaches the input of {text}. {hint}')
     for parameter in block.collect_params().values():
-        # Only weights: after a bias, batch normalisation takes the gradient away.
+        # Only weights: after a bias, batch normalization takes the gradient away.
         trained = parameter.grad_req != 'null' and parameter.name.endswith('weight')
         if trained and not numpy.abs(parameter.grad().asnumpy()).max() > 0:
             raise CheckFailed(f'No gradient reaches the parameter {parameter.name} of {text}: it would never be '
@@ -345,7 +345,7 @@ def same(a, b):
 # The same operations in NumPy, with the learner's parameters.
 
 def parts(block):
-    """What `block` can learn, in the order of use: lists of the parameters of its convolutions, batch normalisations
+    """What `block` can learn, in the order of use: lists of the parameters of its convolutions, batch normalizations
     and dense layers, each a dict of NumPy arrays, whatever their names and whoever wrote the layer."""
     mx.nd.waitall()
     convs, norms, denses = [], [], []
@@ -410,7 +410,7 @@ def conv(x, part, stride=1, pad=None):
 
 
 def norm(x, part, train=False):
-    """Batch normalisation with the running statistics, or with those of the batch."""
+    """Batch normalization with the running statistics, or with those of the batch."""
     if part['gamma'].shape != (x.shape[1],) or part['mean'] is None:
         return None
     axes = (0, *range(2, x.ndim))

@@ -41,7 +41,7 @@ def connections(f):
         (lambda L: 2 ** L, 'Doubling with each layer is too fast: how many connections does one more layer add?'),
         (lambda L: 2 ** L - 1, 'Doubling with each layer is too fast: how many connections does one more layer add?'),
         (lambda L: L ^ 2, 'In Python ^ is not a power: that is **. And is it really L squared?'),
-        (lambda L: L - 1, 'That is the number of neighbours in a chain. How many things does layer l read?'),
+        (lambda L: L - 1, 'That is the number of neighbors in a chain. How many things does layer l read?'),
         (lambda L: L // 2 * (L + 1), 'L // 2 loses the half of an odd L. In which order should you multiply and '
          'divide?'),
         (lambda L: L * ((L + 1) // 2), '(L + 1) // 2 loses the half. In which order should you multiply and divide?'),
@@ -50,26 +50,26 @@ def connections(f):
     return 'connections: L(L+1)/2 for L = 1, 2, 3, 4, 12, 40 and others. Correct.'
 
 
-def _parameters(c0, L, k, *, bias, normalised, kernel, width, layers):
+def _parameters(c0, L, k, *, bias, normalized, kernel, width, layers):
     """Parameters of a dense block, with what may be wrong in a learner's formula."""
     total = 0
     for i in layers(L):
         c = width(c0, k, i, L)
         total += kernel * c * k + bias * k + {'none': 0, 'right': 2 * c, 'one': c, 'four': 4 * c, 'out': 2 * k,
-                                               'fixed': 2, 'in and out': 2 * c + 2 * k}[normalised]
+                                               'fixed': 2, 'in and out': 2 * c + 2 * k}[normalized]
     return total
 
 
 # What may differ in each place: the right thing first, then (value, hint).
 _MISTAKES = {
     'bias': [(1, ''), (0, 'Where are the biases of the convolutions, one for each of the growth_rate channels?')],
-    'normalised': [
-        ('right', ''), ('none', 'Where are the parameters of the batch normalisations, 2 for each channel read?'),
-        ('one', 'A batch normalisation has two numbers for each channel: gamma and beta. Is one of them missing?'),
+    'normalized': [
+        ('right', ''), ('none', 'Where are the parameters of the batch normalizations, 2 for each channel read?'),
+        ('one', 'A batch normalization has two numbers for each channel: gamma and beta. Is one of them missing?'),
         ('four', 'The running mean and variance are not trained. What is left of the 4 numbers for each channel?'),
-        ('out', 'The batch normalisation comes before the convolution: on how many channels does it work then?'),
-        ('fixed', 'A batch normalisation has gamma and beta for each channel, not one of each. Multiply by what?'),
-        ('in and out', 'There is one batch normalisation for each layer, before its convolution. What is the other?')],
+        ('out', 'The batch normalization comes before the convolution: on how many channels does it work then?'),
+        ('fixed', 'A batch normalization has gamma and beta for each channel, not one of each. Multiply by what?'),
+        ('in and out', 'There is one batch normalization for each layer, before its convolution. What is the other?')],
     'kernel': [(9, ''), (1, 'Is the kernel in it? A 3x3 convolution has 9 weights for each pair of channels.'),
                (3, 'Is the kernel in it with both its sides? It is 3 x 3.'),
                (6, 'The kernel has 3 x 3 weights, not 3 + 3. How many is that?')],
@@ -103,7 +103,7 @@ _MISTAKES = {
 def block_parameters(f):
     """Check the number of trainable parameters of the article's dense block.
 
-    Layer l reads c = in_channels + growth_rate (l - 1) channels: 2c for its batch normalisation, 9 c growth_rate
+    Layer l reads c = in_channels + growth_rate (l - 1) channels: 2c for its batch normalization, 9 c growth_rate
     weights, growth_rate biases.
 
     Parameters

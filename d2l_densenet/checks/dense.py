@@ -137,10 +137,10 @@ def _require_convs(block, text, L, k, c, Y):
                           f'{", ".join(f"{a}x{b}" for a, b in sorted(kernels))}; they should be 3x3. What does '
                           'kernel_size say in your conv_block?')
     if not norms:
-        raise CheckFailed(f'{text} has no batch normalisation. Is your conv_block BN, ReLU, 3x3 convolution? '
+        raise CheckFailed(f'{text} has no batch normalization. Is your conv_block BN, ReLU, 3x3 convolution? '
                           '(checks.conv_block looks at it alone.)')
     if len(norms) != L:
-        raise CheckFailed(f'{text} has {len(norms)} batch normalisations; it should have {L}, one before each '
+        raise CheckFailed(f'{text} has {len(norms)} batch normalizations; it should have {L}, one before each '
                           'convolution. Does each conv_block have exactly one?')
 
 
@@ -176,7 +176,7 @@ def _require_first(X, Y, c, text, kind='channels'):
 
 
 def _layers(convs, norms, c, k):
-    """The normalisation and the convolution of each layer, matched by the channels that the layer reads."""
+    """The normalization and the convolution of each layer, matched by the channels that the layer reads."""
     by_width = {}
     for part in norms:
         by_width.setdefault(part['gamma'].size, part)
@@ -190,7 +190,7 @@ def _require_composites(Y, convs, norms, c, k, text):
         x, y = Y[:, :reads], Y[:, reads:reads + k]
         operations = {'BN': lambda x, p=before or own: look.norm(x, p), CONV: lambda x, p=part: look.conv(x, p)}
         found = look.identify(x, y, _RIGHT, operations)
-        if found is None and before is not own:  # normalisation after the convolution
+        if found is None and before is not own:  # normalization after the convolution
             found = look.identify(x, y, _RIGHT, {**operations, 'BN': lambda x, p=own: look.norm(x, p)})
         if found is None:
             others = [j for j in range(len(convs)) if j != i and look.same(
@@ -283,7 +283,7 @@ def _require_nonlinear(block, X, Y, c, k, L, text):
     """Each layer does more than a linear map; its values come from what it reads."""
     many = look.run(block, look.images(64, c), text)  # more rows than a linear map can fit
     for i in range(L):
-        # Batch normalisation, too, is a linear map of one batch.
+        # Batch normalization, too, is a linear map of one batch.
         x = numpy.hstack([many[:, :c + i * k], numpy.ones((len(many), 1))]).astype('float64')
         y = many[:, c + i * k:c + (i + 1) * k]
         map_of = numpy.linalg.lstsq(x, y, rcond=None)[0]

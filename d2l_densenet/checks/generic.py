@@ -158,7 +158,7 @@ def _unlike(got, wanted, tolerance):
 
 
 def _equal(got, wanted, tolerance):
-    """Whether a result is the right one. A function gives numbers to go on with: no text, no per cent, no rounding."""
+    """Whether a result is the right one. A function gives numbers to go on with: no text, no percent, no rounding."""
     if isinstance(wanted, tuple):
         return isinstance(got, tuple) and len(got) == len(wanted) and all(
             _equal(*pair, tolerance) for pair in zip(got, wanted))

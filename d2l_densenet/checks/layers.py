@@ -22,7 +22,7 @@ LAYER_HINTS = [
 
 @check
 def conv_block(f):
-    """Check a composite function: batch normalisation, ReLU, 3x3 convolution with padding 1.
+    """Check a composite function: batch normalization, ReLU, 3x3 convolution with padding 1.
 
     Parameters
     ----------
@@ -216,7 +216,7 @@ def _bottleneck_layer(f, k, X):
 
 
 def _by_width(norms, widths, text):
-    """The two normalisations in the order in which they are used."""
+    """The two normalizations in the order in which they are used."""
     found = [part['gamma'].size for part in norms]
     if sorted(found) != sorted(widths):
         raise CheckFailed(f'The BatchNorms of {text} work on {found[0]} and {found[1]} channels; they should stand '
@@ -230,7 +230,7 @@ def _kernel(part):
 
 
 def _require_layers(block, text, convs, norms, want_convs, want_norms):
-    """The numbers of convolutions and normalisations; None: any."""
+    """The numbers of convolutions and normalizations; None: any."""
     layers = look.layer_names(block)
     forgotten = look.unused(block)
     if forgotten:
@@ -247,10 +247,10 @@ def _require_layers(block, text, convs, norms, want_convs, want_norms):
     if want_norms is None:
         return
     if norms < want_norms:
-        raise CheckFailed(f'{text} has {"no" if not norms else norms} batch normalisation where it should have '
+        raise CheckFailed(f'{text} has {"no" if not norms else norms} batch normalization where it should have '
                           f'{want_norms}; its layers: {layers}. Where is the BatchNorm?')
     if norms > want_norms:
-        raise CheckFailed(f'{text} has {norms} batch normalisations; it should have {want_norms}. Its layers: '
+        raise CheckFailed(f'{text} has {norms} batch normalizations; it should have {want_norms}. Its layers: '
                           f'{layers}. Which one is too many?')
 
 
@@ -265,14 +265,14 @@ def _require_kernel(part, text, side, Y, X):
 
 
 def _require_statistics(block, norms, text, channels):
-    """Batch normalisation, over the channel axis."""
+    """Batch normalization, over the channel axis."""
     for part in norms:
         if part['mean'] is None:
             kind = type(part['layer']).__name__
-            raise CheckFailed(f'{text} normalises with {kind}; the paper uses batch normalisation, whose statistics '
+            raise CheckFailed(f'{text} normalizes with {kind}; the paper uses batch normalization, whose statistics '
                               'come from the whole batch. Which layer of gluon.nn does that?')
         if getattr(part['layer'], '_kwargs', {}).get('axis', 1) != 1:
-            raise CheckFailed(f'The BatchNorm of {text} normalises along axis {part["layer"]._kwargs["axis"]}; '
+            raise CheckFailed(f'The BatchNorm of {text} normalizes along axis {part["layer"]._kwargs["axis"]}; '
                               'channels are axis 1. Can you leave its axis out?')
 
 

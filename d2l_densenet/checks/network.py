@@ -147,10 +147,10 @@ def _require_classifier(denses, Y, X, text, c, classes):
 
 
 def _require_norms(norms, text, k, blocks, stem, c):
-    """The batch normalisations by the channels they work on."""
+    """The batch normalizations by the channels they work on."""
     for part in norms:
         if part['mean'] is None:
-            raise CheckFailed(f'{text} normalises with {type(part["layer"]).__name__}; the paper uses BatchNorm. Can '
+            raise CheckFailed(f'{text} normalizes with {type(part["layer"]).__name__}; the paper uses BatchNorm. Can '
                               'you change it?')
     found = [part['gamma'].size for part in norms]
     want, width = [stem], stem
@@ -162,11 +162,11 @@ def _require_norms(norms, text, k, blocks, stem, c):
     if found == want:
         return
     if found == want[1:]:
-        raise CheckFailed(f'{text} has no batch normalisation in the stem. What comes after the 7x7 convolution there?')
+        raise CheckFailed(f'{text} has no batch normalization in the stem. What comes after the 7x7 convolution there?')
     if found == want[:-1]:
-        raise CheckFailed(f'{text} has no batch normalisation after the last block. What does the classifier begin '
+        raise CheckFailed(f'{text} has no batch normalization after the last block. What does the classifier begin '
                           'with, before the global pooling?')
-    raise CheckFailed(f'The batch normalisations of {text} work on {found} channels; they should work on {want}, in '
+    raise CheckFailed(f'The batch normalizations of {text} work on {found} channels; they should work on {want}, in '
                       'this order: the stem, each layer of each dense block, each transition, the classifier. Which '
                       'one is missing, or in another place?')
 
@@ -231,12 +231,12 @@ _MISTAKES = [
     ({'stem_pool_pad': 0}, 'the max-pooling of the stem does not pad. Which padding goes with its 3x3 window?'),
     ({'stem_size': 2, 'stem_pool_pad': 0}, 'the max-pooling of the stem has a window of 2x2; the article has 3x3 with '
      'stride 2 and padding 1. Can you change it?'),
-    ({'stem_relu': False}, 'no ReLU in the stem. What follows its batch normalisation?'),
-    ({'stem_first': True}, 'the stem pools before the batch normalisation. In which order are its four layers?'),
+    ({'stem_relu': False}, 'no ReLU in the stem. What follows its batch normalization?'),
+    ({'stem_first': True}, 'the stem pools before the batch normalization. In which order are its four layers?'),
     ({'transition': 'max'}, 'the transitions take maxima; the article averages. What does '
                             'checks.transition_block say?'),
     ({'transition': None}, 'the transitions do not pool. What does checks.transition_block say?'),
-    ({'last_relu': False}, 'no ReLU after the last batch normalisation. What follows it, before the pooling?'),
+    ({'last_relu': False}, 'no ReLU after the last batch normalization. What follows it, before the pooling?'),
     ({'last': 'max'}, 'the last pooling takes maxima; the article averages over all pixels. Which layer is that?'),
     ({'layer': 'BN conv'}, 'no ReLU in the layers of the dense blocks. What does checks.conv_block say?'),
     ({'layer': 'ReLU BN conv'}, 'ReLU comes before BN in the layers of the dense blocks. What does '

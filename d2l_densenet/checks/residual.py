@@ -14,7 +14,7 @@ def residual_block(cls):
     """Check the residual block of d2l and of the article.
 
     3x3 convolution with the given stride, BN, ReLU, 3x3 convolution, BN; the input, or with `use_1x1conv` a 1x1
-    convolution of it with the same stride, is added; ReLU. No batch normalisation on the shortcut.
+    convolution of it with the same stride, is added; ReLU. No batch normalization on the shortcut.
 
     Parameters
     ----------
@@ -72,10 +72,10 @@ def _residual_block(cls, k, with_conv, strides, X):
          'has the strides.'),
         (Y.shape[2] < rows, 'Did you forget padding=1?')])
     if len(norms) == 3:
-        raise CheckFailed(f"{text} has three batch normalisations. He et al. have one on the shortcut too, d2l's and "
+        raise CheckFailed(f"{text} has three batch normalizations. He et al. have one on the shortcut too, d2l's and "
                           "the article's block have not. Can you take it out?")
     if not norms or len(norms) > 3:
-        raise CheckFailed(f'{text} has {len(norms) or "no"} batch normalisations; it should have two, one after each '
+        raise CheckFailed(f'{text} has {len(norms) or "no"} batch normalizations; it should have two, one after each '
                           '3x3 convolution. Where are they?')
     Y = look.run(block, X, text, hints)
     _require_values(X, Y, threes, norms, ones, strides, text)
@@ -100,7 +100,7 @@ def _require_values(X, Y, threes, norms, ones, strides, text):
                 'The one after the first convolution is missing.' if found(norm='second') else
                 'The one after the second convolution is missing.' if found(norm='first') else 'Where is the '
                                                                                                'other one?')
-        raise CheckFailed(f'{text} has one batch normalisation; it should have two, one after each 3x3 '
+        raise CheckFailed(f'{text} has one batch normalization; it should have two, one after each 3x3 '
                           f'convolution. {hint}')
     if found():
         return
@@ -118,7 +118,7 @@ def _residual(X, convs, norms, ones, strides, train=False, norm='both', add='inp
     def relu(x):
         return numpy.maximum(x, 0)
 
-    def normalise(x, i):
+    def normalize(x, i):
         if norm in ('both', 'shared') or norm == ('first', 'second')[i]:
             return look.norm(x, norms[i if norm == 'both' else 0], train)
         return x
@@ -126,13 +126,13 @@ def _residual(X, convs, norms, ones, strides, train=False, norm='both', add='inp
     first, second = (strides, 1) if place == 'first' else (1, strides)
     try:
         if pre:
-            h = look.conv(relu(normalise(X, 0)), convs[0], first)
-            h = look.conv(relu(normalise(h, 1)), convs[1], second)
+            h = look.conv(relu(normalize(X, 0)), convs[0], first)
+            h = look.conv(relu(normalize(h, 1)), convs[1], second)
         else:
             h = look.conv(X, convs[0], first)
-            h = relu(normalise(h, 0)) if middle and order == 'BN ReLU' else normalise(relu(h) if middle else h, 0)
+            h = relu(normalize(h, 0)) if middle and order == 'BN ReLU' else normalize(relu(h) if middle else h, 0)
             inner = h
-            h = normalise(look.conv(h, convs[1], second), 1)
+            h = normalize(look.conv(h, convs[1], second), 1)
         shortcut = look.conv(X, ones[0], strides) if ones and add != 'input itself' else X
         if add == 'inner':
             shortcut = inner

@@ -242,7 +242,7 @@ def _require_cut(before, after, source, layer, sizes, text):
                           'copy (asnumpy() is one), without writing it back with set_data?')
     others = [name for name in changed if not name.endswith('2.weight')]
     if others:
-        kind = ('the bias of a convolution' if others[0].endswith('bias') else 'batch normalisation')
+        kind = ('the bias of a convolution' if others[0].endswith('bias') else 'batch normalization')
         raise CheckFailed(f'{text} changes {kind} ({others[0]}); it should set {wanted}, to zero, and nothing else. '
                           'What belongs to this one connection?')
     layers = [int(name.split('.')[1]) + 1 for name in changed]

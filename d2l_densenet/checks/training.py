@@ -71,7 +71,7 @@ def _hits(scores, labels):
 
 _WRONG_ACCURACIES = [
     (lambda s, y: _hits(s, y).sum(), 'That is their number. Divide by what?'),
-    (lambda s, y: 100 * _hits(s, y).mean(), 'That is in per cent. The share is between 0 and 1: what is the 100 for?'),
+    (lambda s, y: 100 * _hits(s, y).mean(), 'That is in percent. The share is between 0 and 1: what is the 100 for?'),
     (lambda s, y: 1 - _hits(s, y).mean(), 'That is the share of mistakes. Is there a != that should be a ==?'),
     (lambda s, y: (~_hits(s, y)).sum(), 'That is the number of mistakes. Which share is asked for?'),
     (lambda s, y: _hits(s, y).sum() / s.shape[1], 'It is divided by the number of classes. How many rows are there?'),
@@ -314,7 +314,7 @@ def _require_moved(before, after, wanted, n, text):
                         for key in ('delta_two', 'delta_predict'))
         scale = float(flat @ predict / (predict @ predict))
         if numpy.abs(flat - scale * predict).max() <= 1e-3 * numpy.abs(scale * predict).max():
-            raise CheckFailed(f'{text} computes the gradient outside of training mode: batch normalisation used its '
+            raise CheckFailed(f'{text} computes the gradient outside of training mode: batch normalization used its '
                               'running statistics. Is it autograd.record(), without train_mode=False?')
         if numpy.abs(flat - two).max() <= 1e-2 * numpy.abs(two).max():
             raise CheckFailed(f'{text} takes two steps on this batch; it should take one. Is trainer.step called '
@@ -330,7 +330,7 @@ def _require_moved(before, after, wanted, n, text):
     statistics = [value for value, trained in after if not trained]
     if any(numpy.abs(a - b).max() > 1e-3 for a, b in zip(statistics, wanted['statistics'])):
         raise CheckFailed(f'{text} moves the parameters correctly, but not the running statistics of batch '
-                          'normalisation: the network sees the batch more than once, or not in training mode. How '
+                          'normalization: the network sees the batch more than once, or not in training mode. How '
                           'often do you call net and backward?')
 
 

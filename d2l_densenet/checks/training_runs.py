@@ -253,4 +253,4 @@ class _World:
              'All rates give the same: what is train given?'),
             (lambda: self.accuracies(sorted(rates), seeds), 'The rows are in the order of `rates`, not sorted.'),
             (lambda: 1 - self.accuracies(rates, seeds), 'Those are the shares of mistakes.'),
-            (lambda: 100 * self.accuracies(rates, seeds), 'Those are per cent; a share is between 0 and 1.')]
+            (lambda: 100 * self.accuracies(rates, seeds), 'Those are percent; a share is between 0 and 1.')]

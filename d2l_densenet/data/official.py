@@ -1,4 +1,4 @@
-"""Where the official Fashion-MNIST comes from: looked for, downloaded, and recognised by its checksums."""
+"""Where the official Fashion-MNIST comes from: looked for, downloaded, and recognized by its checksums."""
 
 import hashlib
 import os

@@ -14,7 +14,7 @@ __all__ = ['eval_mode']
 def eval_mode(net):
     """Inside ``with eval_mode(net):`` its layers work as in evaluation, though autograd records in training mode.
 
-    Batch normalisation uses its running statistics and leaves them as they are, dropout drops nothing. This is for
+    Batch normalization uses its running statistics and leaves them as they are, dropout drops nothing. This is for
     gradients of what a network predicts, as saliency maps and adversarial examples need them: recorded in predict mode
     (``autograd.record(train_mode=False)``) they are wrong behind a max-pooling on a CPU (apache/mxnet#10994).
 
@@ -44,7 +44,7 @@ def eval_mode(net):
     """
     blocks, former = inside(gluon_block('net', net)), []
     for layer in blocks:
-        # `use_global_stats` of any kind of batch normalisation, and the rate of a Dropout.
+        # `use_global_stats` of any kind of batch normalization, and the rate of a Dropout.
         for settings, name, value in ((getattr(layer, '_kwargs', {}), 'use_global_stats', True),
                                       (vars(layer) if isinstance(layer, nn.Dropout) else {}, '_rate', 0)):
             if name in settings:

@@ -5,7 +5,7 @@ show that a rule holds for it. The rules (`benchmarks/NOTES.md` has what each sa
 
 - A 1x1 convolution before an average pooling: the one works on each pixel alone and the other on each channel alone, so
   they can change places, and the convolution has a quarter of the work. (Its gradient then has oneDNN's own layout,
-  too; in the article's network that saves a batch normalisation from a slow reference form.)
+  too; in the article's network that saves a batch normalization from a slow reference form.)
 - A ReLU before a max-pooling: the largest of a window and of 0 is the same in either order, to the bit.
 - On maps of one pixel (the last block of the article's network) all but the middle weights of a convolution meet the
   padding: it becomes a 1x1 convolution with the middle weights, and a global pooling is left out.
@@ -220,7 +220,7 @@ def _fill_filters(node):
     before = node.inputs[0][0]
     while before.op in (*BATCH_NORM, *RELU, *ACTIVATION, *POOLING):
         before = before.inputs[0][0]
-    # Maps in blocks of 8 channels, whose gradient would now come in blocks of 16: a slow form of batch normalisation.
+    # Maps in blocks of 8 channels, whose gradient would now come in blocks of 16: a slow form of batch normalization.
     if before.op in CONVOLUTION and before.reads()[1:2] and before.reads()[1] % 16 == 8:
         return
 

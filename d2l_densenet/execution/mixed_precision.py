@@ -27,7 +27,7 @@ from .operators import aligned
 
 __all__ = ['MixedPrecision', 'with_casts']
 
-#: Names for the `dtype` of `fit`.
+#: Names for the `dtype` of `fit`, `evaluate_accuracy` and `predict`.
 DTYPES = ('float32', 'float16', 'bfloat16')
 
 _LAYERS = (*CONVOLUTION, 'Deconvolution', '_npx_deconvolution', 'FullyConnected', '_npx_fully_connected')
@@ -80,7 +80,7 @@ def with_casts(symbol, dtype, shape):
     for node in graph.nodes:
         chosen = _in_16_bits(node, dtype, low)
         given = node.inputs
-        # Scale, shift and statistics of a batch normalisation are always float32.
+        # Scale, shift and statistics of a batch normalization are always float32.
         data, beside = (given[:1], given[1:]) if node.op in BATCH_NORM else (given, [])
         node.inputs = [cast(source, output, dtype if chosen else 'float32', *rest) for source, output, *rest in data]
         node.inputs += beside

@@ -1,7 +1,7 @@
 """Training a DenseNet in memory that grows linearly with its depth: values are computed again instead of kept.
 
 For the backward pass a framework keeps what every operator has read: of layer l the concatenation of all features
-before it, its batch normalisation and its ReLU. That grows with the square of the depth (Pleiss et al.,
+before it, its batch normalization and its ReLU. That grows with the square of the depth (Pleiss et al.,
 "Memory-Efficient Implementation of DenseNets", arXiv:1707.06990). Here only each layer's own k channels are kept. The
 backward pass goes from layer to layer, the last first, and computes each again from the features that it reads.
 
@@ -320,7 +320,7 @@ class _Piece:
 
 
 class _DenseBlock:
-    """The two passes through a dense block, and through the batch normalisation and the ReLU after it.
+    """The two passes through a dense block, and through the batch normalization and the ReLU after it.
 
     They use MXNet's own backward operators: a convolution's does not need its output, which autograd would compute
     again, and the large arrays can be parts of a few buffers (a process that asks for memory at each operator waits for
@@ -341,14 +341,14 @@ class _DenseBlock:
         features, statistics, part = [x], [], self._part_of(buffers, x)
 
         def joined(width):
-            # The block's input may have oneDNN's own layout. Batch normalisation that reads such an array and writes to
+            # The block's input may have oneDNN's own layout. Batch normalization that reads such an array and writes to
             # a part of another ends the process (a fault of MXNet's).
             return (x, None) if len(features) == 1 else (self._join(features, part('X', width)), part('A', width))
 
         for steps, width in zip(self.layers, self.widths):
             (h, out), found, inner = joined(width), [], []
             for step in steps:
-                h, *moments = step.normalise(h, out)
+                h, *moments = step.normalize(h, out)
                 found.append(moments)
                 h = step.convolve(h, None, seed)
                 if self.keep and step is not steps[-1]:
@@ -358,7 +358,7 @@ class _DenseBlock:
             features.append(h)
         h, out = joined(self.widths[-1])
         if self.after:
-            h, *moments = self.after.normalise(h, out)
+            h, *moments = self.after.normalize(h, out)
             statistics.append(moments)
         return features, statistics, h
 
@@ -368,7 +368,7 @@ class _DenseBlock:
         if self.aligned:
             gradients = [mx.nd.zeros_like(feature) for feature in features]
         else:
-            # Where two arrays differ in layout, oneDNN's batch normalisation goes backward at a tenth of its speed.
+            # Where two arrays differ in layout, oneDNN's batch normalization goes backward at a tenth of its speed.
             x = features[0] = _invoke('_copy', [x], part('x', self.widths[0]))
             gradients = buffers.parts('G', [feature.shape for feature in features], zero=True)
         autograd.mark_variables(features, gradients, 'add')
@@ -379,14 +379,14 @@ class _DenseBlock:
             active = self.after.activate(joined, moments, part('A', self.widths[-1]))
         flow = through(active.detach(), part('D', self.widths[-1]))
         if self.after:
-            flow = self.after.unnormalise(flow, joined, active, moments)
+            flow = self.after.unnormalize(flow, joined, active, moments)
         autograd.backward(joined, flow)
         for steps, width in zip(self.layers[::-1], self.widths[-2::-1]):
             (moments, inner), flow = statistics.pop(), features.pop().grad
             joined = self._join_recorded(features, part('X', width))
             if len(steps) > 1 and not inner:
                 # To the bit: what differs in the bottleneck's output may turn a ReLU on that was off.
-                active = [steps[0].normalise(joined, part('A', width), again=True)[0]]
+                active = [steps[0].normalize(joined, part('A', width), again=True)[0]]
             else:
                 active = [steps[0].activate(joined, moments[0], part('A', width))]
             read = [joined]
@@ -417,7 +417,7 @@ class _DenseBlock:
 
 
 class _Step:
-    """Batch normalisation and ReLU, then perhaps a convolution and dropout."""
+    """Batch normalization and ReLU, then perhaps a convolution and dropout."""
 
     def __init__(self, layers, place=None):
         self.norm, _, *others = layers
@@ -432,8 +432,8 @@ class _Step:
         norm = self.norm
         return [p.data(device) for p in (norm.gamma, norm.beta, norm.running_mean, norm.running_var)]
 
-    def normalise(self, x, out, again=False):
-        """Batch normalisation and ReLU with the statistics of the batch; mean and inverse standard deviation."""
+    def normalize(self, x, out, again=False):
+        """Batch normalization and ReLU with the statistics of the batch; mean and inverse standard deviation."""
         *scales, mean, variance = self._values(x.context)
         # The CPU moves them in the backward pass, cuDNN here.
         running = [mean.copy(), variance.copy()] if again else [mean, variance]
@@ -443,7 +443,7 @@ class _Step:
         return _invoke('Activation', [h], h, act_type='relu'), *moments
 
     def activate(self, x, moments, out):
-        """What `normalise` gave but for rounding, and faster: the statistics are known."""
+        """What `normalize` gave but for rounding, and faster: the statistics are known."""
         (mean, inverse), settings = moments, {**self.norm._kwargs, 'use_global_stats': True}
         h = _invoke('BatchNorm', [x, *self._values(x.context)[:2], mean, 1 / (inverse * inverse) - settings['eps']],
                     out, **settings)
@@ -481,10 +481,10 @@ class _Step:
             _invoke('_backward_Convolution', [gradient, read, *filters], [result, *found[-1]], **settings)
         for parameter, *arrays in zip(self.filters, *found):
             _give(parameter, functools.reduce(mx.nd.NDArray.__iadd__, arrays)[:parameter.shape[0]])
-        return self.unnormalise(out, x, active, moments)
+        return self.unnormalize(out, x, active, moments)
 
-    def unnormalise(self, gradient, x, active, moments):
-        """The same for `normalise` alone."""
+    def unnormalize(self, gradient, x, active, moments):
+        """The same for `normalize` alone."""
         gradient = _invoke('_backward_Activation', [gradient, active], gradient, act_type='relu')
         found = [mx.nd.empty(x.shape[1], x.context) for _ in range(2)]
         _invoke('_backward_BatchNorm', [gradient, *moments, x, *self._values(x.context)], [active, *found],
@@ -585,7 +585,7 @@ class _Plan:
         while items:
             path, layer = items.pop(0)
             groups = _layers_of(layer, self._dense)
-            # If its first normalisation gets no gradient, it must not move its statistics.
+            # If its first normalization gets no gradient, it must not move its statistics.
             if not groups or not (needs or _trained(*run.values(), groups[0][0][0])):
                 run[path] = layer
                 continue
@@ -647,7 +647,7 @@ def _one_by_one(layers):
 
 
 def _kind(layer):
-    """Of what dense blocks are made of N, R, C or D (normalisation, ReLU, convolution, dropout); '-' for all else."""
+    """Of what dense blocks are made of N, R, C or D (normalization, ReLU, convolution, dropout); '-' for all else."""
     if not as_built(layer):
         return '-'
     settings = getattr(layer, '_kwargs', {})
@@ -664,7 +664,7 @@ def _kind(layer):
 
 
 def _layers_of(block, dense):
-    """For each layer of a dense block its groups of normalisation, ReLU, convolution and perhaps dropout.
+    """For each layer of a dense block its groups of normalization, ReLU, convolution and perhaps dropout.
 
     None if it is no dense block, or has other layers, or one of them twice.
     """

@@ -61,7 +61,7 @@ def load_pretrained(net, file, new_head=False, strict=True, part=None):
     those of ``collect_params().save`` and ``export`` (with a prefix), below any keys and prefixes (``state_dict``,
     ``module.``, ``backbone.``). PyTorch's counters (``num_batches_tracked``) are passed over.
 
-    The parameters keep their device and type; those that are not initialised get the device of the others, or
+    The parameters keep their device and type; those that are not initialized get the device of the others, or
     ``mx.cpu()``. float64 is rounded to float32, integers are refused.
 
     Parameters
@@ -71,7 +71,7 @@ def load_pretrained(net, file, new_head=False, strict=True, part=None):
     file : str or os.PathLike
         The checkpoint.
     new_head : bool, default False
-        Leave the classifier as it is, whatever the file has: for another number of classes. It must be initialised.
+        Leave the classifier as it is, whatever the file has: for another number of classes. It must be initialized.
     strict : bool, default True
         Refuse the file unless each entry and each parameter has its counterpart. False: load what fits.
     part : str, optional
@@ -105,7 +105,7 @@ def load_pretrained(net, file, new_head=False, strict=True, part=None):
     new_head, strict = switch('new_head', new_head), switch('strict', strict)
     layers = layers_of(net)
     path = a_path('file', file)
-    if new_head and not _is_initialised(net.output.weight):
+    if new_head and not _is_initialized(net.output.weight):
         raise CheckpointError('new_head=True keeps the classifier, which has no values: call net.initialize() first')
     parameters = parameters_of(net, layers)
     source, found, used = _in_file(net, layers, path, part)
@@ -136,7 +136,7 @@ def load_pretrained(net, file, new_head=False, strict=True, part=None):
         if scale is not None and (scale != 1).any():
             raise CheckpointError(f'{path}: {layer.name}.weight has other scales than 1, which the '
                                   'BatchNorm(scale=False) of this network would ignore. Give it one with scale=True.')
-    ctx = next((parameter.list_ctx() for parameter in parameters.values() if _is_initialised(parameter)), mx.cpu())
+    ctx = next((parameter.list_ctx() for parameter in parameters.values() if _is_initialized(parameter)), mx.cpu())
     for name, value in plan.items():
         _set(parameters[name], value, ctx)
     return LoadReport(source, *map(tuple, (plan, kept, missing, unexpected, mismatched)), found.label)
@@ -162,7 +162,7 @@ def save_torch(net, file):
     Parameters
     ----------
     net : DenseNet
-        The network, initialised.
+        The network, initialized.
     file : str or os.PathLike
         Ends in ``.safetensors``, ``.pth`` or ``.pt``. It is replaced as a whole or not at all.
 
@@ -171,7 +171,7 @@ def save_torch(net, file):
     TypeError
         If `net` is not a `DenseNet`, or was cast to a type that NumPy lacks.
     CheckpointError
-        A ValueError: another ending, a network that is not initialised or not finite, a place that cannot be written.
+        A ValueError: another ending, a network that is not initialized or not finite, a place that cannot be written.
 
     Examples
     --------
@@ -237,7 +237,7 @@ def _current(parameter):
     return numpy.ascontiguousarray(values[0] if len(values) == 1 else numpy.mean(values, axis=0, dtype=values[0].dtype))
 
 
-def _is_initialised(parameter):
+def _is_initialized(parameter):
     """Whether `parameter` has a device, and values or the promise of them."""
     try:
         return bool(parameter.list_ctx())
@@ -246,13 +246,13 @@ def _is_initialised(parameter):
 
 
 def _set(parameter, value, ctx):
-    """Set `parameter`; on `ctx` if it was not initialised."""
-    if not _is_initialised(parameter):
+    """Set `parameter`; on `ctx` if it was not initialized."""
+    if not _is_initialized(parameter):
         parameter.shape = value.shape
         parameter.initialize(init='zeros', ctx=ctx)
     try:
         in_np = isinstance(parameter.list_data()[0], mx.np.ndarray)
-    except RuntimeError:  # initialised, but waits for its first batch
+    except RuntimeError:  # initialized, but waits for its first batch
         in_np = is_np_array()
     parameter.set_data((mx.np if in_np else mx.nd).array(value, dtype=value.dtype))
 

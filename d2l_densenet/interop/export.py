@@ -36,7 +36,7 @@ TOLERANCE = 1e-5
 
 # MXNet 1.9.1 translates to ONNX's operator set 13 but labels the file with the newest that the installed onnx knows.
 # The operators used here mean the same in set 15, which runtimes have had since 2021. (Below 14, ONNX's reference
-# implementation takes batch normalisation for training.)
+# implementation takes batch normalization for training.)
 _OPSET = 15
 _INPUT, _OUTPUT, _BATCH = 'data', 'scores', 'batch'
 _BATCH_SIZES = (1, 3)
@@ -69,7 +69,7 @@ def export_model(net, directory, input_shape=(1, 48, 48), formats=('mxnet', 'onn
     Parameters
     ----------
     net : DenseNet or ResNet
-        With values: initialised, loaded or trained.
+        With values: initialized, loaded or trained.
     directory : str or pathlib.Path
         Made if it is not there.
     input_shape : sequence of int, default (1, 48, 48)
@@ -240,7 +240,7 @@ def _write_onnx(path, symbol, values, input_shape, output_shape, properties):
     model.producer_name = 'd2l-densenet'
     onnx.helper.set_model_props(model, properties)
     # MXNet lists the weights among the inputs too, where a caller could replace them: a runtime may then not fold
-    # batch normalisation into convolutions.
+    # batch normalization into convolutions.
     graph = model.graph
     weights = {weight.name for weight in graph.initializer}
     inputs = [value for value in graph.input if value.name not in weights]

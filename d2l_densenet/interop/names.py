@@ -75,7 +75,7 @@ def layers_of(net):
 
 
 def _numbered(steps):
-    """Normalisations and convolutions among `steps`: (torchvision's kind, Gluon's, layer, number, place)."""
+    """Normalizations and convolutions among `steps`: (torchvision's kind, Gluon's, layer, number, place)."""
     count = collections.Counter()
     for place, layer in enumerate(steps):
         kind = ('norm', 'batchnorm') if isinstance(layer, nn.BatchNorm) else \

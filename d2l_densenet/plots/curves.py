@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import ScaledTranslation
 
 from .._common.arguments import number, show
-from .look import BESIDE, DENSENET, GREY, RESNET, an_array, colours, finished, labelled, new_figure, plural, style
+from .look import BESIDE, DENSENET, GREY, RESNET, an_array, colors, finished, labeled, new_figure, plural, style
 
 __all__ = ['LiveAccuracy', 'plot_accuracy', 'plot_history', 'plot_memory']
 
@@ -32,17 +32,17 @@ def plot_history(history):
     >>> figure._suptitle.get_text()
     'test accuracy 0.700 after 1 epoch'
     """
-    histories = labelled('history', history if isinstance(history, dict) else {'': history}, 'History')
+    histories = labeled('history', history if isinstance(history, dict) else {'': history}, 'History')
     for label, one in histories.items():
         _check_history(one, f'history {label!r}' if label else 'history')
     figure, (loss_axes, accuracy_axes) = new_figure(11 if len(histories) == 1 else 13, 4.4, columns=2)
-    for colour, (label, one) in zip(colours(histories), histories.items()):
-        for axes, key, name, line, fill in ((loss_axes, 'loss', 'training', 'o-', colour),
+    for color, (label, one) in zip(colors(histories), histories.items()):
+        for axes, key, name, line, fill in ((loss_axes, 'loss', 'training', 'o-', color),
                                             (accuracy_axes, 'train_acc', 'training', 'o--', 'white'),
-                                            (accuracy_axes, 'test_acc', 'test', 'o-', colour)):
+                                            (accuracy_axes, 'test_acc', 'test', 'o-', color)):
             points = [(row['epoch'], row[key]) for row in one.rows if row[key] is not None]
             if points:
-                axes.plot(*zip(*points), line, color=colour, mfc=fill, label=f'{label}, {name}' if label else name)
+                axes.plot(*zip(*points), line, color=color, mfc=fill, label=f'{label}, {name}' if label else name)
     longest = max(row['epoch'] for one in histories.values() for row in one.rows)
     for axes, title, unit in ((loss_axes, 'loss', 'cross-entropy (nats per image)'),
                               (accuracy_axes, 'accuracy', 'accuracy (share of images)')):
@@ -119,8 +119,8 @@ class LiveAccuracy:
     @style()
     def _drawn(self, finding):
         figure, axes = new_figure(7.5, 4.4)
-        for (label, curve), colour in zip(self.curves.items(), colours(self.curves)):
-            axes.plot(*zip(*curve), 'o-', color=colour, label=f'{label}: {curve[-1][1]:.3f}')
+        for (label, curve), color in zip(self.curves.items(), colors(self.curves)):
+            axes.plot(*zip(*curve), 'o-', color=color, label=f'{label}: {curve[-1][1]:.3f}')
         last = max(epoch for curve in self.curves.values() for epoch, _ in curve)
         _panel(axes, whole=True, xlabel='epoch', ylabel=f'{self.what}\n(share of images)', ylim=(0, 1),
                xlim=(-0.1, max(last, 1) + 0.1))
@@ -139,7 +139,7 @@ def plot_accuracy(networks, data=None):
     ----------
     networks : dict of str to (Summary, list of float)
         For each label what `summary` returned, and the accuracies (0 to 1) of one or more runs. A label that names
-        ResNet or DenseNet gets the colour of its kind.
+        ResNet or DenseNet gets the color of its kind.
     data : optional
         The data set's name, such as ``loader.source``, to be written below.
 
@@ -151,7 +151,7 @@ def plot_accuracy(networks, data=None):
     >>> figure._suptitle.get_text()
     'highest mean: DenseNet-121, 0.935, each run above all runs of the others'
     """
-    for label, entry in labelled('networks', networks, '(summary of the network, accuracies of its runs)').items():
+    for label, entry in labeled('networks', networks, '(summary of the network, accuracies of its runs)').items():
         pair = isinstance(entry, (tuple, list)) and len(entry) == 2 and hasattr(entry[0], 'multiply_adds')
         if not isinstance(label, str) or not pair or not isinstance(entry[1], (tuple, list)) or not entry[1]:
             raise ValueError('each entry of networks must be a label with (summary of the network, list of one or more '
@@ -159,7 +159,7 @@ def plot_accuracy(networks, data=None):
         for accuracy in entry[1]:
             number(f'each accuracy in networks, here of {label!r},', accuracy, most=1)
     kinds = {'resnet': (RESNET, cycle('sDP')), 'densenet': (DENSENET, cycle('o^v')), '': (GREY, cycle('Xd*'))}
-    looks = {label: next((colour, next(marks)) for kind, (colour, marks) in kinds.items() if kind in label.lower())
+    looks = {label: next((color, next(marks)) for kind, (color, marks) in kinds.items() if kind in label.lower())
              for label in networks}
     figure, both = new_figure(12, 4.8, columns=2, sharey=True)
     for axes, quantity, unit, xlabel in ((both[0], 'parameters', 1e3, 'trainable parameters (thousands)'),
@@ -170,10 +170,10 @@ def plot_accuracy(networks, data=None):
             near = [other for other in costs if abs(costs[other] - costs[label]) <= 0.04 * costs[label]]
             points = 13 * (near.index(label) - (len(near) - 1) / 2)
             aside = axes.transData + ScaledTranslation(points / 72, 0, figure.dpi_scale_trans)
-            (colour, mark), x = looks[label], costs[label]
-            axes.plot([x, x], [min(runs), max(runs)], color=colour, lw=1.5, transform=aside)
-            axes.plot([x] * len(runs), runs, '_', color=colour, markersize=11, transform=aside)
-            axes.plot([x], [fmean(runs)], mark, color=colour, markersize=9, transform=aside, label=label, gid=label)
+            (color, mark), x = looks[label], costs[label]
+            axes.plot([x, x], [min(runs), max(runs)], color=color, lw=1.5, transform=aside)
+            axes.plot([x] * len(runs), runs, '_', color=color, markersize=11, transform=aside)
+            axes.plot([x], [fmean(runs)], mark, color=color, markersize=9, transform=aside, label=label, gid=label)
         _panel(axes, xlabel=xlabel, xlim=(0, 1.12 * max(costs.values())))
     # Artists that are moved aside do not set the limits.
     everything = [run for _, runs in networks.values() for run in runs]
@@ -216,7 +216,7 @@ def plot_memory(counted, measured):
     counted, measured = _memory_rows('counted', counted), _memory_rows('measured', measured)
     figure, panels = new_figure(12, 4.8, columns=2)
     ways = {**counted, **measured}
-    colour_of = dict(zip(ways, colours(ways)))
+    color_of = dict(zip(ways, colors(ways)))
     for axes, title, unit, table in ((panels[0], 'counted', 'kept for the backward pass (MB)', counted),
                                      (panels[1], 'measured', 'peak of one training step (MB)', measured)):
         for label, rows in table.items():
@@ -224,9 +224,9 @@ def plot_memory(counted, measured):
             if len(set(layers)) >= 3:
                 fit = numpy.polyfit(layers, sizes, 2)
                 grid = numpy.linspace(min(layers), max(layers), 100)
-                axes.plot(grid, numpy.polyval(fit, grid), color=colour_of[label])
+                axes.plot(grid, numpy.polyval(fit, grid), color=color_of[label])
                 name = f'{label}: ${_polynomial(fit, max(layers))}$'
-            axes.plot(layers, sizes, 'o', color=colour_of[label], label=name)
+            axes.plot(layers, sizes, 'o', color=color_of[label], label=name)
         _panel(axes, whole=True, title=title, xlabel='layers $L$', ylabel=unit, xlim=(0, None), ylim=(0, None))
         axes.legend(fontsize=12)
     return finished(figure, _memory_finding(measured))
@@ -235,7 +235,7 @@ def plot_memory(counted, measured):
 def _memory_rows(name, ways):
     """The rows of each way as an array (depths, 2), in megabytes and in the order of depth."""
     found = {}
-    for label, rows in labelled(name, ways, 'list of rows (layers, bytes)').items():
+    for label, rows in labeled(name, ways, 'list of rows (layers, bytes)').items():
         table = an_array(f'{name}[{label!r}]', rows)
         if table.ndim != 2 or table.shape[1] != 2 or not numpy.isfinite(table).all() or (
                 table[:, 0] < 1).any() or (table[:, 0] % 1).any() or (table[:, 1] < 0).any():

@@ -13,15 +13,15 @@ from .pictures import MOST_LAYERS
 
 __all__ = ['draw_add_vs_concat', 'draw_chain', 'draw_dense_block', 'draw_growth', 'plot_channels', 'plot_stages']
 
-# For the features x_0, x_1, ...; with more of them the colours come again.
-SOURCE_COLOURS = (DENSENET, '#B88500', '#009E73', '#5F27CD', '#000000')
+# For the features x_0, x_1, ...; with more of them the colors come again.
+SOURCE_COLorS = (DENSENET, '#B88500', '#009E73', '#5F27CD', '#000000')
 
 
 def draw_dense_block(num_layers):
     """Every connection of a dense block with L layers: L (L + 1) / 2 arcs (section 1, figure 1 of the paper).
 
     The features x_0 are the input, x_l the output of layer H_l. An arc goes from each x_i to each later layer
-    H_j, i < j, and has the colour of the features it carries.
+    H_j, i < j, and has the color of the features it carries.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def draw_dense_block(num_layers):
     >>> draw_dense_block(4).axes[0].get_title()
     'dense block: 4 layers, 10 connections'
     """
-    return _draw_layers('dense block', num_layers, range, SOURCE_COLOURS,
+    return _draw_layers('dense block', num_layers, range, SOURCE_COLorS,
                         'arcs lead from every feature x to all later layers H.')
 
 
@@ -50,7 +50,7 @@ def draw_chain(num_layers):
 
 
 @style()
-def _draw_layers(kind, num_layers, read, colours, meaning):
+def _draw_layers(kind, num_layers, read, colors, meaning):
     """The row of layers: layer j reads the features ``read(j)``."""
     positive_int('num_layers', num_layers, most=MOST_LAYERS)
     pairs = [(i, j) for j in range(1, num_layers + 1) for i in read(j)]
@@ -68,11 +68,11 @@ def _draw_layers(kind, num_layers, read, colours, meaning):
                                           boxstyle='round,pad=0.05', edgecolor='black', linewidth=1.5))
             axes.text(j * step - gap, 0, f'$H_{{{j}}}$', ha='center', va='center', zorder=4)
             axes.plot([j * step - gap + 0.25, j * step - radius], [0, 0], color='black', lw=1.5, zorder=1)
-        axes.add_patch(Circle((j * step, 0), radius, facecolor=colours[j % len(colours)], edgecolor='black', zorder=3,
+        axes.add_patch(Circle((j * step, 0), radius, facecolor=colors[j % len(colors)], edgecolor='black', zorder=3,
                               gid=f'x_{j}'))
         axes.text(j * step, -0.42, f'$x_{{{j}}}$', ha='center', va='top', zorder=4)
     for i, j in pairs:
-        span, look = j - i, {'arrowstyle': '-|>', 'color': colours[i % len(colours)], 'gid': f'connection {i} {j}'}
+        span, look = j - i, {'arrowstyle': '-|>', 'color': colors[i % len(colors)], 'gid': f'connection {i} {j}'}
         if span == 1:
             axes.add_patch(FancyArrowPatch((i * step + radius, 0), (j * step - gap - 0.25, 0), shrinkA=0, shrinkB=0,
                                            mutation_scale=14, lw=2.2, **look))
@@ -93,9 +93,9 @@ def _draw_layers(kind, num_layers, read, colours, meaning):
 
 @style()
 def draw_growth(*blocks):
-    """How a dense block's stack of feature maps grows: one bar per step, one colour per source.
+    """How a dense block's stack of feature maps grows: one bar per step, one color per source.
 
-    The titles give channels, connections and trainable parameters (3x3 convolutions with biases, batch normalisation,
+    The titles give channels, connections and trainable parameters (3x3 convolutions with biases, batch normalization,
     the transition's convolution).
 
     Parameters
@@ -125,7 +125,7 @@ def draw_growth(*blocks):
         for source, width in enumerate(widths):
             bottom = sum(widths[:source])
             axes.bar(range(source, layers + 1), width, bottom=bottom, gid=f'x{source}', edgecolor='white', width=0.8,
-                     color=SOURCE_COLOURS[source % len(SOURCE_COLOURS)])
+                     color=SOURCE_COLorS[source % len(SOURCE_COLorS)])
             if 14 * width > channels:                       # room for its name
                 axes.text(layers + 0.45, bottom + width / 2, f'$x_{{{source}}}$', va='center')
         parameters = sum(2 * c + 9 * c * rate + rate for c in range(first, channels, rate))
@@ -161,7 +161,7 @@ def draw_add_vs_concat():
     figure, (left, right) = new_figure(11, 4.8, columns=2, sharey=True)
     bar = {'edgecolor': 'black', 'linewidth': 1.5, 'width': 0.55}
     left.bar([0, 1], [64, 64], color=[RESNET, tint(RESNET)], **bar)
-    # Each channel of the sum holds both: stripes of the two colours, under an outline like the others'.
+    # Each channel of the sum holds both: stripes of the two colors, under an outline like the others'.
     left.bar([2], [64], color=tint(RESNET), hatch='//', **{**bar, 'edgecolor': RESNET})
     left.bar([2], [64], color='none', **bar)
     right.bar([0, 1], [64, 32], color=[DENSENET, tint(DENSENET)], **bar)
@@ -268,17 +268,17 @@ def plot_stages(*nets, input_shape=None):
         rows = [row for row in table.rows if len(row['output_shape']) == 3]
         if not rows:
             raise ValueError(f'{table.name} has no stage that produces feature maps')
-        colour = RESNET
+        color = RESNET
         if any(row['stage'].startswith('dense') for row in rows):
-            colour, pale = DENSENET, '; pale: transitions'
+            color, pale = DENSENET, '; pale: transitions'
         places, heights = range(len(rows)), [row['output_shape'][1] for row in rows]
         bars = above.bar(places, [row['channels'] for row in rows],
-                         color=[tint(colour) if row['stage'].startswith('transition') else colour for row in rows])
+                         color=[tint(color) if row['stage'].startswith('transition') else color for row in rows])
         above.bar_label(bars, fontsize=11, padding=2)
         above.margins(y=0.15)  # room for the labels below the title
         above.set_title(table.name)
         above.set_xticks([])
-        below.plot(places, heights, 'o-', color=colour)
+        below.plot(places, heights, 'o-', color=color)
         for place, height in zip(places, heights):
             below.annotate(f'{height}', (place, height), (0, 7), textcoords='offset points', ha='center', fontsize=11)
         below.set_yscale('log', base=2)

@@ -24,7 +24,7 @@ def draw_network(net, image, maps=6, labels=None, data=None):
     Parameters
     ----------
     net : DenseNet
-        Initialised, best trained.
+        Initialized, best trained.
     image : array (H, W), (1, H, W) or (1, 1, H, W)
         NumPy or MXNet, values from 0 to 1.
     maps : int, 1 to 8, default 6

@@ -16,9 +16,9 @@ from .._common.arguments import show
 
 __all__ = ['DENSENET', 'RESNET', 'describe', 'style']
 
-# One colour for each network in every figure. Blue, vermilion and green are those of Okabe and Ito; the vermilion is
-# darker and their paler colours are replaced, so that all stand out from white on a projector, and those used together
-# differ for readers with red-green colour blindness too. tests/plots/test_look.py has the limits.
+# One color for each network in every figure. Blue, vermilion and green are those of Okabe and Ito; the vermilion is
+# darker and their paler colors are replaced, so that all stand out from white on a projector, and those used together
+# differ for readers with red-green color blindness too. tests/plots/test_look.py has the limits.
 RESNET = '#C44F00'
 DENSENET = '#0072B2'
 FURTHER = ('#009E73', '#5F27CD', '#000000', '#B88500')
@@ -111,8 +111,8 @@ def finished(figure, finding, caption=None, **options):
     return figure
 
 
-def colours(labels):
-    """One colour for each label: the first that names ResNet or DenseNet gets the colour of that network."""
+def colors(labels):
+    """One color for each label: the first that names ResNet or DenseNet gets the color of that network."""
     names = [str(label).lower() for label in labels]
     first = {kind: next((number for number, name in enumerate(names) if kind in name), None)
              for kind in ('densenet', 'resnet')}
@@ -121,9 +121,9 @@ def colours(labels):
     return [own.get(number) or next(free) for number in range(len(names))]
 
 
-def tint(colour):
-    """The colour mixed with white, two parts in three."""
-    return tuple(1 - (1 - part) / 3 for part in to_rgb(colour))
+def tint(color):
+    """The color mixed with white, two parts in three."""
+    return tuple(1 - (1 - part) / 3 for part in to_rgb(color))
 
 
 def plural(count, noun, ending='s'):
@@ -131,7 +131,7 @@ def plural(count, noun, ending='s'):
     return f'{count:,} {noun}{ending if count != 1 else ""}'
 
 
-def labelled(name, entries, what):
+def labeled(name, entries, what):
     """Return `entries` if it is a dict of at least one label to `what`, else raise TypeError or ValueError."""
     if not isinstance(entries, dict):
         raise TypeError(f'{name} must be a dict of label to {what}, got {show(entries)}')

@@ -8,7 +8,7 @@ from matplotlib.colors import PowerNorm
 from .._common.arguments import number, positive_int
 from ..data.loader import FASHION_MNIST_LABELS
 from ..evaluation import predict
-from .look import an_array, finished, labelled, new_figure, plural, style
+from .look import an_array, finished, labeled, new_figure, plural, style
 
 __all__ = ['plot_confusion_matrix', 'plot_feature_maps', 'plot_feature_reuse', 'plot_images', 'plot_mistakes']
 
@@ -18,7 +18,7 @@ MOST_LAYERS = 12
 
 @style()
 def plot_confusion_matrix(net, data_iter, ctx=None, names=None):
-    """How often images of each class were taken for each class: counts, on the colour of their share of the true class.
+    """How often images of each class were taken for each class: counts, on the color of their share of the true class.
 
     Parameters
     ----------
@@ -167,7 +167,7 @@ def plot_feature_maps(features, title, most=6, data=None):
     """
     positive_int('most', most)
     rows = {}
-    for name, maps in labelled('features', features, 'array (C, H, W)').items():
+    for name, maps in labeled('features', features, 'array (C, H, W)').items():
         maps = an_array(f'features[{name!r}]', maps).astype('float64')
         if maps.ndim != 3 or not maps.size:
             raise ValueError(f'features[{name!r}] must have the shape (C, H, W), got {maps.shape}')
@@ -190,7 +190,7 @@ def plot_feature_reuse(maps, label='mean absolute weight', title=None, data=None
     """Numbers on the connections of dense blocks as heat maps, laid out as in figure 5 of the paper.
 
     A column is a layer that reads, a row what it reads: x0 is the block's input, x1 the output of layer 1, and so on.
-    All maps share one scale of colours, from the smallest number to the largest.
+    All maps share one scale of colors, from the smallest number to the largest.
 
     Parameters
     ----------
@@ -202,7 +202,7 @@ def plot_feature_reuse(maps, label='mean absolute weight', title=None, data=None
     title, data : optional
         What to write above, by default where the largest number stands, and below.
     power : float, > 0, default 1
-        Exponent of the scale of colours; below 1 it tells small numbers apart beside a large one.
+        Exponent of the scale of colors; below 1 it tells small numbers apart beside a large one.
     rows : int, >= 1, default 1
         Rows of panels.
     digits : int, >= 1, default 3
@@ -218,7 +218,7 @@ def plot_feature_reuse(maps, label='mean absolute weight', title=None, data=None
     number('power', power, above=0)
     positive_int('digits', digits)
     shown = {str(name): _checked_map(f'maps[{name!r}]' if name else 'maps', values) for name, values in
-             labelled('maps', maps if isinstance(maps, dict) else {'': maps}, 'array').items()}
+             labeled('maps', maps if isinstance(maps, dict) else {'': maps}, 'array').items()}
     low = min(numpy.nanmin(values) for values in shown.values())
     high = max(numpy.nanmax(values) for values in shown.values())
     largest = max(abs(low), abs(high))

@@ -110,7 +110,7 @@ class Keeper:
         # Its checksum is right, so it is not damaged: it was made so.
         except (KeyError, TypeError, ValueError, IndexError, AttributeError, AssertionError, MXNetError) as error:
             raise ResumeError(f'{path} is no checkpoint that fit has written ({type(error).__name__}: '
-                              f'{shown(str(error)[-80:])}): give another checkpoint_dir, and initialise the network '
+                              f'{shown(str(error)[-80:])}): give another checkpoint_dir, and initialize the network '
                               'again') from error
 
     def _restored(self, history, path, arrays, state):

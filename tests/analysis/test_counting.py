@@ -97,7 +97,7 @@ def test_activation_bytes_by_hand():
     net = gluon.nn.HybridSequential()
     net.add(DenseBlock(2, 5), gluon.nn.Dropout(0.5), gluon.nn.MaxPool2D(), gluon.nn.Dense(7))
     table = summary(net, (3, 4, 4))
-    # Each H_l: the input of the normalisation and the output of ReLU, which is the convolution's input.
+    # Each H_l: the input of the normalization and the output of ReLU, which is the convolution's input.
     block = 16 * (3 + 3 + 8 + 8)
     mask, pooled, dense = 16 * 13, 16 * 13, 4 * 13
     assert [row['activation_bytes'] for row in table.rows] == [4 * block, 4 * mask, 4 * pooled, 4 * dense]

@@ -110,11 +110,11 @@ def test_a_convolution_that_does_not_read_all_is_refused(layer):
         mean_absolute_weights(block)
 
 
-@pytest.mark.parametrize('initialised', [False, True])
-def test_blocks_without_weights_and_other_blocks(initialised):
+@pytest.mark.parametrize('initialized', [False, True])
+def test_blocks_without_weights_and_other_blocks(initialized):
     switch('nd')
     block = DenseBlock(2, 4)
-    if initialised:
+    if initialized:
         block.initialize()                  # the shapes wait for the first call
     with pytest.raises(ValueError, match='block has no weights yet'):
         mean_absolute_weights(block)

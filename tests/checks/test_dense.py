@@ -411,8 +411,8 @@ DENSE_BLOCKS = [
     ('num_convs channels', dense_layers(lambda L, k: [my_conv_block(L) for _ in range(L)]),
      r'make 4, 4, 4, 4 channels; each should make num_channels = 10'),
     ('no layer', dense_layers(lambda L, k: []), r'has no convolution; .*add 4 conv_blocks'),
-    ('two normalisations', dense_layers(lambda L, k: [sequence(BN, relu, BN, conv3)(k) for _ in range(L)]),
-     r'has 8 batch normalisations; it should have 4'),
+    ('two normalizations', dense_layers(lambda L, k: [sequence(BN, relu, BN, conv3)(k) for _ in range(L)]),
+     r'has 8 batch normalizations; it should have 4'),
     ('5x5 at the end', dense_layers(lambda L, k: [
         my_conv_block(k) if i < L - 1 else sequence(BN, relu, lambda k: nn.Conv2D(k, 5, padding=2))(k)
         for i in range(L)]), r'kernels of 3x3, 5x5; they should be 3x3'),
@@ -435,7 +435,7 @@ DENSE_BLOCKS = [
     ('no num_convs', ForgetsNumConvs, r'should take \(num_convs, num_channels\), and yours takes \(num_channels\)'),
     ('no ReLU', dense_layers(lambda L, k: [sequence(BN, conv3)(k) for _ in range(L)]),
      r'Layer 1 of .* computes BN, 3x3 convolution, in this order.*Where is the ReLU'),
-    ('no BN', dense_layers(lambda L, k: [sequence(relu, conv3)(k) for _ in range(L)]), r'no batch normalisation'),
+    ('no BN', dense_layers(lambda L, k: [sequence(relu, conv3)(k) for _ in range(L)]), r'no batch normalization'),
     ('conv first', dense_layers(lambda L, k: [sequence(conv3, BN, relu)(k) for _ in range(L)]),
      r'computes 3x3 convolution, BN, ReLU'),
     ('no padding', dense_layers(lambda L, k: [sequence(BN, relu, lambda k: nn.Conv2D(k, 3))(k) for _ in range(L)]),
@@ -509,7 +509,7 @@ MLPS = [
 
 
 class HybridDense(nn.HybridBlock):
-    """As a HybridBlock; without biases; initialised and hybridized by the learner."""
+    """As a HybridBlock; without biases; initialized and hybridized by the learner."""
 
     def __init__(self, num_convs, num_channels):
         super().__init__()

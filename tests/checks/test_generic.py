@@ -1,4 +1,4 @@
-"""The checks for any task: spelling does not count, behaviour does, and the right answer stays hidden."""
+"""The checks for any task: spelling does not count, behavior does, and the right answer stays hidden."""
 
 import mxnet as mx
 import numpy

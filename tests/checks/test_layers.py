@@ -67,7 +67,7 @@ def names_its_layers(num_channels):
     return block
 
 
-def initialises_a_function(num_channels):
+def initializes_a_function(num_channels):
     block = adds_a_function(num_channels)
     block.initialize()
     return block
@@ -210,7 +210,7 @@ class ForgetsConv(nn.Block):
 
 
 CONV_BLOCKS = [
-    ('no BN', sequence(relu, conv3), r'no batch normalisation.*Activation, Conv2D.*BatchNorm'),
+    ('no BN', sequence(relu, conv3), r'no batch normalization.*Activation, Conv2D.*BatchNorm'),
     ('no ReLU', sequence(BN, conv3), r'Where is the ReLU'),
     ('no convolution', sequence(BN, relu), r'no convolution.*Conv2D'),
     ('empty', sequence(), r'no convolution and no BatchNorm'),
@@ -255,13 +255,13 @@ CONV_BLOCKS = [
     ('nd from forward', sequence(BN, relu, conv3, kind=ReturnsOtherKind),
      r'Two kinds of arrays meet: use mx\.np throughout'),
     ('layers by name', names_its_layers, r'block\.add takes layers, one after the other'),
-    ('function initialised', initialises_a_function, r'Only blocks can be added to a Sequential'),
+    ('function initialized', initializes_a_function, r'Only blocks can be added to a Sequential'),
     ('hard-coded', lambda k: my_conv_block(10), r'is a number written into the code'),
     ('two convolutions', sequence(BN, relu, conv3, conv3), r'2 convolutions; it should have 1'),
-    ('two BN', sequence(BN, BN, relu, conv3), r'2 batch normalisations'),
+    ('two BN', sequence(BN, BN, relu, conv3), r'2 batch normalizations'),
     ('dropout', sequence(BN, relu, conv3, lambda k: nn.Dropout(0.5)), r'wrong in training.*no Dropout'),
     ('flattens', sequence(BN, relu, conv3, lambda k: nn.Flatten()), r'should have 4 axes'),
-    ('layer norm', sequence(lambda k: nn.LayerNorm(axis=1), relu, conv3), r'LayerNorm.*batch normalisation'),
+    ('layer norm', sequence(lambda k: nn.LayerNorm(axis=1), relu, conv3), r'LayerNorm.*batch normalization'),
     ('other axis', sequence(lambda k: nn.BatchNorm(axis=2), relu, conv3), r'along axis 2'),
     ('float channels', lambda k: my_conv_block(k / 1), r'must be an integer'),
     ('concatenates', sequence(BN, relu, conv3, kind=Concatenates), r'returns shape \(4, 13, 8, 6\).*dense block'),
@@ -290,7 +290,7 @@ CONV_BLOCKS = [
 TRANSITIONS = [
     ('no pooling', sequence(BN, relu, conv1), r'not halved: where is the pooling'),
     ('max', sequence(BN, relu, conv1, maximum), r'ends with max-pooling; this task asks for average'),
-    ('no BN', sequence(relu, conv1, average), r'no batch normalisation'),
+    ('no BN', sequence(relu, conv1, average), r'no batch normalization'),
     ('no ReLU', sequence(BN, conv1, average), r'Where is the ReLU'),
     ('no convolution', sequence(BN, relu, average), r'no convolution'),
     ('conv first', sequence(conv1, BN, relu, average), r'computes 1x1 convolution, BN, ReLU, average pooling'),
@@ -367,7 +367,7 @@ BOTTLENECKS = [
     ('ReLU, BN', bottleneck(relu, BN, wide, relu, BN, conv3), r'in this order; it should compute BN'),
     ('concatenates', bottleneck(BN, relu, wide, BN, relu, conv3, kind=Concatenates), r"dense block's work"),
     ('no return', lambda k: None, r'returns None'),
-    ('three BN', bottleneck(BN, relu, wide, BN, relu, conv3, BN), r'3 batch normalisations'),
+    ('three BN', bottleneck(BN, relu, wide, BN, relu, conv3, BN), r'3 batch normalizations'),
 ]
 
 

@@ -63,7 +63,7 @@ ACCURACIES = [
     ('nearly 0', lambda s, y: accurate(s, y) + 2e-9, r'given 4 rows .* should be 0/4'),
     ('count', lambda s, y: float((predicted(s) == y.asnumpy()).sum()),
      r'returns 6; it should be 6/8 = 0\.75\. That is their number'),
-    ('per cent', lambda s, y: 100 * float((predicted(s) == y.asnumpy()).mean()), r'per cent'),
+    ('percent', lambda s, y: 100 * float((predicted(s) == y.asnumpy()).mean()), r'percent'),
     ('mistakes', lambda s, y: float((predicted(s) != y.asnumpy()).mean()), r'share of mistakes'),
     ('axis 0', lambda s, y: float((s.argmax(axis=0).astype('int32') == y).mean()), r'argmax along the classes, axis=1'),
     ('types', lambda s, y: float((s.argmax(axis=1) == y).mean()), r'astype before you compare'),

@@ -113,7 +113,7 @@ def per_rate(rates, seeds, new_network, train, train_iter, valid_iter):
     (compares(made=lambda table: numpy.mean(table, axis=1)), r'one number for each seed'),
     (compares(made=lambda table: numpy.array(table).T), r'rows are the rates'),
     (compares(made=lambda table: 1 - numpy.array(table)), r'shares of mistakes'),
-    (compares(made=lambda table: 100 * numpy.array(table)), r'per cent'),
+    (compares(made=lambda table: 100 * numpy.array(table)), r'percent'),
     (compares(made=lambda table: dict(enumerate(table))), r'keys should be the rates'),
     (lambda rates, seeds, *rest: [[0.8] * len(seeds)] * len(rates), r'0 of 6 networks were trained'),
     (lambda rates, seeds, *rest: 'best: 0.1', r'row of numbers'),

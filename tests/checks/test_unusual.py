@@ -20,7 +20,7 @@ def np_mode():
 
 
 class HandBN(HybridBlock):
-    """Batch normalisation over MXNet's operator, with other names."""
+    """Batch normalization over MXNet's operator, with other names."""
 
     def __init__(self):
         super().__init__()
@@ -33,7 +33,7 @@ class HandBN(HybridBlock):
 
 
 class BookBN(nn.Block):
-    """Batch normalisation as d2l writes it, its running statistics plain arrays."""
+    """Batch normalization as d2l writes it, its running statistics plain arrays."""
 
     def __init__(self):
         super().__init__()
@@ -210,7 +210,7 @@ def test_a_count_may_be_of_any_type(kind):
 
 
 class NoStatistics(nn.Block):
-    """Normalises with the batch's own statistics, outside of training too."""
+    """Normalizes with the batch's own statistics, outside of training too."""
 
     def __init__(self, num_channels):
         super().__init__()
@@ -222,12 +222,12 @@ class NoStatistics(nn.Block):
         return self.conv(npx.relu(x))
 
 
-def test_a_normalisation_that_is_always_in_training_is_refused():
+def test_a_normalization_that_is_always_in_training_is_refused():
     with pytest.raises(checks.CheckFailed, match='values are not those of BN'):
         checks.conv_block(NoStatistics)
 
 
-def test_a_scale_and_shift_alone_is_no_normalisation():
+def test_a_scale_and_shift_alone_is_no_normalization():
     class Scale(BookBN):
         def __init__(self):
             super().__init__()
@@ -240,5 +240,5 @@ def test_a_scale_and_shift_alone_is_no_normalisation():
                     parameter._finish_deferred_init()
             return self.a.data() * x + self.c.data()
 
-    with pytest.raises(checks.CheckFailed, match='normalises with Scale'):
+    with pytest.raises(checks.CheckFailed, match='normalizes with Scale'):
         checks.conv_block(functools.partial(Layer, bn=Scale))

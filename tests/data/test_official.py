@@ -1,4 +1,4 @@
-"""The official files: where they are looked for, how they are recognised, and downloads from a local server."""
+"""The official files: where they are looked for, how they are recognized, and downloads from a local server."""
 
 import functools
 import gzip
@@ -125,7 +125,7 @@ def test_a_label_over_nine_is_named(small, tmp_path):
         read_directory(directory, small.files)
 
 
-def test_mnist_under_these_names_is_recognised(small, tmp_path):
+def test_mnist_under_these_names_is_recognized(small, tmp_path):
     """zalandoresearch/fashion-mnist#107, by MNIST's known first labels and by its known mean pixel."""
     labels = small.arrays[1].copy()
     labels[:10] = 5, 0, 4, 1, 9, 2, 1, 3, 1, 4
@@ -156,7 +156,7 @@ def test_what_a_file_of_another_data_set_is_called(array, what, tmp_path):
     assert what in files._what_is_it(tmp_path / 'file', array)
 
 
-def test_gluons_files_are_recognised_by_all_of_their_bytes(tmp_path, monkeypatch):
+def test_gluons_files_are_recognized_by_all_of_their_bytes(tmp_path, monkeypatch):
     with open(tmp_path / 'file', 'wb') as file:
         file.truncate(26_421_880)       # as many as the training images have
         file.seek(-1, 2)
@@ -165,7 +165,7 @@ def test_gluons_files_are_recognised_by_all_of_their_bytes(tmp_path, monkeypatch
     assert files._what_is_it(tmp_path / 'file', numpy.zeros(3)).startswith("Gluon's older release")
 
 
-def test_gluons_older_release_is_recognised(small, tmp_path, monkeypatch):
+def test_gluons_older_release_is_recognized(small, tmp_path, monkeypatch):
     """The four files that Gluon pins are known by their SHA-1, which is read here out of MXNet itself."""
     source = pathlib.Path(mx.gluon.data.vision.datasets.__file__).read_text(encoding='utf-8')
     pinned = re.findall(r"'([0-9a-f]{40})'", source[source.index('class FashionMNIST'):source.index('class CIFAR10')])

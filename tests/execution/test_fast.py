@@ -223,7 +223,7 @@ def test_a_copy_computes_with_its_own_values():
 
 @pytest.mark.parametrize('mode', MODES)
 def test_values_that_are_not_in_the_same_arrays_any_more_are_used(mode):
-    """Initialised again, cast there and back, moved: the graph of before asks for the arrays of now."""
+    """Initialized again, cast there and back, moved: the graph of before asks for the arrays of now."""
     array = switch(mode)
     net, X = DenseNet(4, (1, 1), 8, classes=3), array(images(2, 1, 16, 16))
     he_initialize(net, 0, (1, 16, 16))

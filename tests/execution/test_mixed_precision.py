@@ -11,7 +11,7 @@ import pytest
 from helpers import MODES, images, switch
 from mxnet import autograd, gluon
 
-from d2l_densenet import DenseNet, DivergenceError, ImageLoader, ResumeError, fit, resnet
+from d2l_densenet import DenseNet, DivergenceError, ImageLoader, ResumeError, evaluate_accuracy, fit, predict, resnet
 from d2l_densenet.execution import mixed_precision
 from d2l_densenet.execution.fast import faster
 from d2l_densenet.execution.mixed_precision import MixedPrecision, check_dtype, with_casts
@@ -122,7 +122,7 @@ def test_in_bfloat16_what_is_blocked_gets_16_bits_and_nothing_else_does(mode):
 @needs_bfloat16
 @pytest.mark.parametrize('mode', MODES)
 def test_scores_and_gradients_are_those_of_float32_but_for_rounding(mode):
-    """Without ReLU and batch normalisation, which blow rounding up: to a hundredth, as 8 bits have it."""
+    """Without ReLU and batch normalization, which blow rounding up: to a hundredth, as 8 bits have it."""
     make = switch(mode)
     net = gluon.nn.HybridSequential()
     net.add(gluon.nn.Conv2D(16, 3), gluon.nn.AvgPool2D(), gluon.nn.Conv2D(32, 3), gluon.nn.Conv2D(32, 3, groups=2),
@@ -280,3 +280,32 @@ def test_what_does_not_go_together_is_named():
         MixedPrecision(network(memory_efficient=True), 'bfloat16')
     with pytest.raises(TypeError, match='needs a HybridBlock as net'):
         MixedPrecision(gluon.nn.Sequential(), 'float16')
+
+
+@needs_bfloat16
+@pytest.mark.parametrize('mode', MODES)
+def test_predictions_in_bfloat16_are_those_of_the_network_but_for_rounding(mode):
+    net = network(mode)
+    X = images(64, 1, 20, 20)
+    labels = (X.mean(axis=(1, 2, 3)) > X.mean()).astype('int32')
+    batches = [(switch(mode)(X), switch(mode)(labels))]
+    expected, _ = predict(net, batches)
+    before = values(net)
+    found, kept = predict(net, batches, dtype='bfloat16')
+    assert 0 < numpy.abs(found - expected).max() < 0.02 and (kept == labels).all()
+    right = float((found.argmax(axis=1) == labels).mean())
+    assert evaluate_accuracy(net, batches, dtype='bfloat16') == right
+    assert 0 <= evaluate_accuracy(net, batches, mirrored=True, dtype='bfloat16') <= 1
+    assert all((a == b).all() for a, b in zip(values(net), before)), 'the network was changed'
+    with autograd.train_mode():
+        assert numpy.abs(predict(net, batches, dtype='bfloat16')[0] - found).max() > 0.02, 'as in training'
+
+
+@pytest.mark.parametrize('call', [evaluate_accuracy, predict])
+def test_a_type_that_predictions_cannot_have_is_refused(call):
+    batch = [(mx.nd.array(images(4, 1, 20, 20)), mx.nd.zeros(4))]
+    with pytest.raises(ValueError, match="dtype must be one of 'float32', 'float16', 'bfloat16', got 'float64'"):
+        call(network(), batch, dtype='float64')
+    if not works('float16'):
+        with pytest.raises(ValueError, match=r"dtype='float16' does not work on cpu\(0\)"):
+            call(network(), batch, dtype='float16')

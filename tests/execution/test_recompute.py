@@ -144,7 +144,7 @@ def test_running_statistics_move_once(kind):
 
 @pytest.mark.parametrize('kind', ['BC', 'aligned', 'article'])
 def test_they_move_once_where_the_forward_pass_moves_them(kind, monkeypatch):
-    """cuDNN's batch normalisation moves them forward (cudnn_batch_norm-inl.h in MXNet's source), the CPU's backward."""
+    """cuDNN's batch normalization moves them forward (cudnn_batch_norm-inl.h in MXNet's source), the CPU's backward."""
     array = switch('nd')
     usual, lean = build(kind), build(kind, memory_efficient=True)
     X, y = batch(array)

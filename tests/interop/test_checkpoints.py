@@ -36,7 +36,7 @@ TINY = {'growth_rate': 2, 'block_config': (1,), 'num_init_features': 2, 'stem': 
 
 
 def network(config=SMALL, **overrides):
-    """An initialised network."""
+    """An initialized network."""
     net = DenseNet(**{**config, **overrides})
     net.initialize()
     return net
@@ -355,7 +355,7 @@ def test_other_networks_are_refused(call, net):
 
 
 @pytest.mark.parametrize('mode', MODES)
-@pytest.mark.parametrize('state', ['none', 'initialised', 'hybridized', 'two devices', 'half', 'unknown width'])
+@pytest.mark.parametrize('state', ['none', 'initialized', 'hybridized', 'two devices', 'half', 'unknown width'])
 def test_states_of_the_network(file, state, mode):
     array = switch(mode)
     path = file()
@@ -393,7 +393,7 @@ def test_half_precision_stays_and_is_kept_to_the_bit(file, tmp_path):
     assert (values(net)[0] == file.state['features.conv0.weight'].astype('float16')).all()
     assert values(net)[0].dtype == 'float16'
     save_torch(net, tmp_path / 'half.safetensors')
-    # Gluon keeps the normalisation in float32.
+    # Gluon keeps the normalization in float32.
     assert {str(value.dtype) for value in load_file(tmp_path / 'half.safetensors').values()} == {'float16', 'float32'}
     again = network()
     again.cast('float16')

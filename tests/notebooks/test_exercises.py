@@ -191,6 +191,13 @@ def test_the_list_in_the_notebook_is_the_sets(name, notebook):
                                       for heading, _ in exercises(notebook) if heading['kind'] == '']
 
 
+def test_a_check_that_holds_a_way_to_solve_it_is_folded(name):
+    """Functions in a check are what an answer is held against, or common mistakes: for who opens the cell."""
+    for cell in read(EXERCISES, name).cells:
+        if cell.cell_type == 'code' and is_test(cell) and re.search(r'\bdef |\blambda\b', cell.source):
+            assert cell.metadata.get('jupyter', {}).get('source_hidden'), f'tag it hide-input:\n{cell.source}'
+
+
 def test_a_set_is_short(name, notebook):
     assert sum(int(heading['minutes']) for heading, _ in exercises(notebook)) <= MINUTES.get(name, 90)
 

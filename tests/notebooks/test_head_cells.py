@@ -38,6 +38,16 @@ def test_folds_what_answers_a_question_and_joins_what_was_printed_in_pieces():
     assert [output['text'] for output in cell['outputs']] == [['a\n', 'bc\n'], ['a\n', 'b']]
 
 
+def test_folds_the_code_of_a_check_that_holds_a_way_to_solve_it():
+    title = {'cell_type': 'markdown', 'id': 'y', 'metadata': {}, 'source': ['# T']}
+    cells = [{'cell_type': 'code', 'id': name, 'execution_count': None, 'metadata': {'tags': [name]}, 'source': [],
+              'outputs': []} for name in ('hide-input', 'other')]
+    folded, other = head_cells.with_head({'cells': [title, *cells]}, '')['cells'][2:]
+    assert folded['metadata'] == {
+        'tags': ['hide-input'], '_kg_hide-input': True, 'jupyter': {'source_hidden': True}}
+    assert other['metadata'] == {'tags': ['other']}
+
+
 def test_writes_the_table_of_the_map_and_nothing_else():
     head = '# Two\n\nA promise.\n\n**Time:** about 40 minutes, 2 computing. **Device:** a GPU helps; CPU.\n\n' \
         '**What to know first:** 02 to 04, and 07 (memory).\n\nThen 08.'

@@ -20,15 +20,15 @@ def test_histories_side_by_side_and_without_test_data():
     figure = plots.plot_history({'article': history(0.6, 0.7), 'course': history(0.8)})
     assert '0.800 (course, 1 epoch)' in texts(figure) and 'article, test' in texts(figure)
     assert 'training accuracy 0.500' in texts(plots.plot_history(history(None)))
-    colours = {line.get_color() for line in figure.axes[0].get_lines()}
-    assert len(colours) == 2
+    colors = {line.get_color() for line in figure.axes[0].get_lines()}
+    assert len(colors) == 2
 
 
 def looks(line):
     return line.get_linestyle(), line.get_marker(), line.get_markerfacecolor()
 
 
-def test_training_and_test_accuracy_are_told_apart_without_colour():
+def test_training_and_test_accuracy_are_told_apart_without_color():
     figure = plots.plot_history(history(0.6, 0.7))
     loss, = figure.axes[0].get_lines()
     train, test = figure.axes[1].get_lines()
@@ -137,11 +137,11 @@ def test_equal_accuracies_have_room_above_and_below():
     assert axes.get_ylim() == pytest.approx((0.49, 0.51))
 
 
-def test_networks_of_a_kind_share_its_colour_and_have_marks_of_their_own():
+def test_networks_of_a_kind_share_its_color_and_have_marks_of_their_own():
     names = [f'{kind} {i}' for kind in ('resnet', 'DenseNet', 'net') for i in range(3)]
     figure = plots.plot_accuracy({name: (costs(i + 1, i + 1), [0.5]) for i, name in enumerate(names)})
     found = [(line.get_color(), line.get_marker()) for line in figure.axes[0].get_lines() if line.get_gid()]
-    assert found == [(colour, mark) for colour, marks in (
+    assert found == [(color, mark) for color, marks in (
         (plots.RESNET, 'sDP'), (plots.DENSENET, 'o^v'), (plots.look.GREY, 'Xd*')) for mark in marks]
 
 

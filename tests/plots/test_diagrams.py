@@ -20,8 +20,8 @@ def test_every_connection_is_drawn(layers):
     assert len(connections(plots.draw_chain(layers))) == layers
 
 
-def hexed(colour):
-    return to_hex(colour).upper()
+def hexed(color):
+    return to_hex(color).upper()
 
 
 def row(figure):
@@ -48,18 +48,18 @@ def test_circles_and_boxes_take_turns_and_touch_their_lines(draw, layers):
     axes, circles, boxes, _ = row(draw(layers))
     assert len(circles) == layers + 1 and len(boxes) == layers
     assert {patch.get_linewidth() for patch in axes.patches if isinstance(patch, FancyBboxPatch)} == {1.5}
-    centres = numpy.array([circle.center for circle in circles])
-    assert numpy.allclose(numpy.diff(centres, axis=0), [[2, 0]] * layers) and not centres[0].any()
+    centers = numpy.array([circle.center for circle in circles])
+    assert numpy.allclose(numpy.diff(centers, axis=0), [[2, 0]] * layers) and not centers[0].any()
     radius = circles[0].radius
     assert 0.2 < radius < 0.35 and {circle.radius for circle in circles} == {radius}
-    for number, (left, box, right) in enumerate(zip(centres, boxes, centres[1:]), 1):
+    for number, (left, box, right) in enumerate(zip(centers, boxes, centers[1:]), 1):
         assert left[0] + radius < box.x0 < box.x1 < right[0] - radius
         assert box.y0 == pytest.approx(-box.y1) and box.width == pytest.approx(0.5) and 0.5 < box.height < 0.65
         line = axes.lines[number - 1].get_xydata()
         assert line == pytest.approx(numpy.array([[box.x1, 0], [right[0] - radius, 0]]))
         name, = (text for text in axes.texts if text.get_text() == f'$H_{{{number}}}$')
         assert name.get_position() == pytest.approx(((box.x0 + box.x1) / 2, 0))
-    for number, (x, _) in enumerate(centres):
+    for number, (x, _) in enumerate(centers):
         name, = (text for text in axes.texts if text.get_text() == f'$x_{{{number}}}$')
         assert name.get_position()[0] == x and -0.6 < name.get_position()[1] < -radius
         assert (name.get_va(), name.get_ha()) == ('top', 'center')
@@ -105,11 +105,11 @@ def test_circles_and_names_lie_above_connections():
 
 
 @pytest.mark.parametrize('layers', [3, 7])
-def test_a_connection_has_the_colour_of_the_features_it_carries(layers):
+def test_a_connection_has_the_color_of_the_features_it_carries(layers):
     _, circles, _, arrows = row(plots.draw_dense_block(layers))
-    colours = [hexed(circle.get_facecolor()) for circle in circles]
-    assert colours == [plots.diagrams.SOURCE_COLOURS[number % 5] for number in range(layers + 1)]
-    assert all(hexed(arrow.get_edgecolor()) == colours[i] for (i, _), arrow in arrows.items())
+    colors = [hexed(circle.get_facecolor()) for circle in circles]
+    assert colors == [plots.diagrams.SOURCE_COLorS[number % 5] for number in range(layers + 1)]
+    assert all(hexed(arrow.get_edgecolor()) == colors[i] for (i, _), arrow in arrows.items())
     assert {arrow.get_linewidth() for (i, j), arrow in arrows.items() if j == i + 1} == {2.2}
     assert {arrow.get_linewidth() for (i, j), arrow in arrows.items() if j > i + 1} == {2.0}    # they lie closer
     _, circles, _, arrows = row(plots.draw_chain(layers))
@@ -146,7 +146,7 @@ def test_add_vs_concat_names_the_widths():
 
 
 def bars(axes):
-    """(left, bottom, height, colour) of each bar that is filled."""
+    """(left, bottom, height, color) of each bar that is filled."""
     return [(round(bar.get_x() + bar.get_width() / 2, 6), bar.get_y(), bar.get_height(), hexed(bar.get_facecolor()))
             for bar in axes.patches if bar.get_facecolor()[3]]
 
@@ -154,7 +154,7 @@ def bars(axes):
 def test_adding_keeps_the_width_and_concatenation_adds_the_widths():
     left, right = plots.draw_add_vs_concat().axes
     red, blue = plots.RESNET, plots.DENSENET
-    pale_red, pale_blue = (hexed(plots.look.tint(colour)) for colour in (red, blue))
+    pale_red, pale_blue = (hexed(plots.look.tint(color)) for color in (red, blue))
     assert bars(left) == [(0, 0, 64, red), (1, 0, 64, pale_red), (2, 0, 64, pale_red)]
     assert bars(right) == [(0, 0, 64, blue), (1, 0, 32, pale_blue), (2, 0, 64, blue), (2, 64, 32, pale_blue)]
     for axes, widths, sign, names in ((left, (64, 64, 64), '+', ['$x$', '$F(x)$', '$x + F(x)$']),
@@ -235,8 +235,8 @@ def test_stages_side_by_side():
     assert [bar.get_height() for bar in right.patches] == [64, 256, 128, 512, 256, 1280, 640, 1664]
     assert list(below_left.lines[0].get_ydata()) == [56, 56, 28, 14, 7]
     assert list(below_right.lines[0].get_ydata()) == [56, 56, 28, 28, 14, 14, 7, 7]
-    colours = [to_hex(axes.lines[0].get_color()).upper() for axes in (below_left, below_right)]
-    assert colours == [plots.RESNET, plots.DENSENET]
+    colors = [to_hex(axes.lines[0].get_color()).upper() for axes in (below_left, below_right)]
+    assert colors == [plots.RESNET, plots.DENSENET]
 
 
 def test_stages_are_named_and_measured():
@@ -275,8 +275,8 @@ def test_growth_puts_each_source_on_the_one_before():
         assert bar.get_width() == pytest.approx(0.8)
     x = [(0, 5), (5, 10), (15, 10), (25, 10)]
     assert stacks == {0: x[:1], 1: x[:2], 2: x[:3], 3: x, 4.5: [(0, 17)]}        # floor(35 / 2)
-    colours = {bar.get_gid(): hexed(bar.get_facecolor()) for bar in axes.patches}
-    assert colours == {**{f'x{i}': plots.diagrams.SOURCE_COLOURS[i] for i in range(4)}, 'transition': plots.look.GREY}
+    colors = {bar.get_gid(): hexed(bar.get_facecolor()) for bar in axes.patches}
+    assert colors == {**{f'x{i}': plots.diagrams.SOURCE_COLorS[i] for i in range(4)}, 'transition': plots.look.GREY}
     assert written(axes) == {f'$x_{{{i}}}$': (3.45, middle) for i, middle in enumerate((2.5, 10, 20, 30))}
     assert [*axes.get_xticks()] == [0, 1, 2, 3, 4.5] and axes.get_xlim() == pytest.approx((-0.6, 5.1))
     names = [label.get_text() for label in axes.get_xticklabels()]
@@ -293,8 +293,8 @@ def test_growth_leaves_out_names_for_which_there_is_no_room():
     names = [[label.get_text() for label in plots.draw_growth((layers, 2, 12)).axes[0].get_xticklabels()][:2]
              for layers in (4, 5)]
     assert names == [['input', 'after $H_{1}$'], ['input', '$H_{1}$']]
-    colours = [hexed(bar.get_facecolor()) for bar in narrow.patches if bar.get_gid() in ('x0', 'x5', 'x6')]
-    assert colours[0] == plots.diagrams.SOURCE_COLOURS[0] and colours[-1] == plots.diagrams.SOURCE_COLOURS[1]
+    colors = [hexed(bar.get_facecolor()) for bar in narrow.patches if bar.get_gid() in ('x0', 'x5', 'x6')]
+    assert colors[0] == plots.diagrams.SOURCE_COLorS[0] and colors[-1] == plots.diagrams.SOURCE_COLorS[1]
 
 
 @pytest.mark.parametrize('count, height', [(1, 4.6), (2, 7), (4, 13)])

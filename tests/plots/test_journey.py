@@ -5,7 +5,7 @@ import numpy
 import pytest
 from helpers import MODES, switch
 from matplotlib.colors import to_hex
-from plot_samples import initialised, texts
+from plot_samples import initialized, texts
 
 from d2l_densenet import DenseNet, plots
 
@@ -19,7 +19,7 @@ def bars(figure):
 @pytest.mark.parametrize('mode', MODES)
 def test_each_stage_has_a_bar_as_wide_as_its_channels(mode):
     switch(mode)
-    found = bars(plots.draw_network(initialised(DenseNet()), numpy.zeros((48, 48))))
+    found = bars(plots.draw_network(initialized(DenseNet()), numpy.zeros((48, 48))))
     widths = {name: width for name, (width, _) in found.items()}
     assert widths == {'image': 1, 'stem': 64, 'dense block 1': 192, 'transition 1': 96, 'dense block 2': 224,
                       'transition 2': 112, 'dense block 3': 240, 'transition 3': 120, 'dense block 4': 248,
@@ -29,7 +29,7 @@ def test_each_stage_has_a_bar_as_wide_as_its_channels(mode):
 
 
 def test_the_maps_are_those_of_the_network():
-    net, image = initialised(DenseNet(4, (1, 1), 4)), numpy.random.rand(16, 16).astype('float32')
+    net, image = initialized(DenseNet(4, (1, 1), 4)), numpy.random.rand(16, 16).astype('float32')
     figure = plots.draw_network(net, image, maps=2)
     shown = [axes.images[0].get_array() for axes in figure.axes if axes.images]
     assert numpy.array_equal(shown[0], image)
@@ -39,7 +39,7 @@ def test_the_maps_are_those_of_the_network():
 
 
 def test_the_mode_around_it_does_not_count():
-    net = initialised(DenseNet(4, (1, 1), 4, classes=3, dropout=0.5))
+    net = initialized(DenseNet(4, (1, 1), 4, classes=3, dropout=0.5))
 
     def shown():
         figure = plots.draw_network(net, numpy.random.RandomState(0).uniform(size=(16, 16)))
@@ -51,10 +51,10 @@ def test_the_mode_around_it_does_not_count():
 
 
 def test_what_cannot_be_drawn_is_named():
-    net = initialised(DenseNet(4, (1, 1), 4, classes=3))
+    net = initialized(DenseNet(4, (1, 1), 4, classes=3))
     with pytest.raises(ValueError, match='image must hold finite numbers'):
         plots.draw_network(net, numpy.full((16, 16), numpy.nan))
-    with pytest.raises(ValueError, match='the network is not initialised'):
+    with pytest.raises(ValueError, match='the network is not initialized'):
         plots.draw_network(DenseNet(4, (1, 1), 4), numpy.zeros((16, 16)))
     net.output.bias.data()[1] = numpy.nan
     with pytest.raises(ValueError, match='dense0_bias holds NaN'):
@@ -62,14 +62,14 @@ def test_what_cannot_be_drawn_is_named():
     switch('np')
     with pytest.raises(ValueError, match='holds NaN|built in mx.nd mode'):
         plots.draw_network(net, numpy.zeros((16, 16)))
-    net = initialised(DenseNet(4, (1, 1), 4, classes=3))
+    net = initialized(DenseNet(4, (1, 1), 4, classes=3))
     switch('nd')
     with pytest.raises(TypeError, match='built in mx.np mode'):
         plots.draw_network(net, numpy.zeros((16, 16)))
 
 
 def test_it_names_the_class_with_the_highest_logit():
-    net = initialised(DenseNet(4, (1, 1), 4, classes=3))
+    net = initialized(DenseNet(4, (1, 1), 4, classes=3))
     net.output.initialize(force_reinit=True, init='zeros')
     net.output.bias.data()[1] = 2
     figure = plots.draw_network(net, numpy.zeros((16, 16)), labels=['cat', 'dog', 'owl'], data='drawn')
@@ -77,14 +77,14 @@ def test_it_names_the_class_with_the_highest_logit():
 
 
 def stages_of(figure):
-    """{text above a bar: (colour, width, height) of the bar's parts}, in the order of the stages."""
+    """{text above a bar: (color, width, height) of the bar's parts}, in the order of the stages."""
     return {axes.texts[0].get_text(): [(to_hex(patch.get_facecolor()).upper(), patch.get_width(), patch.get_height())
                                        for patch in axes.patches]
             for axes in figure.axes if axes.patches and axes.patches[0].get_gid()}
 
 
 def test_a_bar_is_as_high_as_its_maps_and_shows_what_came_into_a_block():
-    figure = plots.draw_network(initialised(DenseNet()), numpy.zeros((48, 40)))
+    figure = plots.draw_network(initialized(DenseNet()), numpy.zeros((48, 40)))
     dark, pale = plots.DENSENET, to_hex(plots.look.tint(plots.DENSENET)).upper()
     assert stages_of(figure) == {
         'image: 1 channel, 48 x 40': [(pale, 1, 1)], 'stem: 64 channels, 12 x 10': [(pale, 64, 12 / 48)],
@@ -105,12 +105,12 @@ def test_a_bar_is_as_high_as_its_maps_and_shows_what_came_into_a_block():
 
 
 def test_bars_are_measured_against_the_longer_side_of_the_image():
-    figure = plots.draw_network(initialised(DenseNet(4, (1,), 4)), numpy.zeros((16, 32)))
+    figure = plots.draw_network(initialized(DenseNet(4, (1,), 4)), numpy.zeros((16, 32)))
     assert [bar[0][2] for bar in stages_of(figure).values()] == [0.5, 4 / 32, 4 / 32, 1 / 32]
 
 
 def test_maps_are_channels_at_equal_distances_on_one_grey_scale():
-    net, image = initialised(DenseNet(4, (1, 1), 9)), numpy.random.rand(16, 16).astype('float32')
+    net, image = initialized(DenseNet(4, (1, 1), 9)), numpy.random.rand(16, 16).astype('float32')
     figure = plots.draw_network(net, image, maps=3)
     shown = [axes.images[0] for axes in figure.axes if axes.images]
     stem = mx.nd.array(image[None, None])
@@ -122,14 +122,14 @@ def test_maps_are_channels_at_equal_distances_on_one_grey_scale():
     assert {picture.get_clim() for picture in shown[1:4]} == {(lowest, highest)}
 
 
-def test_the_logits_are_those_of_the_network_and_the_highest_is_coloured():
-    net = initialised(DenseNet(4, (1,), 4, classes=4))
+def test_the_logits_are_those_of_the_network_and_the_highest_is_colored():
+    net = initialized(DenseNet(4, (1,), 4, classes=4))
     image = numpy.random.rand(16, 16).astype('float32')
     axes = plots.draw_network(net, image, labels=list('abcd')).axes[-1]
     logits = net(mx.nd.array(image[None, None])).asnumpy()[0]
     assert [bar.get_height() for bar in axes.patches] == pytest.approx(logits.tolist(), rel=1e-4)
-    colours = [to_hex(bar.get_facecolor()).upper() for bar in axes.patches]
-    assert colours == [plots.DENSENET if i == logits.argmax() else plots.look.GREY for i in range(4)]
+    colors = [to_hex(bar.get_facecolor()).upper() for bar in axes.patches]
+    assert colors == [plots.DENSENET if i == logits.argmax() else plots.look.GREY for i in range(4)]
     assert [label.get_text() for label in axes.get_xticklabels()] == list('abcd')
     assert [*axes.get_xticks()] == [0, 1, 2, 3]
     assert axes.get_ylabel() == 'logit' and [*axes.lines[0].get_ydata()] == [0, 0]
@@ -137,7 +137,7 @@ def test_the_logits_are_those_of_the_network_and_the_highest_is_coloured():
 
 @pytest.mark.parametrize('maps', [1, 6, 8])
 def test_maps_stand_beside_their_bar_in_columns_of_one_width(maps):
-    figure = plots.draw_network(initialised(DenseNet(4, (1,), 16)), numpy.zeros((16, 16)), maps=maps)
+    figure = plots.draw_network(initialized(DenseNet(4, (1,), 16)), numpy.zeros((16, 16)), maps=maps)
     assert figure.get_size_inches() == pytest.approx((8.6, 0.98 * 4 + 0.8))         # image, stem, block, classifier
     cells = [axes.get_subplotspec() for axes in figure.axes]
     assert [(cell.rowspan.start, cell.colspan.start, cell.colspan.stop) for cell in cells] == [
@@ -156,10 +156,10 @@ def test_maps_stand_beside_their_bar_in_columns_of_one_width(maps):
     ({'labels': [['a']] * 10}, ValueError, 'labels must hold 10 names')])
 def test_what_the_journey_refuses(wrong, error, words):
     with pytest.raises(error, match=words):
-        plots.draw_network(**{'net': initialised(DenseNet()), 'image': numpy.zeros((48, 48)), **wrong})
+        plots.draw_network(**{'net': initialized(DenseNet()), 'image': numpy.zeros((48, 48)), **wrong})
 
 
 @pytest.mark.parametrize('shape', [(48, 48), (1, 48, 48), (1, 1, 48, 48), (40, 56)])
 def test_one_image_in_any_form(shape):
-    title = plots.draw_network(initialised(DenseNet()), numpy.zeros(shape))._suptitle.get_text()
+    title = plots.draw_network(initialized(DenseNet()), numpy.zeros(shape))._suptitle.get_text()
     assert title.startswith(f'{shape[-2]} x {shape[-1]} pixels become 248 numbers')

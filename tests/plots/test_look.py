@@ -1,4 +1,4 @@
-"""How the figures look: legible on a projector, to the colour-blind, and in words. That they please was looked at."""
+"""How the figures look: legible on a projector, to the color-blind, and in words. That they please was looked at."""
 
 import io
 import itertools
@@ -97,15 +97,15 @@ def test_figures_have_their_sizes(name):
     (['ResNet-18', 'DenseNet', 'plain'], ['RESNET', 'DENSENET', 0]),
     (['plain', 'DENSENET', 'resnet'], [0, 'DENSENET', 'RESNET']),
     (['DenseNet, wide', 'DenseNet, deep'], ['DENSENET', 0]),            # the second is told apart from the first
-    (['ResNet', 'ResNet, wide', 'other'], ['RESNET', 'DENSENET', 0]),   # without a DenseNet its colour is free
+    (['ResNet', 'ResNet, wide', 'other'], ['RESNET', 'DENSENET', 0]),   # without a DenseNet its color is free
     ([1, 2, 3], ['DENSENET', 0, 1]),
     ('abcdefg', ['DENSENET', 0, 1, 2, 3, 'GREY', 'GREY'])])
-def test_each_network_keeps_its_colour(labels, expected):
+def test_each_network_keeps_its_color(labels, expected):
     shown = [plots.look.FURTHER[one] if isinstance(one, int) else getattr(plots.look, one) for one in expected]
-    assert plots.look.colours(labels) == shown
+    assert plots.look.colors(labels) == shown
 
 
-def test_a_tint_is_one_third_colour_and_two_thirds_white():
+def test_a_tint_is_one_third_color_and_two_thirds_white():
     assert plots.look.tint('black') == pytest.approx([2 / 3] * 3)
     assert plots.look.tint('#ff0000') == pytest.approx([1, 2 / 3, 2 / 3])
 
@@ -116,14 +116,14 @@ def test_nouns_are_in_the_plural_but_for_one(count, words):
     assert plots.look.plural(2, 'class', 'es') == '2 classes'
 
 
-def linear(colour):
-    parts = numpy.array(to_rgb(colour))
+def linear(color):
+    parts = numpy.array(to_rgb(color))
     return numpy.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
 
 
-def contrast(colour, ground='white'):
+def contrast(color, ground='white'):
     """Contrast ratio of WCAG 2.2, from 1 to 21."""
-    light = sorted(linear(one) @ [0.2126, 0.7152, 0.0722] + 0.05 for one in (colour, ground))
+    light = sorted(linear(one) @ [0.2126, 0.7152, 0.0722] + 0.05 for one in (color, ground))
     return light[1] / light[0]
 
 
@@ -136,10 +136,10 @@ SIGHTS = {'usual': numpy.eye(3),
 
 
 def difference(one, other, sight):
-    """Distance of two colours in CIELAB, as seen; 2.3 can just be noticed side by side."""
+    """Distance of two colors in CIELAB, as seen; 2.3 can just be noticed side by side."""
     places = []
-    for colour in (one, other):
-        seen = (numpy.array(SIGHTS[sight]) @ linear(colour)).clip(0, 1)
+    for color in (one, other):
+        seen = (numpy.array(SIGHTS[sight]) @ linear(color)).clip(0, 1)
         xyz = numpy.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]) @ seen
         x, y, z = (numpy.cbrt(v) if v > 0.008856 else 7.787 * v + 16 / 116 for v in xyz / [0.9505, 1, 1.0888])
         places.append(numpy.array([116 * y - 16, 500 * (x - y), 200 * (y - z)]))
@@ -152,18 +152,18 @@ def test_contrast_of_known_pairs():
     assert contrast('#777777') == pytest.approx(4.48, abs=0.01)
 
 
-def test_colours_stand_out_from_white():
+def test_colors_stand_out_from_white():
     """4.5 is WCAG's limit for text (level AA), 3 that for lines and marks."""
-    for colour in (plots.RESNET, plots.DENSENET, plots.look.GREY):
-        assert contrast(colour) >= 4.5, colour
-    for colour in (*plots.look.FURTHER, *plots.diagrams.SOURCE_COLOURS):
-        assert contrast(colour) >= 3, colour
+    for color in (plots.RESNET, plots.DENSENET, plots.look.GREY):
+        assert contrast(color) >= 4.5, color
+    for color in (*plots.look.FURTHER, *plots.diagrams.SOURCE_COLorS):
+        assert contrast(color) >= 3, color
 
 
 @pytest.mark.parametrize('sight', SIGHTS)
-def test_colours_used_together_can_be_told_apart(sight):
+def test_colors_used_together_can_be_told_apart(sight):
     for group in ([plots.RESNET, plots.DENSENET, *plots.look.FURTHER[:3]], [plots.DENSENET, *plots.look.FURTHER],
-                  plots.diagrams.SOURCE_COLOURS):
+                  plots.diagrams.SOURCE_COLorS):
         for one, other in itertools.combinations(group, 2):
             assert difference(one, other, sight) > 25, (one, other)
 
@@ -175,7 +175,7 @@ def test_text_is_dark_and_large_and_lines_are_wide(name):
     figure = FIGURES[name]()
     for text in figure.findobj(lambda artist: isinstance(artist, Text) and artist.get_text().strip()):
         assert text.get_fontsize() >= 11, text
-        # The numbers in a confusion matrix stand on its colours, not on white.
+        # The numbers in a confusion matrix stand on its colors, not on white.
         image = text.axes.images[0] if text.axes and text.axes.images and text in text.axes.texts else None
         column, row = (round(place) for place in text.get_position()) if image else (0, 0)
         ground = image.cmap(image.norm(image.get_array()[row, column])) if image else 'white'

@@ -72,7 +72,7 @@ def test_the_most_frequent_mistake_is_named_with_its_share():
     assert confusions(*[(0, 0, 1)] * 1001)._suptitle.get_text() == 'no mistakes in 1,001 images'
 
 
-def test_cells_have_counts_where_there_are_any_and_the_colour_of_their_share():
+def test_cells_have_counts_where_there_are_any_and_the_color_of_their_share():
     rows = [(0, 0, 1)] * 3 + [(0, 2, 1)] + [(2, 0, 1)] * 5 + [(2, 2, 1)] * 7 + [(2, 1, 1)] * 8     # none of class 1
     axes, bar = confusions(*rows, classes=3).axes
     assert {text.get_position(): text.get_text() for text in axes.texts} == {
@@ -300,8 +300,8 @@ def test_feature_reuse_can_be_told_apart_in_grey_and_read_in_each_cell(power):
     axes = plots.plot_feature_reuse(numpy.linspace(-1, 3, 144).reshape(12, 12), power=power).axes[0]
     picture = axes.images[0]
 
-    def lightness(colour):
-        linear = numpy.array(colour[:3]) ** 2.2
+    def lightness(color):
+        linear = numpy.array(color[:3]) ** 2.2
         return linear @ [0.2126, 0.7152, 0.0722]
 
     scale = [lightness(picture.cmap(value)) for value in numpy.linspace(0, 1, 64)]

@@ -143,7 +143,7 @@ DEVICES = [mx.cpu(0), mx.cpu(1), mx.cpu(2)]
 
 
 def plain(mode):
-    """A network without batch normalisation: with it each device would have statistics of its own."""
+    """A network without batch normalization: with it each device would have statistics of its own."""
     switch(mode)
     net = gluon.nn.HybridSequential()
     net.add(gluon.nn.Conv2D(4, 3, in_channels=1, activation='relu'), gluon.nn.GlobalAvgPool2D(),

@@ -115,7 +115,7 @@ NEW = ['--data', 'synthetic', '--limit', '40', '--size', '20', '--batch-size', '
 
 
 def test_a_job_of_one_worker_stops_on_ctrl_c_and_ends_as_train_does(tmp_path):
-    """With batch normalisation and Muon: one worker has the whole batch."""
+    """With batch normalization and Muon: one worker has the whole batch."""
     plain = command('train', *NEW, '--output', 'plain', cwd=tmp_path)
     process = command('launch', '--workers', '1', '--time-limit', str(LIMIT), '--', 'train', *NEW, '--output', 'out',
                       cwd=tmp_path)

@@ -315,7 +315,7 @@ block_parameters = lambda c, L, k: 0
 connections = lambda L: L * (L + 1) // 2
 block_parameters = lambda c, L, k: sum((2 + 9 * k) * (c + k * i) for i in range(L))
 
-# %% test-cost wrong: BN forgotten | batch normalisations
+# %% test-cost wrong: BN forgotten | batch normalizations
 connections = lambda L: L * (L + 1) // 2
 block_parameters = lambda c, L, k: sum(9 * k * (c + k * i) + k for i in range(L))
 

@@ -204,7 +204,7 @@ def build_densenet(growth_rate, block_config, num_init_features, classes):
     net.add(nn.BatchNorm(), nn.Activation('relu'), nn.GlobalAvgPool2D(), nn.Dense(classes))
     return net
 
-# %% test-build wrong: no BN at the end | no batch normalisation after the last block
+# %% test-build wrong: no BN at the end | no batch normalization after the last block
 def build_densenet(growth_rate, block_config, num_init_features, classes):
     net, c = nn.Sequential(), num_init_features
     net.add(nn.Conv2D(c, 7, 2, 3), nn.BatchNorm(), nn.Activation('relu'), nn.MaxPool2D(3, 2, 1))

@@ -31,7 +31,7 @@ def accuracy(scores, labels):
 def accuracy(scores, labels):
     return float((scores.argmax(axis=0).astype('int32') == labels).astype('float32').mean())
 
-# %% test-accuracy wrong: per cent | per cent
+# %% test-accuracy wrong: percent | percent
 def accuracy(scores, labels):
     return 100 * float((scores.argmax(axis=1).astype('int32') == labels).astype('float32').mean())
 

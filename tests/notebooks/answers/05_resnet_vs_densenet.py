@@ -119,7 +119,7 @@ class Residual(nn.Block):
     def forward(self, X):
         return npx.relu(self.body(X) + (self.conv3(X) if self.conv3 else X))
 
-# %% test-residual wrong: BN on the shortcut | three batch normalisations
+# %% test-residual wrong: BN on the shortcut | three batch normalizations
 class Residual(nn.Block):
     def __init__(self, num_channels, use_1x1conv=False, strides=1):
         super().__init__()
