@@ -284,6 +284,7 @@ def block_parameters(c, L, k):
     return float(total)
 
 # %% test-cost right: counted by building
+import numpy
 def connections(L):
     return len([(s, l) for l in range(1, L + 1) for s in range(l)])
 
@@ -293,6 +294,7 @@ def block_parameters(in_channels, num_convs, growth_rate):
     return sum(numpy.prod(p.shape) for p in net.collect_params().values() if p.grad_req != 'null')
 
 # %% test-cost right: NumPy's types, a lambda
+import numpy
 connections = lambda n: numpy.arange(n + 1).sum()
 block_parameters = lambda c0, L, k: (np.array((c0 + k * numpy.arange(L)) * (9 * k + 2), dtype='int64').sum() + L * k)
 
@@ -342,6 +344,7 @@ block_parameters = lambda c, L, k: 0
 channels_out, last_reads, weights = '192', '160 ', '129,024'
 
 # %% test-by-hand right: floats of NumPy
+import numpy
 channels_out, last_reads, weights = numpy.float32(192), numpy.array([160]), 129024.0
 
 # %% test-by-hand right: arrays of MXNet
@@ -447,6 +450,7 @@ def join(X, Y):
     return np.concatenate([X[:, :, :h, :w], Y[:, :, :h, :w]], axis=1)
 
 # %% test-keeps-input right: NumPy
+import numpy
 def keeps_input(block, X):
     Y, x = block(X).asnumpy(), X.asnumpy()
     return Y.shape[1] > x.shape[1] and numpy.array_equal(Y[:, :x.shape[1]], x)
