@@ -10,6 +10,7 @@ import json
 import os
 import pathlib
 import re
+import weakref
 
 import numpy
 
@@ -25,6 +26,12 @@ _MOST_BYTES = 2 ** 32
 _KEEP = 2
 
 _NAME = re.compile(r'checkpoint-(\d{6})-(\d{8})-([0-9a-f]{32})\.safetensors')
+
+
+# Those that are open. A process that is forked meanwhile, as a helper of a loader may be, lets go of their locks: else
+# it would hold them when this one is gone.
+_open = weakref.WeakSet()
+os.register_at_fork(after_in_child=lambda: [store._lock.close() for store in _open])
 
 
 class ResumeError(ValueError):
@@ -64,6 +71,7 @@ class Checkpoints:
             self._lock.close()
             raise ResumeError(f'checkpoint_dir {self.directory} holds the checkpoints of a run: go on with it by '
                               'resume=True, or give another directory')
+        _open.add(self)
         return self
 
     def __exit__(self, *_):

@@ -1,10 +1,12 @@
 """Checkpoints on a disk: damaged, full, or another run's."""
 
 import os
+import signal
 import subprocess
+import sys
 
 import pytest
-from helpers import loader, network, run_once, same
+from helpers import ROOT, loader, network, run_once, same
 
 from d2l_densenet import ResumeError, fit
 from d2l_densenet.runs.checkpoints import Checkpoints
@@ -40,6 +42,29 @@ def test_a_second_run_in_the_directory_is_refused(tmp_path):
         with pytest.raises(ResumeError, match='another run writes'):
             run_once(tmp_path)
     run_once(tmp_path)
+
+
+def test_a_forked_helper_does_not_hold_the_directory_of_a_killed_run(tmp_path):
+    program = """
+import os, sys, time
+from d2l_densenet.runs.checkpoints import Checkpoints
+with Checkpoints(sys.argv[1]):
+    if not os.fork():
+        print(os.getpid(), flush=True)
+        time.sleep(60)
+        os._exit(0)
+    time.sleep(60)
+"""
+    run = subprocess.Popen([sys.executable, '-c', program, tmp_path], cwd=ROOT, text=True, stdout=subprocess.PIPE)
+    helper = int(run.stdout.readline())
+    try:
+        run.kill()
+        run.wait()
+        with Checkpoints(tmp_path):
+            os.kill(helper, 0)  # it is still there
+    finally:
+        os.kill(helper, signal.SIGKILL)
+        run.stdout.close()
 
 
 def test_a_full_disk_loses_no_earlier_checkpoint(tmp_path, monkeypatch, capsys):
