@@ -130,7 +130,7 @@ def table(record):
         markdown([f'computed: {record["batch_size"]} images a step', *(f'>{speed} Gbit/s' for speed in speeds)],
                  computed),
         BENCHMARK.measured(record, 'the fastest of 8 to 40 tries',
-                           f'{record["machine"]["cores"]} cores shared with other work')])
+                           f'{record["machine"]["cores"]} cores')])
 
 
 BENCHMARK = Benchmark(__file__, table)

@@ -88,7 +88,7 @@ def _resized(images, size):
 
 
 class ImageLoader:
-    """Batches of grey images and their labels, one pass an epoch.
+    """Batches of gray images and their labels, one pass an epoch.
 
     Iterating yields ``(X, y)``: X (B, 1, H, W) float32 in [0, 1] and y (B,) int32, arrays of the array mode that is on,
     on the CPU. The last batch may be shorter. Order and augmentation of a pass depend only on `seed` and on its number.

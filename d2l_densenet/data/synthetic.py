@@ -77,7 +77,7 @@ _SHOES = 5, 7, 9
 
 
 def synthetic_fashion(num, seed):
-    """Draw `num` grey images (num, 28, 28), uint8, of the ten classes, and their labels (num,), int32.
+    """Draw `num` gray images (num, 28, 28), uint8, of the ten classes, and their labels (num,), int32.
 
     Each image has its own proportions, place, size, turn, brightness, pattern and noise. The classes come equally
     often and in random order. The same seed gives the same images, those of a smaller `num` the first of a larger.

@@ -28,7 +28,7 @@ def draw_network(net, image, maps=6, labels=None, data=None):
     image : array (H, W), (1, H, W) or (1, 1, H, W)
         NumPy or MXNet, values from 0 to 1.
     maps : int, 1 to 8, default 6
-        Feature maps to show of each stage: channels at equal distances. Those of a stage share one grey scale.
+        Feature maps to show of each stage: channels at equal distances. Those of a stage share one gray scale.
     labels : sequence of str, optional
         Names of the classes; by default their numbers.
     data : optional

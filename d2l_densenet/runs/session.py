@@ -82,7 +82,7 @@ class Session:
         if self.history.stopped and self.first:
             how = '' if self.keeper is None else (
                 f'; to go on: resume=True with checkpoint_dir={str(self.keeper.store.directory)!r}')
-            print(f'{self.history.stopped}; the network keeps what it has learnt{how}', flush=True)
+            print(f'{self.history.stopped}; the network keeps what it has learned{how}', flush=True)
         if self.workers:
             self.workers.leave_together()
 
