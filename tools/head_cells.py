@@ -104,7 +104,8 @@ def with_head(notebook, repository):
         if cell['cell_type'] == 'code':
             cell['outputs'] = without_widgets(merged(cell['outputs']))
         tags = cell['metadata'].get('tags', [])
-        cell['metadata'].update(FOLDED if 'hide-output' in tags else {})
+        if 'hide-output' in tags:
+            cell['metadata'].update(FOLDED)
         if TAG in tags:
             cell['metadata'].update({name: METADATA[name] for name in ('_kg_hide-input', 'jupyter')})
         if cell['cell_type'] == 'code' and cell['execution_count'] is not None:

@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import ScaledTranslation
 
 from .._common.arguments import number, show
-from .look import BESIDE, DENSENET, GREY, RESNET, an_array, colors, finished, labeled, new_figure, plural, style
+from .look import BESIDE, DENSENET, GRAY, RESNET, an_array, colors, finished, labeled, new_figure, plural, style
 
 __all__ = ['LiveAccuracy', 'plot_accuracy', 'plot_history', 'plot_memory']
 
@@ -158,7 +158,7 @@ def plot_accuracy(networks, data=None):
                              f'accuracies), got {show(label)}: {show(entry)}')
         for accuracy in entry[1]:
             number(f'each accuracy in networks, here of {label!r},', accuracy, most=1)
-    kinds = {'resnet': (RESNET, cycle('sDP')), 'densenet': (DENSENET, cycle('o^v')), '': (GREY, cycle('Xd*'))}
+    kinds = {'resnet': (RESNET, cycle('sDP')), 'densenet': (DENSENET, cycle('o^v')), '': (GRAY, cycle('Xd*'))}
     looks = {label: next((color, next(marks)) for kind, (color, marks) in kinds.items() if kind in label.lower())
              for label in networks}
     figure, both = new_figure(12, 4.8, columns=2, sharey=True)

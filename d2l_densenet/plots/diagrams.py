@@ -8,13 +8,13 @@ from .._common.arguments import number, positive_int, show, sizes
 from ..analysis.counting import summary
 from ..blocks import DenseBlock
 from ..network import DenseNet
-from .look import DENSENET, GREY, RESNET, finished, new_figure, plural, style, tint
+from .look import DENSENET, GRAY, RESNET, finished, new_figure, plural, style, tint
 from .pictures import MOST_LAYERS
 
 __all__ = ['draw_add_vs_concat', 'draw_chain', 'draw_dense_block', 'draw_growth', 'plot_channels', 'plot_stages']
 
 # For the features x_0, x_1, ...; with more of them the colors come again.
-SOURCE_COLorS = (DENSENET, '#B88500', '#009E73', '#5F27CD', '#000000')
+SOURCE_COLORS = (DENSENET, '#B88500', '#009E73', '#5F27CD', '#000000')
 
 
 def draw_dense_block(num_layers):
@@ -33,7 +33,7 @@ def draw_dense_block(num_layers):
     >>> draw_dense_block(4).axes[0].get_title()
     'dense block: 4 layers, 10 connections'
     """
-    return _draw_layers('dense block', num_layers, range, SOURCE_COLorS,
+    return _draw_layers('dense block', num_layers, range, SOURCE_COLORS,
                         'arcs lead from every feature x to all later layers H.')
 
 
@@ -45,7 +45,7 @@ def draw_chain(num_layers):
     >>> draw_chain(4).axes[0].get_title()
     'plain chain: 4 layers, 4 connections'
     """
-    return _draw_layers('plain chain', num_layers, lambda layer: [layer - 1], [GREY],
+    return _draw_layers('plain chain', num_layers, lambda layer: [layer - 1], [GRAY],
                         'each layer H reads only the features before it.')
 
 
@@ -125,7 +125,7 @@ def draw_growth(*blocks):
         for source, width in enumerate(widths):
             bottom = sum(widths[:source])
             axes.bar(range(source, layers + 1), width, bottom=bottom, gid=f'x{source}', edgecolor='white', width=0.8,
-                     color=SOURCE_COLorS[source % len(SOURCE_COLorS)])
+                     color=SOURCE_COLORS[source % len(SOURCE_COLORS)])
             if 14 * width > channels:                       # room for its name
                 axes.text(layers + 0.45, bottom + width / 2, f'$x_{{{source}}}$', va='center')
         parameters = sum(2 * c + 9 * c * rate + rate for c in range(first, channels, rate))
@@ -135,7 +135,7 @@ def draw_growth(*blocks):
         if theta:
             kept = int(theta[0] * channels)
             parameters += 2 * channels + channels * kept + kept
-            axes.bar(layers + 1.5, kept, color=GREY, width=0.8, gid='transition')
+            axes.bar(layers + 1.5, kept, color=GRAY, width=0.8, gid='transition')
             names.append('transition')
             given, out = f'{given}, $\\theta$ = {theta[0]:g}', f'{channels} channels, {kept} after the transition'
         count = plural(layers * (layers + 1) // 2, 'connection')

@@ -9,7 +9,7 @@ from .._common.arguments import image_batch, positive_int, show
 from .._common.arrays import array
 from ..evaluation import place
 from ..network import DenseNet
-from .look import DENSENET, GREY, an_array, finished, new_figure, plural, style, tint
+from .look import DENSENET, GRAY, an_array, finished, new_figure, plural, style, tint
 
 __all__ = ['draw_network']
 
@@ -78,11 +78,11 @@ def draw_network(net, image, maps=6, labels=None, data=None):
             axes = figure.add_subplot(grid[row, column], xticks=[], yticks=[])
             axes.imshow(one, cmap='gray_r', interpolation='nearest', vmin=shown_maps.min(), vmax=shown_maps.max())
             for spine in axes.spines.values():
-                spine.set(visible=True, color=GREY, linewidth=0.6)
+                spine.set(visible=True, color=GRAY, linewidth=0.6)
     axes = figure.add_subplot(grid[-1, 0], xlim=(0, most))
     _bar(axes, f'classifier: {plural(before, "channel")}, 1 x 1', before, 0, 1 / max(image.shape), gid='classifier')
     axes = figure.add_subplot(grid[-1, 1:-1])
-    axes.bar(range(len(names)), logits, color=[DENSENET if value == logits.max() else GREY for value in logits])
+    axes.bar(range(len(names)), logits, color=[DENSENET if value == logits.max() else GRAY for value in logits])
     axes.axhline(0, color='black', lw=1.5)
     axes.set_xticks(range(len(names)), names, fontsize=11, rotation=30, ha='right', rotation_mode='anchor')
     axes.tick_params(axis='y', labelsize=11)

@@ -22,7 +22,7 @@ __all__ = ['DENSENET', 'RESNET', 'describe', 'style']
 RESNET = '#C44F00'
 DENSENET = '#0072B2'
 FURTHER = ('#009E73', '#5F27CD', '#000000', '#B88500')
-GREY = '#555555'
+GRAY = '#555555'
 
 #: Where a legend stands that has no room in the axes.
 BESIDE = {'loc': 'center left', 'bbox_to_anchor': (1, 0.5)}
@@ -107,7 +107,7 @@ def finished(figure, finding, caption=None, **options):
     if finding is not None:
         figure.suptitle(finding, **options)
     if caption is not None:
-        figure.supxlabel(str(caption), fontsize=11, color=GREY)
+        figure.supxlabel(str(caption), fontsize=11, color=GRAY)
     return figure
 
 
@@ -117,7 +117,7 @@ def colors(labels):
     first = {kind: next((number for number, name in enumerate(names) if kind in name), None)
              for kind in ('densenet', 'resnet')}
     own = {first['densenet']: DENSENET, first['resnet']: RESNET}
-    free = itertools.chain([DENSENET] if first['densenet'] is None else [], FURTHER, itertools.repeat(GREY))
+    free = itertools.chain([DENSENET] if first['densenet'] is None else [], FURTHER, itertools.repeat(GRAY))
     return [own.get(number) or next(free) for number in range(len(names))]
 
 

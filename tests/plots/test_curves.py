@@ -142,7 +142,7 @@ def test_networks_of_a_kind_share_its_color_and_have_marks_of_their_own():
     figure = plots.plot_accuracy({name: (costs(i + 1, i + 1), [0.5]) for i, name in enumerate(names)})
     found = [(line.get_color(), line.get_marker()) for line in figure.axes[0].get_lines() if line.get_gid()]
     assert found == [(color, mark) for color, marks in (
-        (plots.RESNET, 'sDP'), (plots.DENSENET, 'o^v'), (plots.look.GREY, 'Xd*')) for mark in marks]
+        (plots.RESNET, 'sDP'), (plots.DENSENET, 'o^v'), (plots.look.GRAY, 'Xd*')) for mark in marks]
 
 
 @pytest.mark.parametrize('bad', [

@@ -108,12 +108,12 @@ def test_circles_and_names_lie_above_connections():
 def test_a_connection_has_the_color_of_the_features_it_carries(layers):
     _, circles, _, arrows = row(plots.draw_dense_block(layers))
     colors = [hexed(circle.get_facecolor()) for circle in circles]
-    assert colors == [plots.diagrams.SOURCE_COLorS[number % 5] for number in range(layers + 1)]
+    assert colors == [plots.diagrams.SOURCE_COLORS[number % 5] for number in range(layers + 1)]
     assert all(hexed(arrow.get_edgecolor()) == colors[i] for (i, _), arrow in arrows.items())
     assert {arrow.get_linewidth() for (i, j), arrow in arrows.items() if j == i + 1} == {2.2}
     assert {arrow.get_linewidth() for (i, j), arrow in arrows.items() if j > i + 1} == {2.0}    # they lie closer
     _, circles, _, arrows = row(plots.draw_chain(layers))
-    assert {hexed(part.get_facecolor()) for part in (*circles, *arrows.values())} == {plots.look.GREY}
+    assert {hexed(part.get_facecolor()) for part in (*circles, *arrows.values())} == {plots.look.GRAY}
 
 
 @pytest.mark.parametrize('layers, width', [(1, 5), (2, 5.6), (5, 10.4), (12, 16)])
@@ -276,7 +276,7 @@ def test_growth_puts_each_source_on_the_one_before():
     x = [(0, 5), (5, 10), (15, 10), (25, 10)]
     assert stacks == {0: x[:1], 1: x[:2], 2: x[:3], 3: x, 4.5: [(0, 17)]}        # floor(35 / 2)
     colors = {bar.get_gid(): hexed(bar.get_facecolor()) for bar in axes.patches}
-    assert colors == {**{f'x{i}': plots.diagrams.SOURCE_COLorS[i] for i in range(4)}, 'transition': plots.look.GREY}
+    assert colors == {**{f'x{i}': plots.diagrams.SOURCE_COLORS[i] for i in range(4)}, 'transition': plots.look.GRAY}
     assert written(axes) == {f'$x_{{{i}}}$': (3.45, middle) for i, middle in enumerate((2.5, 10, 20, 30))}
     assert [*axes.get_xticks()] == [0, 1, 2, 3, 4.5] and axes.get_xlim() == pytest.approx((-0.6, 5.1))
     names = [label.get_text() for label in axes.get_xticklabels()]
@@ -294,7 +294,7 @@ def test_growth_leaves_out_names_for_which_there_is_no_room():
              for layers in (4, 5)]
     assert names == [['input', 'after $H_{1}$'], ['input', '$H_{1}$']]
     colors = [hexed(bar.get_facecolor()) for bar in narrow.patches if bar.get_gid() in ('x0', 'x5', 'x6')]
-    assert colors[0] == plots.diagrams.SOURCE_COLorS[0] and colors[-1] == plots.diagrams.SOURCE_COLorS[1]
+    assert colors[0] == plots.diagrams.SOURCE_COLORS[0] and colors[-1] == plots.diagrams.SOURCE_COLORS[1]
 
 
 @pytest.mark.parametrize('count, height', [(1, 4.6), (2, 7), (4, 13)])

@@ -129,7 +129,7 @@ def test_the_logits_are_those_of_the_network_and_the_highest_is_colored():
     logits = net(mx.nd.array(image[None, None])).asnumpy()[0]
     assert [bar.get_height() for bar in axes.patches] == pytest.approx(logits.tolist(), rel=1e-4)
     colors = [to_hex(bar.get_facecolor()).upper() for bar in axes.patches]
-    assert colors == [plots.DENSENET if i == logits.argmax() else plots.look.GREY for i in range(4)]
+    assert colors == [plots.DENSENET if i == logits.argmax() else plots.look.GRAY for i in range(4)]
     assert [label.get_text() for label in axes.get_xticklabels()] == list('abcd')
     assert [*axes.get_xticks()] == [0, 1, 2, 3]
     assert axes.get_ylabel() == 'logit' and [*axes.lines[0].get_ydata()] == [0, 0]

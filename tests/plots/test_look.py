@@ -99,7 +99,7 @@ def test_figures_have_their_sizes(name):
     (['DenseNet, wide', 'DenseNet, deep'], ['DENSENET', 0]),            # the second is told apart from the first
     (['ResNet', 'ResNet, wide', 'other'], ['RESNET', 'DENSENET', 0]),   # without a DenseNet its color is free
     ([1, 2, 3], ['DENSENET', 0, 1]),
-    ('abcdefg', ['DENSENET', 0, 1, 2, 3, 'GREY', 'GREY'])])
+    ('abcdefg', ['DENSENET', 0, 1, 2, 3, 'GRAY', 'GRAY'])])
 def test_each_network_keeps_its_color(labels, expected):
     shown = [plots.look.FURTHER[one] if isinstance(one, int) else getattr(plots.look, one) for one in expected]
     assert plots.look.colors(labels) == shown
@@ -154,16 +154,16 @@ def test_contrast_of_known_pairs():
 
 def test_colors_stand_out_from_white():
     """4.5 is WCAG's limit for text (level AA), 3 that for lines and marks."""
-    for color in (plots.RESNET, plots.DENSENET, plots.look.GREY):
+    for color in (plots.RESNET, plots.DENSENET, plots.look.GRAY):
         assert contrast(color) >= 4.5, color
-    for color in (*plots.look.FURTHER, *plots.diagrams.SOURCE_COLorS):
+    for color in (*plots.look.FURTHER, *plots.diagrams.SOURCE_COLORS):
         assert contrast(color) >= 3, color
 
 
 @pytest.mark.parametrize('sight', SIGHTS)
 def test_colors_used_together_can_be_told_apart(sight):
     for group in ([plots.RESNET, plots.DENSENET, *plots.look.FURTHER[:3]], [plots.DENSENET, *plots.look.FURTHER],
-                  plots.diagrams.SOURCE_COLorS):
+                  plots.diagrams.SOURCE_COLORS):
         for one, other in itertools.combinations(group, 2):
             assert difference(one, other, sight) > 25, (one, other)
 
@@ -238,7 +238,7 @@ def test_only_figures_are_described(wrong):
 def test_captions_are_smaller_and_paler_than_titles():
     figure = FIGURES['history']()
     assert figure._suptitle.get_fontsize() > figure._supxlabel.get_fontsize() == 11
-    assert figure._supxlabel.get_color() == plots.look.GREY
+    assert figure._supxlabel.get_color() == plots.look.GRAY
 
 
 def test_legends_beside_the_axes_begin_where_these_end_at_half_their_height():
